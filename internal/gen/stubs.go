@@ -1,0 +1,147 @@
+package gen
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// Text returns the Go declarations of all services of the file. It has neither
+// package clause nor imports, and is formatted but for blank lines.
+func (f *File) Text() (string, error) {
+	if len(f.Services) == 0 {
+		return "", nil
+	}
+	p := f.printer()
+	var b strings.Builder
+	for _, s := range f.resolve(p.taken) {
+		if err := p.stubs.ExecuteTemplate(&b, "service", s); err != nil {
+			return "", fmt.Errorf("service %s: %w", s.FullName, err)
+		}
+	}
+	return b.String(), nil
+}
+
+// printer has what the templates need beside their service or method.
+type printer struct {
+	file  *File
+	stubs *template.Template
+
+	// taken has the names of the Go package and of this file's imports.
+	taken scope
+	// imports has the names of this file's imports only, which no local
+	// variable may hide.
+	imports map[string]bool
+}
+
+func (f *File) printer() *printer {
+	p := &printer{file: f, taken: make(scope), imports: make(map[string]bool)}
+	for _, name := range f.Taken {
+		p.taken[name] = true
+	}
+	use := func(goType string) {
+		if pkg := qualifier(goType); pkg != "" {
+			p.imports[pkg] = true
+			p.taken[pkg] = true
+		}
+	}
+	use(p.ttrpc("Client"))
+	for _, s := range f.Services {
+		for _, m := range s.Methods {
+			// Only a method makes the file use package context.
+			use(p.context())
+			use(m.Input)
+			use(m.Output)
+		}
+	}
+
+	funcs := template.FuncMap{
+		"comment":         p.comment,
+		"methodComment":   p.methodComment,
+		"streamComment":   p.streamComment,
+		"context":         p.context,
+		"ttrpc":           p.ttrpc,
+		"quote":           strconv.Quote,
+		"serverSignature": p.serverSignature,
+		"clientSignature": p.clientSignature,
+		"unaryOnly":       p.unaryOnly,
+	}
+	for _, name := range []string{"c", "client", "ctx", "desc", "err", "req", "resp", "s", "srv", "stream", "svc", "unmarshal"} {
+		name := name
+		funcs[name] = func() string { return p.local(name) }
+	}
+	p.stubs = template.Must(template.New("stubs").Funcs(funcs).Parse(stubs))
+	return p
+}
+
+// local returns the name of a local variable.
+func (p *printer) local(name string) string {
+	for p.imports[name] {
+		name += "_"
+	}
+	return name
+}
+
+func (p *printer) context() string { return p.file.Qualify(ContextPackage, "Context") }
+
+func (p *printer) ttrpc(name string) string { return p.file.Qualify(TTRPCPackage, name) }
+
+// unaryOnly tells whether a service is registered in the way that has no
+// streams, and that every release understands.
+func (p *printer) unaryOnly(s *service) bool { return p.file.Style == Gogo && !s.streams() }
+
+// comment is the comment of one of a service's declarations.
+func (p *printer) comment(s *service, text, fallback string, args ...any) string {
+	return comment(text, fmt.Sprintf(fallback, args...), s.Deprecated)
+}
+
+func (p *printer) methodComment(m *method) string { return comment(m.Comment, "", m.Deprecated) }
+
+// streamComment is the comment of the interface of one end of a stream.
+func (p *printer) streamComment(m *method, name, end string) string {
+	deprecated := m.Deprecated
+	if deprecated == "" {
+		deprecated = m.Service.Deprecated
+	}
+	return comment("", fmt.Sprintf("%s is the %s's end of a stream of %s/%s.", name, end, m.Service.FullName, m.Name), deprecated)
+}
+
+// serverSignature is the method in the interface that a server implements.
+func (p *printer) serverSignature(m *method) string {
+	params := p.params(p.file.Style == Gogo, m, m.ServerStream)
+	if m.ServerStreams {
+		return m.GoName + params + " error"
+	}
+	return m.GoName + params + " (*" + m.Output + ", error)"
+}
+
+// clientSignature is the method in the interface that a client offers, and,
+// with named parameters, in its implementation.
+func (p *printer) clientSignature(m *method, params string) string {
+	sig := m.GoName + p.params(params == "named" || p.file.Style == Gogo, m, "")
+	if m.Streams() {
+		return sig + " (" + m.ClientStream + ", error)"
+	}
+	return sig + " (*" + m.Output + ", error)"
+}
+
+// params is the parameter list of a method: its context, its request unless the
+// client streams, and the stream that a server is handed.
+func (p *printer) params(named bool, m *method, stream string) string {
+	var list []string
+	add := func(name, goType string) {
+		if named {
+			goType = p.local(name) + " " + goType
+		}
+		list = append(list, goType)
+	}
+	add("ctx", p.context())
+	if !m.ClientStreams {
+		add("req", "*"+m.Input)
+	}
+	if m.Streams() && stream != "" {
+		add("stream", stream)
+	}
+	return "(" + strings.Join(list, ", ") + ")"
+}

@@ -1,0 +1,95 @@
+// Package gencmd is what the commands of the two generators share: their
+// arguments, their input and the way they fail.
+package gencmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+)
+
+// Command is a plugin of the protobuf compiler: it reads a
+// CodeGeneratorRequest and writes a CodeGeneratorResponse.
+type Command struct {
+	Name string
+	// Usage is printed for -help, after the first line.
+	Usage string
+	// Generate turns an encoded request into an encoded response. What is
+	// worth telling without failing goes to warn, one line each.
+	Generate func(request []byte, warn func(format string, args ...any)) (response []byte, err error)
+}
+
+// Main runs the command with the arguments and files of the process, and ends
+// the process.
+func (c *Command) Main() {
+	os.Exit(c.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Run runs the command and returns its exit code: 0, or 1 when it could not
+// generate, or 2 when it was started in the wrong way. An error is one message
+// on stderr: the compilers pass that on, and there is no response then.
+func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "-version", "--version":
+			fmt.Fprintln(stdout, c.Name, version())
+			return 0
+		case "-h", "-help", "--help":
+			fmt.Fprintf(stdout, "%s is a plugin of the protobuf compiler; protoc, buf and protobuild run it.\n\n%s", c.Name, c.Usage)
+			return 0
+		}
+		fmt.Fprintf(stderr, "%s: unknown argument %q; see %s -help\n", c.Name, args[0], c.Name)
+		return 2
+	}
+	request, err := io.ReadAll(stdin)
+	if err == nil && len(request) == 0 {
+		err = errors.New("no request on standard input; the protobuf compiler runs this program")
+	}
+	var response []byte
+	if err == nil {
+		response, err = c.generate(request, func(format string, args ...any) {
+			fmt.Fprintf(stderr, "%s: warning: %s\n", c.Name, fmt.Sprintf(format, args...))
+		})
+	}
+	if err == nil {
+		_, err = stdout.Write(response)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", c.Name, err)
+		return 1
+	}
+	return 0
+}
+
+// generate calls Generate. The protobuf libraries panic on some descriptors
+// that no compiler would produce; that is an error like any other.
+func (c *Command) generate(request []byte, warn func(string, ...any)) (response []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed request: %v", r)
+		}
+	}()
+	return c.Generate(request, warn)
+}
+
+// version is the version of the module that the program was built from, be it
+// the main module or a dependency of the module that uses it as a tool.
+func version() string {
+	const module = "github.com/containerd/ttrpc"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path != module {
+			continue
+		}
+		if m.Replace != nil {
+			return fmt.Sprintf("%s => %s %s", m.Version, m.Replace.Path, m.Replace.Version)
+		}
+		return m.Version
+	}
+	return "(unknown)"
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/pluginpb"
+
+	// Imported by request.proto; there is no Go module with its source.
+	_ "google.golang.org/genproto/googleapis/rpc/status"
+)
+
+// root says where proto files are found: those whose import path begins with
+// Prefix lie in Dir. The prefix is empty or ends in a slash.
+type root struct {
+	Prefix, Dir string
+}
+
+// request compiles proto files and returns what a plugin is asked for them:
+// the files, and before them everything they import, as protoc orders it.
+func request(roots []root, files []string, parameter string) (*pluginpb.CodeGeneratorRequest, error) {
+	compiler := protocompile.Compiler{
+		Resolver: protocompile.CompositeResolver{
+			protocompile.ResolverFunc(func(path string) (protocompile.SearchResult, error) { return find(roots, path) }),
+			protocompile.WithStandardImports(protocompile.ResolverFunc(linked)),
+		},
+		SourceInfoMode: protocompile.SourceInfoStandard,
+	}
+	compiled, err := compiler.Compile(context.Background(), files...)
+	if err != nil {
+		return nil, err
+	}
+	req := &pluginpb.CodeGeneratorRequest{FileToGenerate: files}
+	if parameter != "" {
+		req.Parameter = proto.String(parameter)
+	}
+	seen := make(map[string]bool)
+	var add func(protoreflect.FileDescriptor)
+	add = func(fd protoreflect.FileDescriptor) {
+		if seen[fd.Path()] {
+			return
+		}
+		seen[fd.Path()] = true
+		for i := 0; i < fd.Imports().Len(); i++ {
+			add(fd.Imports().Get(i).FileDescriptor)
+		}
+		req.ProtoFile = append(req.ProtoFile, toProto(fd))
+	}
+	for _, fd := range compiled {
+		add(fd)
+	}
+	return req, nil
+}
+
+// toProto prefers the descriptor as it was parsed, which has the comments.
+func toProto(fd protoreflect.FileDescriptor) *descriptorpb.FileDescriptorProto {
+	if parsed, ok := fd.(interface {
+		FileDescriptorProto() *descriptorpb.FileDescriptorProto
+	}); ok {
+		return parsed.FileDescriptorProto()
+	}
+	return protodesc.ToFileDescriptorProto(fd)
+}
+
+// find looks a proto file up in the roots.
+func find(roots []root, path string) (protocompile.SearchResult, error) {
+	for _, r := range roots {
+		rest, ok := strings.CutPrefix(path, r.Prefix)
+		if !ok {
+			continue
+		}
+		f, err := os.Open(filepath.Join(r.Dir, filepath.FromSlash(rest)))
+		if err == nil {
+			return protocompile.SearchResult{Source: f}, nil
+		}
+		if !os.IsNotExist(err) {
+			return protocompile.SearchResult{}, err
+		}
+	}
+	return protocompile.SearchResult{}, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+}
+
+// linked finds the proto files whose Go code is part of this program.
+func linked(path string) (protocompile.SearchResult, error) {
+	fd, err := protoregistry.GlobalFiles.FindFileByPath(path)
+	if err != nil {
+		return protocompile.SearchResult{}, err
+	}
+	return protocompile.SearchResult{Desc: fd}, nil
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/pluginpb"
+)
+
+// generate runs all jobs and returns the contents of the files by their names,
+// which are relative to the repository.
+func generate(jobs []job) (map[string]string, error) {
+	bin, err := os.MkdirTemp("", "protogen")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(bin)
+	plugins, err := build(bin, jobs)
+	if err != nil {
+		return nil, err
+	}
+	generated := make(map[string]string)
+	for _, j := range jobs {
+		req, err := request(j.Roots, j.Files, j.Parameter)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := runPlugin(plugins[j.Plugin], req)
+		if err != nil {
+			return nil, fmt.Errorf("%s for %s: %w", path.Base(j.Plugin), strings.Join(j.Files, ", "), err)
+		}
+		for _, f := range resp.File {
+			name := path.Join(filepath.ToSlash(j.Out), f.GetName())
+			if _, twice := generated[name]; twice {
+				return nil, fmt.Errorf("%s is generated twice", name)
+			}
+			generated[name] = f.GetContent()
+		}
+	}
+	return generated, nil
+}
+
+// build builds the plugins of the jobs into dir and returns their programs.
+func build(dir string, jobs []job) (map[string]string, error) {
+	programs := make(map[string]string)
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, j := range jobs {
+		if programs[j.Plugin] != "" {
+			continue
+		}
+		name := path.Base(j.Plugin)
+		if runtime.GOOS == "windows" {
+			name += ".exe"
+		}
+		programs[j.Plugin] = filepath.Join(dir, name)
+		args = append(args, j.Plugin)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return programs, nil
+}
+
+// runPlugin asks a plugin for what the request names.
+func runPlugin(program string, req *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeGeneratorResponse, error) {
+	in, err := proto.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(program)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	resp := new(pluginpb.CodeGeneratorResponse)
+	if err := proto.Unmarshal(out.Bytes(), resp); err != nil {
+		return nil, err
+	}
+	if resp.Error != nil {
+		return nil, errors.New(resp.GetError())
+	}
+	return resp, nil
+}
+
+// write writes the files that differ from what is there.
+func write(generated map[string]string) error {
+	for _, name := range names(generated) {
+		old, err := os.ReadFile(name)
+		if err == nil && string(old) == generated[name] {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(generated[name]), 0o666); err != nil {
+			return err
+		}
+		fmt.Println("wrote", name)
+	}
+	return nil
+}
+
+// compare fails unless the files that are there are the generated ones.
+func compare(generated map[string]string) error {
+	var stale []string
+	for _, name := range names(generated) {
+		old, err := os.ReadFile(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			stale = append(stale, name+" is missing")
+		case err != nil:
+			return err
+		case string(old) != generated[name]:
+			stale = append(stale, name+" is stale")
+		}
+	}
+	orphans, err := orphans(generated)
+	if err != nil {
+		return err
+	}
+	stale = append(stale, orphans...)
+	if len(stale) > 0 {
+		return fmt.Errorf("run `make generate`:\n\t%s", strings.Join(stale, "\n\t"))
+	}
+	fmt.Printf("%d generated files are up to date\n", len(generated))
+	return nil
+}
+
+// orphans finds the files of the root module that look generated although no
+// job generates them. Nested modules look after their own.
+func orphans(generated map[string]string) ([]string, error) {
+	var list []string
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name != "." && (strings.HasPrefix(d.Name(), ".") || isModule(name)) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		name = filepath.ToSlash(name)
+		if _, ok := generated[name]; !ok && strings.HasSuffix(name, ".pb.go") {
+			list = append(list, name+" is generated from nothing")
+		}
+		return nil
+	})
+	return list, err
+}
+
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
+func names(generated map[string]string) []string {
+	list := make([]string, 0, len(generated))
+	for name := range generated {
+		list = append(list, name)
+	}
+	sort.Strings(list)
+	return list
+}

@@ -19,3 +19,11 @@ test: ## Run the tests of the root module
 .PHONY: demo
 demo: ## Run the example: server and client over a unix socket
 	$(GO) run ./example/cmd
+
+.PHONY: generate
+generate: ## Generate the checked-in code from the proto files
+	$(GO) -C tools/protogen run .
+
+.PHONY: checkgenerate
+checkgenerate: ## Fail if the checked-in generated code is stale
+	$(GO) -C tools/protogen run . -check

@@ -20,7 +20,7 @@ func (f *File) Text() (string, error) {
 			return "", fmt.Errorf("service %s: %w", s.FullName, err)
 		}
 	}
-	return b.String(), nil
+	return strings.TrimSpace(b.String()), nil
 }
 
 // printer has what the templates need beside their service or method.

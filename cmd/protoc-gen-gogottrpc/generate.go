@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+
+	"github.com/gogo/protobuf/proto"
+	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
+	"github.com/gogo/protobuf/protoc-gen-gogo/generator"
+	plugin "github.com/gogo/protobuf/protoc-gen-gogo/plugin"
+	"github.com/gogo/protobuf/vanity"
+	vanitycommand "github.com/gogo/protobuf/vanity/command"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+func init() {
+	// gogo's plugins import these under their own names without a look at
+	// the packages of messages, so those must not have them.
+	for _, name := range []string{"bytes", "encoding_binary", "errors", "io", "math_bits", "reflect", "sort", "strconv", "strings", "time"} {
+		generator.RegisterUniquePackageName(name, nil)
+	}
+	// gogo's generator ends the process by itself when it fails.
+	log.SetFlags(0)
+	log.SetOutput(renamer{})
+}
+
+// renamer passes gogo's messages on to stderr, in the name of this command.
+type renamer struct{}
+
+func (renamer) Write(p []byte) (int, error) {
+	_, err := os.Stderr.Write(bytes.Replace(p, []byte("protoc-gen-gogo: error:"), []byte("protoc-gen-gogottrpc: "), 1))
+	return len(p), err
+}
+
+// generate answers one encoded CodeGeneratorRequest.
+func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
+	req := new(plugin.CodeGeneratorRequest)
+	if err := proto.Unmarshal(request, req); err != nil {
+		return nil, fmt.Errorf("standard input is not a CodeGeneratorRequest: %w", err)
+	}
+	if len(req.FileToGenerate) == 0 {
+		return nil, errors.New("standard input is not a CodeGeneratorRequest: it names no file to generate")
+	}
+	files, err := requested(req)
+	if err != nil {
+		return nil, err
+	}
+	services := false
+	for _, f := range files {
+		if err := supported(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.GetName(), err)
+		}
+		services = services || len(f.Service) > 0
+	}
+	if !checkOptions(req.GetParameter(), warn) && services {
+		warn("no services are generated without the option plugins=ttrpc")
+	}
+
+	files = vanity.FilterFiles(files, vanity.NotGoogleProtobufDescriptorProto)
+	for _, set := range []func(*descriptor.FileDescriptorProto){
+		vanity.TurnOnMarshalerAll,
+		vanity.TurnOnUnmarshalerAll,
+		vanity.TurnOnSizerAll,
+		vanity.TurnOnStringerAll,
+		vanity.TurnOffGoGettersAll,
+		vanity.TurnOffGoStringerAll,
+	} {
+		vanity.ForEachFile(files, set)
+	}
+	return proto.Marshal(vanitycommand.Generate(req))
+}
+
+// requested returns the files that code is wanted for.
+func requested(req *plugin.CodeGeneratorRequest) ([]*descriptor.FileDescriptorProto, error) {
+	byName := make(map[string]*descriptor.FileDescriptorProto)
+	for _, f := range req.ProtoFile {
+		byName[f.GetName()] = f
+	}
+	var files []*descriptor.FileDescriptorProto
+	for _, name := range req.FileToGenerate {
+		f := byName[name]
+		if f == nil {
+			return nil, fmt.Errorf("%s: the request has no such file", name)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// checkOptions warns of options that have no effect, and tells whether any
+// plugin was asked for.
+func checkOptions(parameter string, warn func(string, ...any)) (plugins bool) {
+	for _, option := range strings.Split(parameter, ",") {
+		name, _, _ := strings.Cut(option, "=")
+		switch name {
+		case "", "import_prefix", "import_path", "paths", "annotate_code":
+		case "plugins":
+			plugins = true
+		default:
+			if name[0] != 'M' {
+				warn("unknown option %q ignored", name)
+			}
+		}
+	}
+	return plugins
+}
+
+// supported returns an error for what came to proto files after gogo's last
+// release. Its generator would take it for something else.
+func supported(f *descriptor.FileDescriptorProto) error {
+	switch syntax := f.GetSyntax(); syntax {
+	case "", "proto2", "proto3":
+	default:
+		return fmt.Errorf("gogo/protobuf knows proto2 and proto3, not %s", syntax)
+	}
+	return optionalFields(f.MessageType, "")
+}
+
+// optionalFields returns an error for the first proto3 field that is marked
+// optional.
+func optionalFields(messages []*descriptor.DescriptorProto, scope string) error {
+	for _, m := range messages {
+		name := scope + m.GetName()
+		for _, field := range m.Field {
+			if isProto3Optional(field) {
+				return fmt.Errorf("field %s.%s: gogo/protobuf has no optional fields in proto3", name, field.GetName())
+			}
+		}
+		if err := optionalFields(m.NestedType, name+"."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isProto3Optional reads FieldDescriptorProto.proto3_optional, which gogo's
+// descriptor does not know and keeps with the unrecognized fields.
+func isProto3Optional(field *descriptor.FieldDescriptorProto) bool {
+	const proto3Optional = 17
+	b := field.XXX_unrecognized
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return false
+		}
+		if num == proto3Optional && typ == protowire.VarintType {
+			v, _ := protowire.ConsumeVarint(b[n:])
+			return protowire.DecodeBool(v)
+		}
+		value := protowire.ConsumeFieldValue(num, typ, b[n:])
+		if value < 0 {
+			return false
+		}
+		b = b[n+value:]
+	}
+	return false
+}

@@ -1,0 +1,28 @@
+// Protoc-gen-gogottrpc is a plugin of the protobuf compiler that writes the
+// messages of a proto file as Go code for github.com/gogo/protobuf, and its
+// services as ttrpc services in the same file.
+package main
+
+import (
+	"github.com/containerd/ttrpc/internal/gencmd"
+	_ "github.com/containerd/ttrpc/plugin"
+)
+
+func command() *gencmd.Command {
+	return &gencmd.Command{
+		Name: "protoc-gen-gogottrpc",
+		Usage: `  protoc --gogottrpc_out=plugins=ttrpc:. service.proto
+
+Options, comma-separated in front of the output directory:
+
+  plugins=ttrpc             generate the services; without it only messages
+  paths=import              name files after their Go import path (the default)
+  paths=source_relative     name files after their proto file
+  import_path=PATH          the Go import path of files without go_package
+  Mfile.proto=PATH          the Go import path of file.proto
+`,
+		Generate: generate,
+	}
+}
+
+func main() { command().Main() }

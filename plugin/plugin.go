@@ -1,0 +1,247 @@
+// Package plugin is the ttrpc plugin of github.com/gogo/protobuf's generator: it
+// adds the ttrpc services of a proto file to the code of its messages.
+//
+// It exports nothing. A program built on gogo's generator imports it for its
+// side effect, and "plugins=ttrpc" among the generator's options turns it on.
+package plugin
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
+	"github.com/gogo/protobuf/protoc-gen-gogo/generator"
+
+	"github.com/containerd/ttrpc/internal/gen"
+)
+
+func init() {
+	generator.RegisterPlugin(new(ttrpcGenerator))
+	// Messages may come from a package of this name; it is they which get
+	// another one then, as it is with the packages that gogo itself needs.
+	generator.RegisterUniquePackageName("context", nil)
+}
+
+// ttrpcGenerator implements generator.Plugin. The generator has one, and calls
+// it for one file after the other.
+type ttrpcGenerator struct {
+	*generator.Generator
+	generator.PluginImports
+}
+
+func (p *ttrpcGenerator) Name() string { return "ttrpc" }
+
+func (p *ttrpcGenerator) Init(g *generator.Generator) { p.Generator = g }
+
+// Generate prints the services of a file. The generator also comes here for
+// the files that the requested ones import, whose output it drops.
+func (p *ttrpcGenerator) Generate(file *generator.FileDescriptor) {
+	p.PluginImports = generator.NewPluginImports(p.Generator)
+	if len(file.Service) == 0 || !p.requested(file) {
+		return
+	}
+	imports := map[string]generator.Single{
+		gen.ContextPackage: p.NewImport(gen.ContextPackage),
+		gen.TTRPCPackage:   p.NewImport(gen.TTRPCPackage),
+	}
+	stubs := &gen.File{
+		Style: gen.Gogo,
+		Qualify: func(importPath, name string) string {
+			return imports[importPath].Use() + "." + name
+		},
+	}
+	for i, s := range file.Service {
+		stubs.Services = append(stubs.Services, p.describe(file, s, i))
+	}
+	stubs.Taken = p.declared(file)
+	text, err := stubs.Text()
+	if err != nil {
+		p.Error(err, file.GetName())
+	}
+	p.P(text)
+}
+
+func (p *ttrpcGenerator) requested(file *generator.FileDescriptor) bool {
+	for _, name := range p.Request.FileToGenerate {
+		if name == file.GetName() {
+			return true
+		}
+	}
+	return false
+}
+
+// Field numbers that the paths of comments are made of: FileDescriptorProto.service
+// and ServiceDescriptorProto.method.
+const (
+	serviceField = 6
+	methodField  = 2
+)
+
+func (p *ttrpcGenerator) describe(file *generator.FileDescriptor, s *descriptor.ServiceDescriptorProto, index int) *gen.Service {
+	fullName := s.GetName()
+	if pkg := file.GetPackage(); pkg != "" {
+		fullName = pkg + "." + fullName
+	}
+	path := commentPath(serviceField, index)
+	out := &gen.Service{
+		GoName:   s.GetName(),
+		FullName: fullName,
+		Comment:  p.Comments(path),
+	}
+	if s.GetOptions().GetDeprecated() {
+		out.Deprecated = deprecation(file)
+	}
+	for i, m := range s.Method {
+		method := &gen.Method{
+			GoName:        methodName(m.GetName()),
+			Name:          m.GetName(),
+			Comment:       p.Comments(path + "," + commentPath(methodField, i)),
+			Input:         p.goType(m.GetInputType()),
+			Output:        p.goType(m.GetOutputType()),
+			ClientStreams: m.GetClientStreaming(),
+			ServerStreams: m.GetServerStreaming(),
+		}
+		if m.GetOptions().GetDeprecated() {
+			method.Deprecated = deprecation(file)
+		}
+		out.Methods = append(out.Methods, method)
+	}
+	return out
+}
+
+func commentPath(field, index int) string {
+	return strconv.Itoa(field) + "," + strconv.Itoa(index)
+}
+
+// deprecation is worded as in the code for google.golang.org/protobuf.
+func deprecation(file *generator.FileDescriptor) string {
+	return "Marked as deprecated in " + file.GetName() + "."
+}
+
+// methodName returns the Go name of a method: the name in the proto file as it
+// is, unless Go would not export that. (Earlier releases did not either, and
+// nothing outside the package could implement such a service.)
+func methodName(name string) string {
+	if r, _ := utf8.DecodeRuneInString(name); unicode.IsUpper(r) {
+		return name
+	}
+	return generator.CamelCase(name)
+}
+
+// goType returns the Go type of a message, and has its package imported.
+func (p *ttrpcGenerator) goType(message string) string {
+	p.RecordTypeUse(message)
+	return p.TypeName(p.ObjectNamed(message))
+}
+
+// declared returns the names that gogo declares in the Go package of a file, as
+// far as they can be known from the file and what it imports.
+func (p *ttrpcGenerator) declared(file *generator.FileDescriptor) []string {
+	importPath, ok := p.importPath(file)
+	if !ok {
+		return nil
+	}
+	files := make(map[string]*descriptor.FileDescriptorProto)
+	for _, f := range p.Request.ProtoFile {
+		files[f.GetName()] = f
+	}
+	var names []string
+	seen := make(map[string]bool)
+	var visit func(path string)
+	visit = func(path string) {
+		f := files[path]
+		if f == nil || seen[path] {
+			return
+		}
+		seen[path] = true
+		if first := firstType(f); first != "" && p.ObjectNamed(first).GoImportPath() == importPath {
+			names = append(names, fileNames(f)...)
+		}
+		for _, dep := range f.Dependency {
+			visit(dep)
+		}
+	}
+	visit(file.GetName())
+	return names
+}
+
+// importPath returns the import path of a file's Go package. The generator
+// tells it only of messages and enums, so a file that neither has nor uses any
+// of its own package has none.
+func (p *ttrpcGenerator) importPath(file *generator.FileDescriptor) (generator.GoImportPath, bool) {
+	if first := firstType(file.FileDescriptorProto); first != "" {
+		return p.ObjectNamed(first).GoImportPath(), true
+	}
+	for _, s := range file.Service {
+		for _, m := range s.Method {
+			for _, name := range []string{m.GetInputType(), m.GetOutputType()} {
+				if obj := p.ObjectNamed(name); p.DefaultPackageName(obj) == "" {
+					return obj.GoImportPath(), true
+				}
+			}
+		}
+	}
+	return "", false
+}
+
+// firstType returns the full name of some message or enum of a file, or "".
+func firstType(f *descriptor.FileDescriptorProto) string {
+	prefix := "."
+	if pkg := f.GetPackage(); pkg != "" {
+		prefix += pkg + "."
+	}
+	switch {
+	case len(f.MessageType) > 0:
+		return prefix + f.MessageType[0].GetName()
+	case len(f.EnumType) > 0:
+		return prefix + f.EnumType[0].GetName()
+	}
+	return ""
+}
+
+// fileNames returns the Go names that the messages, enums and extensions of a
+// file declare.
+func fileNames(f *descriptor.FileDescriptorProto) []string {
+	var names []string
+	enums := func(scope string, list []*descriptor.EnumDescriptorProto) {
+		for _, e := range list {
+			enum := generator.CamelCase(scope + e.GetName())
+			names = append(names, enum, enum+"_name", enum+"_value")
+			// A value of a nested enum goes by the name of the message.
+			prefix := enum + "_"
+			if scope != "" {
+				prefix = generator.CamelCase(strings.TrimSuffix(scope, "_")) + "_"
+			}
+			for _, v := range e.Value {
+				// gogo has an option that drops the prefix.
+				names = append(names, prefix+v.GetName(), v.GetName())
+			}
+		}
+	}
+	extensions := func(scope string, list []*descriptor.FieldDescriptorProto) {
+		for _, x := range list {
+			names = append(names, "E_"+generator.CamelCase(scope+x.GetName()))
+		}
+	}
+	var messages func(scope string, list []*descriptor.DescriptorProto)
+	messages = func(scope string, list []*descriptor.DescriptorProto) {
+		for _, m := range list {
+			message := scope + m.GetName()
+			names = append(names, generator.CamelCase(message))
+			for _, field := range m.Field {
+				if field.OneofIndex != nil {
+					names = append(names, generator.CamelCase(message)+"_"+generator.CamelCase(field.GetName()))
+				}
+			}
+			enums(message+"_", m.EnumType)
+			extensions(message+"_", m.Extension)
+			messages(message+"_", m.NestedType)
+		}
+	}
+	enums("", f.EnumType)
+	extensions("", f.Extension)
+	messages("", f.MessageType)
+	return names
+}

@@ -27,3 +27,14 @@ generate: ## Generate the checked-in code from the proto files
 .PHONY: checkgenerate
 checkgenerate: ## Fail if the checked-in generated code is stale
 	$(GO) -C tools/protogen run . -check
+
+# make bench PEERS=ours,ttrpc-v1.2.10,drpc CASES='unary-128-*' ROUNDS=3; all of
+# the flags and names: bench/README.md.
+PEERS ?=
+CASES ?=
+ROUNDS ?= 5
+BENCHFLAGS ?=
+
+.PHONY: bench
+bench: ## Measure side by side with other RPC libraries (PEERS=, CASES=, ROUNDS=)
+	cd bench && $(GO) run . -peers '$(PEERS)' -cases '$(CASES)' -rounds $(ROUNDS) $(BENCHFLAGS)

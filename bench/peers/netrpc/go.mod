@@ -1,0 +1,7 @@
+module github.com/containerd/ttrpc/bench/peers/netrpc
+
+go 1.26.0
+
+require github.com/containerd/ttrpc/bench v0.0.0
+
+replace github.com/containerd/ttrpc/bench => ../..

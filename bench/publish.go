@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// publish prints the tables and the goals, and writes them and the charts into a
+// directory.
+func (r *report) publish(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var md bytes.Buffer
+	r.writeTables(&md)
+	if err := os.WriteFile(filepath.Join(dir, "table.md"), md.Bytes(), 0o644); err != nil {
+		return err
+	}
+	r.writeGoals(&md)
+	if _, err := os.Stdout.Write(md.Bytes()); err != nil {
+		return err
+	}
+	for _, c := range r.charts() {
+		path := filepath.Join(dir, c.file)
+		if err := os.WriteFile(path, c.svg(), 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "wrote", path)
+	}
+	return nil
+}

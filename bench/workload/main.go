@@ -1,0 +1,91 @@
+package workload
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+// Ready is the line that a server prints when it listens.
+const Ready = "ready"
+
+// Main is the main function of a peer's program, which runs as
+//
+//	peer server -addr SOCKET [-real] [-profile FILE]
+//	peer client -addr SOCKET -case JSON [-profile FILE]
+//
+// The client prints its Result as a line of JSON. The server runs until its
+// standard input ends, so that it never outlives the driver.
+func Main(p Peer) {
+	if err := run(p, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(p Peer, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: server|client -addr SOCKET …")
+	}
+	if err := raiseFileLimit(); err != nil {
+		return err
+	}
+	fs := flag.NewFlagSet(args[0], flag.ExitOnError)
+	addr := fs.String("addr", "", "unix socket of the calls")
+	prof := fs.String("profile", "", "write a CPU profile of the measured part")
+	switch args[0] {
+	case "server":
+		real := fs.Bool("real", false, "check metadata in an interceptor")
+		fs.Parse(args[1:])
+		return serve(p, *addr, Options{Real: *real}, &profile{path: *prof})
+	case "client":
+		what := fs.String("case", "", "the Case, in JSON")
+		fs.Parse(args[1:])
+		var c Case
+		if err := json.Unmarshal([]byte(*what), &c); err != nil {
+			return fmt.Errorf("-case: %w", err)
+		}
+		res, err := RunCase(p, *addr, c, &profile{path: *prof})
+		if errors.Is(err, ErrUnsupported) {
+			res, err = Result{Unsupported: err.Error()}, nil
+		}
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(res)
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
+
+func serve(p Peer, addr string, o Options, prof *profile) error {
+	calls, err := net.Listen("unix", addr)
+	if err != nil {
+		return err
+	}
+	side, err := net.Listen("unix", addr+ControlSuffix)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- fmt.Errorf("serve: %w", p.Serve(calls, o)) }()
+	go func() {
+		for {
+			conn, err := side.Accept()
+			if err != nil {
+				failed <- fmt.Errorf("side channel: %w", err)
+				return
+			}
+			go serveControl(conn, prof)
+		}
+	}()
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	fmt.Println(Ready)
+	return <-failed
+}

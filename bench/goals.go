@@ -103,7 +103,7 @@ func (r *report) judge(g goal, p string, add verdictFunc) {
 	}
 	got, ok := out.median(g.metric)
 	if !ok {
-		add(name, g.metric.name, "", out.Failure, false)
+		add(name, g.metric.name, "", out.Failure.String(), false)
 		return
 	}
 	if g.against == "" {

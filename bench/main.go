@@ -99,11 +99,13 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 				// Each round starts with another peer.
 				p := peers[(i+round)%len(peers)]
 				out := r.outcome(c.name, p.name)
-				if out.Failure == "" {
-					out.add(runCase(ctx, p, c, s.profile))
+				if out.Failure.Kind == "" {
+					res, err := runCase(ctx, p, c, s.profile)
+					if ctx.Err() == nil {
+						out.add(res, err)
+					}
 				}
 				if ctx.Err() != nil {
-					out.Failure = ""
 					progress("interrupted in round %d", round+1)
 					return r, nil
 				}

@@ -54,8 +54,8 @@ func perIdle(get func(workload.IdlePoint) int64) func(workload.Result) float64 {
 
 // describeLast is a result in one line of the progress.
 func (o *outcome) describeLast(c benchCase) string {
-	if o.Failure != "" {
-		return o.Failure
+	if o.Failure.Kind != "" {
+		return o.Failure.String()
 	}
 	res := o.Results[len(o.Results)-1]
 	show := func(metrics ...metric) string {

@@ -28,8 +28,32 @@ type report struct {
 // outcome is what one peer did in one case.
 type outcome struct {
 	Results []workload.Result // one a round
-	// Failure says why there are no more results.
-	Failure string `json:",omitempty"`
+	// Failure, if any, is why there are no more results.
+	Failure failure
+}
+
+// failure is why a peer has no figures for a case.
+type failure struct {
+	Kind   failureKind `json:",omitempty"`
+	Reason string      `json:",omitempty"`
+}
+
+type failureKind string
+
+const (
+	hangs  failureKind = "hangs"  // it was killed after the time limit
+	fails  failureKind = "fails"  // it returned an error
+	unable failureKind = "cannot" // it has not what the case asks for
+)
+
+func (f failure) String() string { return fmt.Sprintf("%s (%s)", f.Kind, f.Reason) }
+
+// cell is what a table shows in place of figures.
+func (f failure) cell() string {
+	if f.Kind == hangs || f.Kind == fails {
+		return "**" + string(f.Kind) + "**"
+	}
+	return "–"
 }
 
 func newReport(s settings, peers []peer, cases []benchCase) *report {
@@ -70,17 +94,17 @@ func runCase(ctx context.Context, p peer, c benchCase, profile string) (workload
 func (o *outcome) add(res workload.Result, err error) {
 	switch {
 	case errors.Is(err, errTimeLimit):
-		o.Failure = "hangs"
+		o.Failure = failure{hangs, err.Error()}
 	case err != nil:
-		o.Failure = "fails: " + err.Error()
+		o.Failure = failure{fails, err.Error()}
 	case res.Unsupported != "":
-		o.Failure = res.Unsupported
+		o.Failure = failure{unable, res.Unsupported}
 	default:
 		o.Results = append(o.Results, res)
 		return
 	}
 	if n := len(o.Results); n > 0 {
-		o.Failure += fmt.Sprintf(" (after %d good rounds)", n)
+		o.Failure.Reason += fmt.Sprintf(", after %d good rounds", n)
 	}
 }
 

@@ -21,17 +21,18 @@ func (r *report) writeTables(w io.Writer) {
 	idle := r.cases(func(c benchCase) bool { return c.section == secMemory })
 	programs := r.cases(func(c benchCase) bool { return c.section == secProgram })
 
-	r.table(w, "Time per call", "Wall clock divided by calls; of a stream by messages, of a bidirectional one by rounds.", calls, timePerCall)
-	r.table(w, "p50 and p99", "Of the time between a call's beginning and its end; of a one-way stream that of whole streams, divided by messages.", calls, p50, p99)
-	r.table(w, "CPU per call, client + server", "User and system time of both processes.", calls, clientCPU, serverCPU)
-	r.table(w, "Allocations per call, client + server", "", calls, clientAllocs, serverAllocs)
-	r.table(w, "Bytes allocated per call, client + server", "", calls, clientBytes, serverBytes)
-	r.table(w, "A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time on the same connection.", busy, p50, p99, slowest)
-	r.table(w, "Cores at work", "Of all cores, those that do the handlers' work and nothing else.", cores, coresUsed)
-	r.table(w, "Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, serverIdle)
-	r.table(w, "Client's memory per idle connection", "", idle, clientIdle)
-	r.table(w, "Goroutines per idle connection, server + client", "", idle, serverGoroutines, clientGoroutines)
-	r.table(w, "Programs", "A static, stripped server with one method.", programs, programBytes)
+	r.table(w, "Time per call", "Wall clock divided by calls; of a stream by messages, of a bidirectional one by rounds.", calls, each(timePerCall))
+	r.writeFailures(w)
+	r.table(w, "p50 and p99", "Of the time between a call's beginning and its end; of a one-way stream that of whole streams, divided by messages.", calls, each(p50, p99))
+	r.table(w, "CPU per call, client + server", "User and system time of both processes.", calls, parts(clientCPU, serverCPU))
+	r.table(w, "Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs))
+	r.table(w, "Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes))
+	r.table(w, "A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time on the same connection.", busy, each(p50, p99, slowest))
+	r.table(w, "Cores at work", "Of all cores, those that do the handlers' work and nothing else.", cores, each(coresUsed))
+	r.table(w, "Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle))
+	r.table(w, "Client's memory per idle connection", "", idle, each(clientIdle))
+	r.table(w, "Goroutines per idle connection, server + client", "", idle, parts(serverGoroutines, clientGoroutines))
+	r.table(w, "Programs", "A static, stripped server with one method.", programs, each(programBytes))
 }
 
 func (r *report) versions() string {
@@ -57,9 +58,24 @@ func (r *report) cases(show func(benchCase) bool) []benchCase {
 	return cases
 }
 
-// table writes one table with a row a case and a column a peer. Metrics that are
-// parts of a whole, such as client and server, share a cell and its ratio.
-func (r *report) table(w io.Writer, title, note string, cases []benchCase, metrics ...metric) {
+// figures are what a cell shows.
+type figures struct {
+	shown     []metric
+	separator string
+	ratios    []metric // to the base's
+}
+
+// each shows figures of which each has its own ratio.
+func each(metrics ...metric) figures { return figures{metrics, " / ", metrics} }
+
+// parts shows figures that add up, with the ratio of the sum.
+func parts(a, b metric) figures {
+	sum := metric{of: func(res workload.Result) float64 { return a.of(res) + b.of(res) }}
+	return figures{[]metric{a, b}, " + ", []metric{sum}}
+}
+
+// table writes one table with a row a case and a column a peer.
+func (r *report) table(w io.Writer, title, note string, cases []benchCase, f figures) {
 	if len(cases) == 0 {
 		return
 	}
@@ -67,88 +83,63 @@ func (r *report) table(w io.Writer, title, note string, cases []benchCase, metri
 	if note != "" {
 		fmt.Fprintf(w, "%s\n\n", note)
 	}
-	fmt.Fprintf(w, "| |%s\n|---|%s\n", columns(r.Peers), strings.Repeat("---:|", len(r.Peers)))
-	var notes []string
+	fmt.Fprintf(w, "| | %s |\n|---|%s\n", strings.Join(r.Peers, " | "), strings.Repeat("---:|", len(r.Peers)))
 	for _, c := range cases {
 		fmt.Fprintf(w, "| %s |", c.title)
 		for _, p := range r.Peers {
-			cell, failure := r.cell(c.name, p, metrics)
-			fmt.Fprintf(w, " %s |", cell)
-			if failure != "" {
-				notes = append(notes, fmt.Sprintf("%s, %s: %s.", p, c.title, failure))
-			}
+			fmt.Fprintf(w, " %s |", r.cell(c.name, p, f))
 		}
 		fmt.Fprintln(w)
 	}
-	if title == "Time per call" && len(notes) > 0 {
-		fmt.Fprintf(w, "\nWithout a figure:\n\n")
-		for _, n := range notes {
-			fmt.Fprintf(w, "- %s\n", n)
-		}
-	}
 }
 
-func columns(peers []string) string {
-	s := ""
-	for _, p := range peers {
-		s += " " + p + " |"
-	}
-	return s
-}
-
-// cell shows the metrics of one outcome and the ratio of their sum to the base's.
-func (r *report) cell(c, p string, metrics []metric) (cell, failure string) {
+func (r *report) cell(c, p string, f figures) string {
 	out := r.outcome(c, p)
 	if len(out.Results) == 0 {
-		if strings.HasPrefix(out.Failure, "hangs") {
-			return "**hangs**", "no answer within the time limit"
-		}
-		if strings.HasPrefix(out.Failure, "fails") {
-			return "**fails**", out.Failure
-		}
-		return "–", out.Failure
+		return out.Failure.cell()
 	}
-	var shown []string
-	for _, m := range metrics {
+	var shown, ratios []string
+	for _, m := range f.shown {
 		v, _ := out.median(m)
 		shown = append(shown, m.format(v))
 	}
-	cell = strings.Join(shown, separator(metrics))
+	cell := strings.Join(shown, f.separator)
 	if p == r.Base {
-		return cell, out.Failure
+		return cell
 	}
-	var ratios []string
-	for _, m := range ratioOf(metrics) {
+	for _, m := range f.ratios {
 		if ratio, ok := out.ratio(r.outcome(c, r.Base), m); ok {
 			ratios = append(ratios, times(ratio))
 		}
 	}
-	if len(ratios) > 0 {
-		cell += " (" + strings.Join(ratios, ", ") + ")"
+	if len(ratios) == 0 {
+		return cell
 	}
-	return cell, out.Failure
-}
-
-// isParts tells a cell whose figures add up from one whose figures are each of
-// its own kind.
-func isParts(metrics []metric) bool {
-	return len(metrics) == 2 && strings.HasPrefix(metrics[0].name, "client") || len(metrics) == 2 && strings.HasPrefix(metrics[0].name, "server")
-}
-
-func separator(metrics []metric) string {
-	if isParts(metrics) {
-		return " + "
-	}
-	return " / "
-}
-
-func ratioOf(metrics []metric) []metric {
-	if !isParts(metrics) {
-		return metrics
-	}
-	return []metric{{"sum", func(res workload.Result) float64 {
-		return metrics[0].of(res) + metrics[1].of(res)
-	}, nil}}
+	return cell + " (" + strings.Join(ratios, ", ") + ")"
 }
 
 func times(ratio float64) string { return fmt.Sprintf("%.2f×", ratio) }
+
+// writeFailures says of each peer which cases it has no figures for, and why.
+func (r *report) writeFailures(w io.Writer) {
+	var lines []string
+	for _, p := range r.Peers {
+		var reasons []string
+		names := make(map[string][]string) // of cases, by reason
+		for _, c := range r.Cases {
+			if f := r.outcome(c, p).Failure; f.Kind != "" {
+				reason := f.String()
+				if names[reason] == nil {
+					reasons = append(reasons, reason)
+				}
+				names[reason] = append(names[reason], c)
+			}
+		}
+		for _, reason := range reasons {
+			lines = append(lines, fmt.Sprintf("- %s %s: %s", p, reason, strings.Join(names[reason], ", ")))
+		}
+	}
+	if len(lines) > 0 {
+		fmt.Fprintf(w, "\nCases without figures:\n\n%s\n", strings.Join(lines, "\n"))
+	}
+}

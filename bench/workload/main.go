@@ -50,8 +50,9 @@ func run(p Peer, args []string) error {
 			return fmt.Errorf("-case: %w", err)
 		}
 		res, err := RunCase(p, *addr, c, &profile{path: *prof})
-		if errors.Is(err, ErrUnsupported) {
-			res, err = Result{Unsupported: err.Error()}, nil
+		var unsupported *UnsupportedError
+		if errors.As(err, &unsupported) {
+			res, err = Result{Unsupported: unsupported.Reason}, nil
 		}
 		if err != nil {
 			return err

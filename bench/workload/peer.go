@@ -7,14 +7,18 @@ package workload
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 )
 
-// ErrUnsupported is returned, wrapped with the reason, by a peer that cannot do
-// what a case asks. It is reported as such, not as a failure.
-var ErrUnsupported = errors.New("unsupported")
+// UnsupportedError is returned by a peer that cannot do what a case asks. It is
+// reported as such, not as a failure.
+type UnsupportedError struct{ Reason string }
+
+func (e *UnsupportedError) Error() string { return "unsupported: " + e.Reason }
+
+// Unsupported returns an UnsupportedError.
+func Unsupported(reason string) error { return &UnsupportedError{Reason: reason} }
 
 // Peer is one RPC implementation under test.
 type Peer struct {
@@ -54,8 +58,8 @@ func ParseMethod(path string) Method {
 // StreamKind is one of the streaming methods.
 type StreamKind string
 
-// The streaming methods. A server without streams returns ErrUnsupported from
-// Conn.Stream.
+// The streaming methods. A peer without streams returns an UnsupportedError
+// from Conn.Stream.
 const (
 	// ServerStream answers a StreamSpec with that many messages of that size.
 	ServerStream StreamKind = "ServerStream"
@@ -112,9 +116,4 @@ func CheckMethod(path string) error {
 		return errors.New("the client's interceptor got method " + path)
 	}
 	return nil
-}
-
-// Unsupported returns an ErrUnsupported with a reason.
-func Unsupported(reason string) error {
-	return fmt.Errorf("%w: %s", ErrUnsupported, reason)
 }

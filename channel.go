@@ -1,0 +1,234 @@
+package ttrpc
+
+import (
+	"fmt"
+	"io"
+	"net"
+
+	"google.golang.org/grpc/codes"
+)
+
+const (
+	// readChunkLength is how much one read takes, other than of a big frame.
+	readChunkLength = 32 << 10
+
+	// minReadLength is the least that a read asks for on a connection that
+	// is not a kernel socket: a multiplexer may fail a read into a buffer
+	// that is smaller than what the peer wrote at once, which for released
+	// versions is up to 4096 bytes, and then the rest of the frame.
+	minReadLength = 4096
+)
+
+// A channel turns a net.Conn into frames. Its reading half is here and belongs
+// to one goroutine at a time, the one in conn.readLoop; the writing half, in
+// channel_write.go, is for everyone.
+type channel struct {
+	conn net.Conn
+	sock *socket // nil when conn is not a kernel socket
+
+	// Read state, of the reading goroutine.
+
+	chunk   *buffer // what was read and not parsed yet is chunk.b[off:]
+	off     int
+	current header  // of the frame that has begun, if body or discard say so
+	body    *buffer // its payload so far
+	discard int     // bytes of an oversized frame still to be thrown away
+	maxRead int     // longest payload that is accepted
+
+	writer
+}
+
+func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channel {
+	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
+	ch.writer.init(ch, maxQueued, failed)
+	return ch
+}
+
+// readFrame returns the next frame. The caller owns its buffer, which is nil
+// when the frame has no payload. A *streamError is about that frame alone; any
+// other error is final.
+func (ch *channel) readFrame() (header, *buffer, error) {
+	for {
+		if ch.discard > 0 {
+			if err := ch.discardSome(); err != nil {
+				return header{}, nil, err
+			}
+			if ch.discard == 0 {
+				return ch.current, nil, &streamError{
+					h:    ch.current,
+					code: codes.ResourceExhausted,
+					err:  checkMessageLength(int(ch.current.length), ch.maxRead),
+				}
+			}
+			continue
+		}
+		if ch.body != nil {
+			if err := ch.readBody(); err != nil {
+				return header{}, nil, err
+			}
+			if len(ch.body.b) == int(ch.current.length) {
+				body := ch.body
+				ch.body = nil
+				return ch.current, body, nil
+			}
+			continue
+		}
+		if len(ch.unparsed()) < headerLength {
+			if err := ch.fill(); err != nil {
+				return header{}, nil, ch.eof(err, len(ch.unparsed()))
+			}
+			continue
+		}
+		h := parseHeader(ch.take(headerLength))
+		switch {
+		case h.length > maxMessageLengthLimit:
+			return h, nil, fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
+		case int(h.length) > ch.maxRead:
+			ch.current, ch.discard = h, int(h.length)
+		case h.length == 0:
+			return h, nil, nil
+		default:
+			ch.current, ch.body = h, getBuffer(int(h.length))
+		}
+	}
+}
+
+// buffered says whether readFrame has bytes to go on with.
+func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
+
+// unparsed returns what was read and not consumed.
+func (ch *channel) unparsed() []byte {
+	if ch.chunk == nil {
+		return nil
+	}
+	return ch.chunk.b[ch.off:]
+}
+
+// take consumes up to n unparsed bytes; they are valid until the next fill.
+func (ch *channel) take(n int) []byte {
+	b := ch.unparsed()
+	if n < len(b) {
+		b = b[:n]
+	}
+	ch.off += len(b)
+	return b
+}
+
+// readBody moves bytes into ch.body: those that are there, else from the
+// connection. What is left of a big frame is read in place, and in one piece
+// if the peer wrote it so; see minReadLength.
+func (ch *channel) readBody() error {
+	body := ch.body
+	missing := int(ch.current.length) - len(body.b)
+	if ch.buffered() {
+		body.b = append(body.b, ch.take(missing)...)
+		return nil
+	}
+	if missing < minReadLength {
+		return ch.eof(ch.fill(), 1)
+	}
+	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing])
+	body.b = body.b[:len(body.b)+n]
+	if n > 0 {
+		return nil // an error that came with bytes comes again
+	}
+	return ch.eof(err, 1)
+}
+
+// discardSome throws bytes of an oversized frame away. The buffer is bounded
+// whatever length the frame claims: by the chunk on a socket, and elsewhere by
+// the message limit, since a multiplexer wants the rest of a frame in one read.
+func (ch *channel) discardSome() error {
+	if ch.buffered() {
+		ch.discard -= len(ch.take(ch.discard))
+		return nil
+	}
+	if ch.sock != nil || ch.discard < minReadLength {
+		return ch.eof(ch.fill(), 1)
+	}
+	sink := getBuffer(min(ch.discard, ch.maxRead+minReadLength))
+	defer sink.release()
+	n, err := ch.read(sink.b[:min(ch.discard, cap(sink.b))])
+	ch.discard -= n
+	if n > 0 {
+		return nil
+	}
+	return ch.eof(err, 1)
+}
+
+// eof makes an EOF in mid-frame an unexpected one.
+func (ch *channel) eof(err error, partial int) error {
+	if err == io.EOF && partial > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fill reads more into the chunk, of which at most a part of a header is left.
+// While it waits on a kernel socket it holds no buffer, unless for that part:
+// an idle connection costs none.
+func (ch *channel) fill() error {
+	rest := len(ch.unparsed())
+	if rest == 0 {
+		ch.off = 0
+		if ch.sock != nil {
+			ch.dropChunk()
+			chunk, err := ch.sock.readChunk()
+			ch.chunk = chunk
+			return err
+		}
+		if ch.chunk == nil {
+			ch.chunk = getBuffer(minReadLength + headerLength)
+		}
+		ch.chunk.b = ch.chunk.b[:0]
+	} else if ch.off > 0 {
+		ch.keepRest()
+	}
+	n, err := ch.read(ch.chunk.b[rest:cap(ch.chunk.b)])
+	ch.chunk.b = ch.chunk.b[:rest+n]
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// keepRest moves the beginning of a header to the front of a buffer with room
+// for more: on a socket to a small one, which a peer may make us hold.
+func (ch *channel) keepRest() {
+	old := ch.chunk
+	if ch.sock != nil {
+		ch.chunk = getBuffer(headerLength)
+	}
+	n := copy(ch.chunk.b[:headerLength], old.b[ch.off:])
+	ch.chunk.b, ch.off = ch.chunk.b[:n], 0
+	if ch.chunk != old {
+		old.release()
+	}
+}
+
+// read is conn.Read, which may return neither bytes nor an error.
+func (ch *channel) read(p []byte) (int, error) {
+	for i := 0; i < 100; i++ {
+		if n, err := ch.conn.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+func (ch *channel) dropChunk() {
+	if ch.chunk != nil {
+		ch.chunk.release()
+		ch.chunk, ch.off = nil, 0
+	}
+}
+
+// releaseRead gives back what the reading half holds. The reading goroutine
+// calls it when it ends.
+func (ch *channel) releaseRead() {
+	ch.dropChunk()
+	if ch.body != nil {
+		ch.body.release()
+		ch.body = nil
+	}
+}

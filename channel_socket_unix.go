@@ -1,0 +1,121 @@
+//go:build unix
+
+package ttrpc
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// A socket reads and writes a kernel's stream socket without net.Conn's
+// habits: it takes a read buffer only when there is something to read, and
+// writes without waiting.
+//
+// Its reading side belongs to the reading goroutine and its writing side to
+// the flusher. The functions that it gives to syscall.RawConn are made once,
+// and their arguments are fields, to spare the garbage.
+type socket struct {
+	raw syscall.RawConn
+
+	onReadable func(fd uintptr) bool
+	chunk      *buffer
+	readErr    error
+
+	onWritable func(fd uintptr) bool
+	out        []byte
+	written    int
+	writeErr   error
+}
+
+// newSocket returns nil when nc is not a stream socket of the kernel. It asks
+// for the exact types: a type that embeds one may have a Read and a Write of
+// its own.
+func newSocket(nc net.Conn) *socket {
+	var sc syscall.Conn
+	switch nc := nc.(type) {
+	case *net.UnixConn:
+		if addr := nc.LocalAddr(); addr == nil || addr.Network() != "unix" {
+			return nil // packets, which a short read would cut
+		}
+		sc = nc
+	case *net.TCPConn:
+		sc = nc
+	default:
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &socket{raw: raw}
+	s.onReadable = s.readable
+	s.onWritable = s.writable
+	return s
+}
+
+// readChunk waits until there is something to read and returns it in a buffer
+// of the caller's.
+func (s *socket) readChunk() (*buffer, error) {
+	s.chunk, s.readErr = nil, nil
+	err := s.raw.Read(s.onReadable)
+	if s.readErr != nil {
+		err = s.readErr
+	}
+	return s.chunk, err
+}
+
+func (s *socket) readable(fd uintptr) bool {
+	chunk := getBuffer(readChunkLength)
+	n, err := ignoringEINTR(syscall.Read, int(fd), chunk.b[:readChunkLength])
+	if n > 0 {
+		chunk.b = chunk.b[:n]
+		s.chunk = chunk
+		return true
+	}
+	chunk.release()
+	switch err {
+	case syscall.EAGAIN:
+		return false // wait, holding nothing
+	case nil:
+		s.readErr = io.EOF
+	default:
+		s.readErr = os.NewSyscallError("read", err)
+	}
+	return true
+}
+
+// tryWrite writes as much of b as the kernel takes at once.
+func (s *socket) tryWrite(b []byte) (int, error) {
+	s.out, s.written, s.writeErr = b, 0, nil
+	err := s.raw.Write(s.onWritable)
+	s.out = nil
+	if s.writeErr != nil {
+		err = s.writeErr
+	}
+	return s.written, err
+}
+
+func (s *socket) writable(fd uintptr) bool {
+	for s.written < len(s.out) {
+		n, err := ignoringEINTR(syscall.Write, int(fd), s.out[s.written:])
+		if err == syscall.EAGAIN {
+			break
+		}
+		if err != nil {
+			s.writeErr = os.NewSyscallError("write", err)
+			break
+		}
+		s.written += n
+	}
+	return true // never wait here
+}
+
+func ignoringEINTR(call func(int, []byte) (int, error), fd int, b []byte) (int, error) {
+	for {
+		if n, err := call(fd, b); err != syscall.EINTR {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package ttrpc
+
+import (
+	"container/list"
+	"context"
+	"sync"
+)
+
+const (
+	// gatherLength is up to which size frames share a write.
+	gatherLength = 16 << 10
+
+	// batchLength is the size of the buffers in which they do.
+	batchLength = 64 << 10
+
+	// inlineWrites is how many rounds of writing a caller does for others
+	// before a goroutine takes over.
+	inlineWrites = 4
+)
+
+// writer is the writing half of a channel: a queue of encoded frames, written
+// by one goroutine at a time, the flusher. There is none while the queue is
+// empty. On a kernel socket it is a caller that has just added a frame and
+// writes what the socket takes without waiting; when that is not all, and
+// always on other connections, it is a goroutine that ends with the queue.
+//
+// Senders take room in the queue before they add to it: reserve, then enqueue
+// under whatever lock orders their frames, then flush without it.
+type writer struct {
+	ch        *channel
+	maxQueued int
+	failed    func(error) // called once, without locks, when writing fails
+
+	mu       sync.Mutex
+	queue    []*buffer // frames to write; on a socket small ones are gathered
+	spare    []*buffer // the queue's other slice, empty, while there is no flusher
+	reserved int       // bytes promised to senders, queued or being written
+	flushing bool      // a flusher exists
+	waiters  list.List // of *roomWaiter, in order of arrival
+	err      error     // first write error; nothing is queued after it
+	flushed  []func()  // see whenFlushed
+}
+
+// roomWaiter is a sender that waits for room.
+type roomWaiter struct {
+	n     int
+	ready chan struct{} // closed when n bytes are reserved for it, or w.err is set
+}
+
+func (w *writer) init(ch *channel, maxQueued int, failed func(error)) {
+	w.ch, w.maxQueued, w.failed = ch, maxQueued, failed
+}
+
+// reserve waits until the queue has room. A sender gets it while less than
+// maxQueued bytes are taken, so the queue is never longer than that and one
+// message. What is reserved goes to enqueue or back to unreserve.
+func (w *writer) reserve(ctx context.Context, n int) error {
+	w.mu.Lock()
+	if ok, err := w.tryReserveLocked(n); ok || err != nil {
+		w.mu.Unlock()
+		return err
+	}
+	waiter := &roomWaiter{n: n, ready: make(chan struct{})}
+	element := w.waiters.PushBack(waiter)
+	w.mu.Unlock()
+
+	select {
+	case <-waiter.ready:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.err
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-waiter.ready: // the room came at the same time
+		w.unreserveLocked(n)
+	default:
+		w.waiters.Remove(element)
+	}
+	return ctx.Err()
+}
+
+func (w *writer) tryReserveLocked(n int) (bool, error) {
+	if w.err != nil {
+		return false, w.err
+	}
+	if w.reserved >= w.maxQueued || w.waiters.Len() > 0 {
+		return false, nil
+	}
+	w.reserved += n
+	return true, nil
+}
+
+// forceReserve is reserve for a frame that has to go out whatever waits already,
+// because somebody gives up who held more than it.
+func (w *writer) forceReserve(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reserved += n
+}
+
+// unreserve gives room back that was not used.
+func (w *writer) unreserve(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unreserveLocked(n)
+}
+
+func (w *writer) unreserveLocked(n int) {
+	w.reserved -= n
+	for w.waiters.Len() > 0 && (w.reserved < w.maxQueued || w.err != nil) {
+		waiter := w.waiters.Remove(w.waiters.Front()).(*roomWaiter)
+		w.reserved += waiter.n
+		close(waiter.ready)
+	}
+}
+
+// enqueue adds an encoded frame for which room is reserved, and takes over its
+// buffer. It never blocks; flush must follow. After a write error the frame is
+// dropped: the connection is about to end.
+func (w *writer) enqueue(buf *buffer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		w.unreserveLocked(len(buf.b))
+		buf.release()
+		return
+	}
+	w.queue = w.gatherLocked(buf)
+}
+
+// enqueueReply is enqueue for the reading goroutine, which cannot wait for room
+// to answer what it refuses. It says false, and the frame is dropped, when the
+// peer has let more such replies gather than rejectSlack over the limit allows.
+func (w *writer) enqueueReply(buf *buffer) bool {
+	w.mu.Lock()
+	if w.reserved >= w.maxQueued+rejectSlack {
+		w.mu.Unlock()
+		buf.release()
+		return false
+	}
+	w.reserved += len(buf.b)
+	w.mu.Unlock()
+	w.enqueue(buf)
+	return true
+}
+
+// gatherLocked appends buf to the queue. On a socket it copies small frames
+// together, so that they go out in one write. Elsewhere each frame stays
+// alone: see writeFrame.
+func (w *writer) gatherLocked(buf *buffer) []*buffer {
+	last := len(w.queue) - 1
+	if w.ch.sock == nil || last < 0 || len(buf.b) > gatherLength {
+		return append(w.queue, buf)
+	}
+	tail := w.queue[last]
+	if tail.free() < len(buf.b) {
+		if len(tail.b) > gatherLength {
+			return append(w.queue, buf)
+		}
+		batch := getBuffer(batchLength)
+		batch.b = append(batch.b, tail.b...)
+		tail.release()
+		w.queue[last], tail = batch, batch
+	}
+	tail.b = append(tail.b, buf.b...)
+	buf.release()
+	return w.queue
+}
+
+// flush sees to it that what is queued gets written. It does not block.
+func (w *writer) flush() {
+	queue := w.claim()
+	if queue == nil {
+		return
+	}
+	if w.ch.sock == nil {
+		go w.writeAll(queue, 0)
+		return
+	}
+	for i := 0; i < inlineWrites; i++ {
+		written, done, err := w.writeNow(queue)
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		if !done {
+			go w.writeAll(queue, written)
+			return
+		}
+		if queue = w.next(queue); queue == nil {
+			return
+		}
+	}
+	go w.writeAll(queue, 0)
+}
+
+// flushLater is flush for a sender that has more to send at once: a goroutine
+// writes, while the sender adds to the queue.
+func (w *writer) flushLater() {
+	if queue := w.claim(); queue != nil {
+		go w.writeAll(queue, 0)
+	}
+}
+
+// claim makes the caller the flusher and returns what to write, or nil when
+// there is nothing or another one is at it.
+func (w *writer) claim() []*buffer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flushing || len(w.queue) == 0 {
+		return nil
+	}
+	w.flushing = true
+	queue := w.queue
+	w.queue, w.spare = w.spare, nil
+	return queue
+}
+
+// next ends the round in which queue was written. It returns more to write, or
+// nil, and then the caller is not the flusher any longer.
+func (w *writer) next(queue []*buffer) []*buffer {
+	written := 0
+	for i, buf := range queue {
+		written += len(buf.b)
+		buf.release()
+		queue[i] = nil
+	}
+	if cap(queue) > 64 {
+		queue = nil // do not keep what a burst needed
+	}
+	w.mu.Lock()
+	w.unreserveLocked(written)
+	if len(w.queue) > 0 && w.err == nil {
+		more := w.queue
+		w.queue = queue[:0]
+		w.mu.Unlock()
+		return more
+	}
+	w.spare = queue[:0]
+	w.flushing = false
+	flushed := w.takeFlushedLocked()
+	w.mu.Unlock()
+	runAll(flushed)
+	return nil
+}
+
+// writeNow writes what the socket takes without waiting. It returns how many
+// bytes of the queue that was, and whether that is all.
+func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
+	for _, buf := range queue {
+		n, err := w.ch.sock.tryWrite(buf.b)
+		written += n
+		if err != nil || n < len(buf.b) {
+			return written, false, err
+		}
+	}
+	return written, true, nil
+}
+
+// writeAll is the flusher's goroutine. It writes the queue, of which skip bytes
+// are out already, and what comes after it, and ends when nothing is left or
+// the connection fails or is closed. It may block for as long as the peer
+// does not read.
+func (w *writer) writeAll(queue []*buffer, skip int) {
+	for queue != nil {
+		for _, buf := range queue {
+			if skip >= len(buf.b) {
+				skip -= len(buf.b)
+				continue
+			}
+			if err := w.writeFrame(buf.b[skip:]); err != nil {
+				w.fail(err)
+				return
+			}
+			skip = 0
+		}
+		queue = w.next(queue)
+	}
+}
+
+// writeFrame writes b, waiting as long as it takes. On a connection that is
+// not a kernel socket b is one frame, and goes out as released versions write
+// it: its first 4096 bytes, then the rest. A multiplexer makes a message of
+// each write, and the peer reads it into buffers of that size.
+func (w *writer) writeFrame(b []byte) error {
+	if w.ch.sock == nil && len(b) > minReadLength {
+		if _, err := w.ch.conn.Write(b[:minReadLength]); err != nil {
+			return err
+		}
+		b = b[minReadLength:]
+	}
+	_, err := w.ch.conn.Write(b)
+	return err
+}
+
+// fail records why writing has ended, drops what is queued and lets everyone
+// who waits go. The flusher calls it, and conn.fail.
+func (w *writer) fail(err error) {
+	w.mu.Lock()
+	if w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	w.err = err
+	for _, buf := range w.queue {
+		buf.release()
+	}
+	w.queue, w.spare = nil, nil
+	w.unreserveLocked(0)
+	flushed := w.takeFlushedLocked()
+	w.mu.Unlock()
+	runAll(flushed)
+	w.failed(err)
+}
+
+// whenFlushed calls f once, from any goroutine or this one, when everything
+// that was queued is written or cannot be any more.
+func (w *writer) whenFlushed(f func()) {
+	w.mu.Lock()
+	if w.err == nil && (w.flushing || len(w.queue) > 0) {
+		w.flushed = append(w.flushed, f)
+		f = nil
+	}
+	w.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+func (w *writer) takeFlushedLocked() []func() {
+	f := w.flushed
+	w.flushed = nil
+	return f
+}
+
+func runAll(funcs []func()) {
+	for _, f := range funcs {
+		f()
+	}
+}

@@ -1,0 +1,201 @@
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// ClientStream is the caller's end of a stream. Its methods may be called from
+// several goroutines at once. They return when the context given to NewStream
+// ends, with its error, and ErrClosed when the connection does.
+//
+// A stream holds its place on the connection until RecvMsg could return the
+// server's last message or error, or until its context ends. The server is not
+// told of the latter: the protocol has no message for it.
+type ClientStream interface {
+	// CloseSend says that there is nothing more to send. A second time it
+	// returns ErrStreamClosed.
+	CloseSend() error
+
+	// SendMsg sends a message. It returns once the message is queued for
+	// the connection, after waiting for room if the server does not keep
+	// up. When the server has ended the stream it returns io.EOF, and
+	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
+	// the limit is refused with *OversizedMessageErr and the stream goes on.
+	SendMsg(m any) error
+
+	// RecvMsg waits for the next message and decodes it into m. It returns
+	// io.EOF after the last one, and a gRPC status if the server ended the
+	// stream with an error; from then on it returns the same.
+	RecvMsg(m any) error
+}
+
+// clientStream implements ClientStream.
+type clientStream struct {
+	stream
+	client *Client
+	ctx    context.Context
+	desc   StreamDesc
+	bursts burst
+}
+
+// NewStream opens a stream to method of service. When only the server streams,
+// req is the request; when the client does, req is its first message, or nil
+// for none. Metadata and deadline of ctx go with it, and ctx is the lifetime of
+// the stream: when it ends, so does the stream. (Since v1.2.0.)
+//
+// An error means that there is no stream: as for Call, ctx.Err(), ErrClosed, or
+// an *OversizedMessageErr. What the server has to say comes with RecvMsg.
+func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
+	if c.conn == nil {
+		return nil, ErrClosed
+	}
+	var p payload
+	if req != nil {
+		var err error
+		if p, err = newPayload(req); err != nil {
+			return nil, err
+		}
+		// Tell an empty first message from none.
+		p.explicit = desc.StreamingClient
+	}
+	if c.streamChain != nil {
+		return c.newStreamIntercepted(ctx, desc, service, method, p)
+	}
+	timeout, err := timeoutOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.openStream(ctx, desc, &requestEnvelope{
+		service:  service,
+		method:   method,
+		payload:  p,
+		timeout:  timeout,
+		metadata: contextMetadata(ctx),
+	})
+}
+
+func (c *Client) newStreamIntercepted(ctx context.Context, desc *StreamDesc, service, method string, p payload) (ClientStream, error) {
+	req, err := newRequest(ctx, service, method, p)
+	if err != nil {
+		return nil, err
+	}
+	info := &StreamClientInfo{
+		FullMethod:      fullMethod(service, method),
+		StreamingClient: desc.StreamingClient,
+		StreamingServer: desc.StreamingServer,
+	}
+	return c.streamChain(ctx, req, info, func(ctx context.Context, req *Request) (ClientStream, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		envelope := requestOf(req)
+		envelope.payload.explicit = desc.StreamingClient
+		return c.openStream(ctx, desc, envelope)
+	})
+}
+
+func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestEnvelope) (ClientStream, error) {
+	fl := flagRemoteClosed
+	if desc.StreamingClient {
+		fl = flagRemoteOpen
+		if req.payload.kind == payloadAbsent {
+			// Without this the Rust server delivers an empty message.
+			fl |= flagNoData
+		}
+	}
+	buf, err := c.encodeRequest(req, fl)
+	if err != nil {
+		return nil, err
+	}
+	cs := &clientStream{client: c, ctx: ctx, desc: *desc}
+	cs.stream.init(c.conn)
+	if !desc.StreamingClient {
+		cs.sendErr = ErrStreamClosed
+	}
+	if ctx.Done() != nil {
+		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, ctx.Err()) })
+	}
+	if err := c.open(ctx, &cs.stream, buf); err != nil {
+		if cs.stop != nil {
+			cs.stop()
+		}
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		// The watch may have come too early to find the stream in the table.
+		c.abandon(&cs.stream, err)
+	}
+	return cs, nil
+}
+
+func (cs *clientStream) SendMsg(m any) error {
+	if !cs.desc.StreamingClient {
+		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
+	}
+	if m == nil {
+		return fmt.Errorf("ttrpc: cannot send a nil message")
+	}
+	buf, err := cs.encodeData(m, 0)
+	if err != nil {
+		return err
+	}
+	if err := cs.send(cs.ctx, buf, moreFrames); err != nil {
+		return err
+	}
+	cs.bursts.flush(cs.conn.ch)
+	return nil
+}
+
+func (cs *clientStream) CloseSend() error {
+	if !cs.desc.StreamingClient {
+		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
+	}
+	buf, err := cs.encodeData(nil, flagRemoteClosed|flagNoData)
+	if err != nil {
+		return err
+	}
+	if err := cs.send(cs.ctx, buf, lastFrame); err != nil {
+		if err == io.EOF {
+			return nil // the server ended the stream before
+		}
+		return err
+	}
+	cs.conn.ch.flush()
+	return nil
+}
+
+func (cs *clientStream) RecvMsg(m any) error {
+	cs.bursts.received()
+	msg, err := cs.recv(cs.ctx)
+	if err != nil {
+		return err
+	}
+	defer msg.buf.release()
+	switch {
+	case msg.typ == messageTypeResponse:
+		return cs.recvResponseFrame(msg, m)
+	case !cs.desc.StreamingServer:
+		err := fmt.Errorf("%w: data from a server that does not stream", ErrProtocol)
+		cs.client.abandon(&cs.stream, err)
+		cs.setRecvErr(err)
+		return err
+	}
+	return unmarshal(msg.buf.bytes(), m)
+}
+
+// recvResponseFrame handles the response that ends the stream, with a message
+// or an error.
+func (cs *clientStream) recvResponseFrame(msg message, m any) error {
+	var r responseView
+	err := r.parse(msg.buf.bytes())
+	if err == nil {
+		err = clientError(r.status)
+	}
+	if err != nil {
+		cs.setRecvErr(err)
+		return err
+	}
+	return unmarshal(r.payload, m)
+}

@@ -1,0 +1,250 @@
+package ttrpc
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/runtime/protoiface"
+	"google.golang.org/protobuf/runtime/protoimpl"
+)
+
+// The codec serves messages by what they can do, in this order:
+//
+//	vtprotobuf's methods, the fastest where they exist
+//	google.golang.org/protobuf, by ProtoReflect
+//	the methods that gogo/protobuf generates with its marshalers
+//	the XXX_ methods of gogo and golang/protobuf v1 without marshalers
+//	struct tags alone, through protobuf-go's support for such messages
+//
+// None of them brings gogo's runtime into a program that does not have it.
+
+type vtMarshaler interface {
+	SizeVT() int
+	MarshalToSizedBufferVT([]byte) (int, error)
+}
+
+type vtUnmarshaler interface {
+	UnmarshalVT([]byte) error
+}
+
+type sizedMarshaler interface {
+	Size() int
+	MarshalToSizedBuffer([]byte) (int, error)
+}
+
+type toMarshaler interface {
+	Size() int
+	MarshalTo([]byte) (int, error)
+}
+
+type xxxMarshaler interface {
+	XXX_Size() int
+	XXX_Marshal(b []byte, deterministic bool) ([]byte, error)
+}
+
+type xxxUnmarshaler interface {
+	XXX_Unmarshal([]byte) error
+}
+
+type plainMarshaler interface {
+	Marshal() ([]byte, error)
+}
+
+type plainUnmarshaler interface {
+	Unmarshal([]byte) error
+}
+
+type resetter interface {
+	Reset()
+}
+
+type payloadKind uint8
+
+const (
+	payloadAbsent payloadKind = iota // no message; nothing is written
+	payloadRaw                       // encoded already, in raw
+	payloadVT
+	payloadProto
+	payloadSized
+	payloadTo
+	payloadXXX
+)
+
+// payload is a message that is about to be encoded: it knows its size before
+// its bytes exist, so that one buffer takes the frame, the envelope and it.
+// The message must not change in between.
+type payload struct {
+	kind payloadKind
+	size int
+	msg  any
+	raw  []byte
+
+	// explicit writes the field of a message even when that has no bytes.
+	// Protobuf leaves it out otherwise, and so does every release; it tells
+	// a stream's server an empty first message from none.
+	explicit bool
+}
+
+// newPayload measures m.
+func newPayload(m any) (p payload, err error) {
+	p.msg = m
+	switch m := m.(type) {
+	case nil:
+		return p, fmt.Errorf("ttrpc: cannot encode a nil message")
+	case vtMarshaler:
+		p.kind, p.size = payloadVT, m.SizeVT()
+	case proto.Message:
+		p.kind, p.size = payloadProto, proto.Size(m)
+	case sizedMarshaler:
+		p.kind, p.size = payloadSized, m.Size()
+	case toMarshaler:
+		p.kind, p.size = payloadTo, m.Size()
+	case plainMarshaler:
+		p.kind = payloadRaw
+		p.raw, err = m.Marshal()
+		p.size = len(p.raw)
+	case xxxMarshaler:
+		p.kind, p.size = payloadXXX, m.XXX_Size()
+	case protoiface.MessageV1:
+		legacy, err := legacyMessage(m)
+		if err != nil {
+			return p, err
+		}
+		p.kind, p.size, p.msg = payloadProto, proto.Size(legacy), legacy
+	default:
+		return p, unsupportedMessage(m)
+	}
+	if err != nil {
+		return p, fmt.Errorf("ttrpc: encode %T: %w", m, err)
+	}
+	return p, nil
+}
+
+// rawPayload is a message that is encoded already; nil is no message.
+func rawPayload(b []byte) payload {
+	if b == nil {
+		return payload{}
+	}
+	return payload{kind: payloadRaw, size: len(b), raw: b}
+}
+
+// append adds the message's size bytes to b.
+func (p *payload) append(b []byte) ([]byte, error) {
+	if p.kind == payloadRaw {
+		return append(b, p.raw...), nil
+	}
+	start, end := len(b), len(b)+p.size
+	if cap(b) < end {
+		b = append(make([]byte, 0, end), b...)
+	}
+	dst := b[start:end:end]
+	var n int
+	var err error
+	switch p.kind {
+	case payloadAbsent:
+		return b, nil
+	case payloadVT:
+		n, err = p.msg.(vtMarshaler).MarshalToSizedBufferVT(dst)
+	case payloadProto:
+		var out []byte
+		out, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst[:0], p.msg.(proto.Message))
+		n = len(out)
+	case payloadSized:
+		n, err = p.msg.(sizedMarshaler).MarshalToSizedBuffer(dst)
+	case payloadTo:
+		n, err = p.msg.(toMarshaler).MarshalTo(dst)
+	case payloadXXX:
+		var out []byte
+		out, err = p.msg.(xxxMarshaler).XXX_Marshal(dst[:0], false)
+		n = len(out)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ttrpc: encode %T: %w", p.msg, err)
+	}
+	if n != p.size {
+		return nil, fmt.Errorf("ttrpc: encode %T: the message changed while it was encoded (%d bytes, then %d)", p.msg, p.size, n)
+	}
+	return b[:end], nil
+}
+
+// bytes encodes the message alone, never to nil.
+func (p *payload) bytes() ([]byte, error) {
+	return p.append(make([]byte, 0, p.size))
+}
+
+// sizeField is the length of the message as a field with a one-byte tag.
+func (p *payload) sizeField() int {
+	if p.omitted() {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(p.size)
+}
+
+func (p *payload) omitted() bool {
+	return p.kind == payloadAbsent || p.size == 0 && !p.explicit
+}
+
+// appendField adds the message as field num.
+func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
+	if p.omitted() {
+		return b, nil
+	}
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(p.size))
+	return p.append(b)
+}
+
+// unmarshal resets m and fills it from b. It keeps no reference to b.
+func unmarshal(b []byte, m any) error {
+	var err error
+	switch m := m.(type) {
+	case nil:
+		return fmt.Errorf("ttrpc: cannot decode into a nil message")
+	case vtUnmarshaler:
+		reset(m)
+		err = m.UnmarshalVT(b)
+	case proto.Message:
+		err = proto.Unmarshal(b, m)
+	case plainUnmarshaler:
+		reset(m)
+		err = m.Unmarshal(b)
+	case xxxUnmarshaler:
+		reset(m)
+		err = m.XXX_Unmarshal(b)
+	case protoiface.MessageV1:
+		legacy, lerr := legacyMessage(m)
+		if lerr != nil {
+			return lerr
+		}
+		err = proto.Unmarshal(b, legacy)
+	default:
+		return unsupportedMessage(m)
+	}
+	if err != nil {
+		return fmt.Errorf("ttrpc: decode %T: %w", m, err)
+	}
+	return nil
+}
+
+func reset(m any) {
+	if r, ok := m.(resetter); ok {
+		r.Reset()
+	}
+}
+
+// legacyMessage wraps a message that has struct tags and no methods to speak
+// of. protobuf-go derives its descriptor from the tags and panics when they
+// make no sense.
+func legacyMessage(m protoiface.MessageV1) (_ proto.Message, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("ttrpc: %T is not a usable protobuf message: %v", m, r)
+		}
+	}()
+	return protoimpl.X.ProtoMessageV2Of(m), nil
+}
+
+func unsupportedMessage(m any) error {
+	return fmt.Errorf("ttrpc: %T is not a protobuf message", m)
+}

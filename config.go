@@ -1,0 +1,262 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxMetadata      = 1 << 20
+)
+
+type clientConfig struct {
+	conn    connConfig
+	onClose func()
+	unary   []UnaryClientInterceptor
+	stream  []StreamClientInterceptor
+}
+
+// ClientOpts configures a client.
+type ClientOpts func(c *Client)
+
+// WithOnClose has onClose called once, on a goroutine of its own, when the
+// connection has ended for any reason.
+func WithOnClose(onClose func()) ClientOpts {
+	return func(c *Client) { c.cfg.onClose = onClose }
+}
+
+// WithUnaryClientInterceptor sets the interceptor of unary calls, in place of
+// any that was set before. Nil is none.
+func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.cfg.unary = []UnaryClientInterceptor{i} }
+}
+
+// WithChainUnaryClientInterceptor adds interceptors of unary calls. The first
+// is the outermost. (Since v1.1.1.)
+func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.cfg.unary = append(c.cfg.unary, interceptors...) }
+}
+
+// WithStreamClientInterceptor sets the interceptor of streams, in place of any
+// that was set before. Nil is none. (Not in released versions.)
+func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.cfg.stream = []StreamClientInterceptor{i} }
+}
+
+// WithChainStreamClientInterceptor adds interceptors of streams. The first is
+// the outermost. (Not in released versions.)
+func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.cfg.stream = append(c.cfg.stream, interceptors...) }
+}
+
+// WithClientLimits sets the limits of the client's connection. It panics when
+// one is out of range: see Limits. (Not in released versions.)
+func WithClientLimits(l Limits) ClientOpts {
+	cfg, err := l.config()
+	if err != nil {
+		panic(err)
+	}
+	return func(c *Client) { c.cfg.conn = cfg }
+}
+
+// Limits bound what one connection may cost. A zero field stands for its
+// default.
+type Limits struct {
+	// MaxMessageLength is the longest message that is sent or accepted, in
+	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
+	// one byte. Both sides need the same. What is longer is refused with
+	// *OversizedMessageErr by the sender, and with ResourceExhausted by the
+	// receiver, which then goes on.
+	MaxMessageLength int
+
+	// MaxPendingWrite is how many bytes may wait to be written before
+	// senders do: 1 MiB by default. One message more is let in, of any
+	// length, so that each fits.
+	MaxPendingWrite int
+
+	// MaxStreamBuffer is how many bytes may wait in each stream to be
+	// received: 4 MiB by default. One message more is let in. When it is
+	// full the connection stops reading, for a second at most; then the
+	// stream ends with ErrStreamFull.
+	MaxStreamBuffer int
+}
+
+func (l Limits) config() (connConfig, error) {
+	cfg := defaultConnConfig
+	if l.MaxMessageLength < 0 || l.MaxMessageLength > maxMessageLengthLimit {
+		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", l.MaxMessageLength, maxMessageLengthLimit)
+	}
+	if l.MaxPendingWrite < 0 || l.MaxStreamBuffer < 0 {
+		return cfg, errors.New("ttrpc: a limit is negative")
+	}
+	setLimit(&cfg.maxLength, l.MaxMessageLength)
+	setLimit(&cfg.maxQueued, l.MaxPendingWrite)
+	setLimit(&cfg.maxInbox, l.MaxStreamBuffer)
+	return cfg, nil
+}
+
+func setLimit(limit *int, value int) {
+	if value != 0 {
+		*limit = value
+	}
+}
+
+type serverConfig struct {
+	conn             connConfig
+	handshaker       Handshaker // nil for none
+	handshakeTimeout time.Duration
+	maxCalls         int // per connection; 0 for no limit
+	maxMetadata      int
+	unary            []UnaryServerInterceptor
+	unarySet         bool
+	stream           []StreamServerInterceptor
+	streamSet        bool
+	onPanic          PanicHandler
+	logger           Logger
+}
+
+// ServerOpt configures a server.
+type ServerOpt func(*serverConfig) error
+
+// WithServerHandshaker has the handshaker admit each connection before it is
+// served. A server takes one; nil is none.
+func WithServerHandshaker(handshaker Handshaker) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.handshaker != nil {
+			return errors.New("ttrpc: only one handshaker allowed per server")
+		}
+		c.handshaker = handshaker
+		return nil
+	}
+}
+
+// WithServerHandshakeTimeout limits the time that a handshake may take: 10
+// seconds by default. (Not in released versions.)
+func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		if d <= 0 {
+			return fmt.Errorf("ttrpc: handshake timeout %v is not positive", d)
+		}
+		c.handshakeTimeout = d
+		return nil
+	}
+}
+
+// WithUnaryServerInterceptor sets the interceptor of unary calls. A server
+// takes one, for more there is WithChainUnaryServerInterceptor; nil is none.
+func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.unarySet {
+			return errors.New("ttrpc: only one unchained interceptor allowed per server")
+		}
+		c.unarySet = i != nil
+		c.unary = append(c.unary, i)
+		return nil
+	}
+}
+
+// WithChainUnaryServerInterceptor adds interceptors of unary calls. The first
+// is the outermost. (Since v1.1.1.)
+func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.unary = append(c.unary, interceptors...)
+		c.unarySet = c.unarySet || len(interceptors) > 0
+		return nil
+	}
+}
+
+// WithStreamServerInterceptor sets the interceptor of streams. A server takes
+// one, for more there is WithChainStreamServerInterceptor; nil is none. (Not in
+// released versions.)
+func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.streamSet {
+			return errors.New("ttrpc: only one unchained stream interceptor allowed per server")
+		}
+		c.streamSet = i != nil
+		c.stream = append(c.stream, i)
+		return nil
+	}
+}
+
+// WithChainStreamServerInterceptor adds interceptors of streams. The first is
+// the outermost. (Not in released versions.)
+func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.stream = append(c.stream, interceptors...)
+		c.streamSet = c.streamSet || len(interceptors) > 0
+		return nil
+	}
+}
+
+// WithServerLimits sets the limits of each connection. (Not in released
+// versions.)
+func WithServerLimits(l Limits) ServerOpt {
+	return func(c *serverConfig) (err error) {
+		c.conn, err = l.config()
+		return err
+	}
+}
+
+// WithServerMaxCalls limits how many calls and streams may run at once on each
+// connection. One more is answered with ResourceExhausted at once. By default
+// there is no limit. (Not in released versions.)
+func WithServerMaxCalls(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		if n < 1 {
+			return fmt.Errorf("ttrpc: maximum of calls %d is not positive", n)
+		}
+		c.maxCalls = n
+		return nil
+	}
+}
+
+// WithServerMaxMetadata limits the metadata of a call, in bytes of keys and
+// values and 32 more for each entry: 1 MiB by default. A call with more is
+// answered with ResourceExhausted. (Not in released versions.)
+func WithServerMaxMetadata(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		if n < 0 {
+			return fmt.Errorf("ttrpc: maximum of metadata %d is negative", n)
+		}
+		c.maxMetadata = n
+		return nil
+	}
+}
+
+// PanicHandler decides what a panic in a handler, or in an interceptor around
+// it, means. It runs on the handler's goroutine with what was recovered and the
+// stack of the panic. The error that it returns goes to the client; nil stands
+// for a status Internal that does not say more. It may panic, to end the
+// process. It is called with a nil value for runtime.Goexit.
+type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
+
+// WithServerPanicHandler replaces what a server does with a panic by default:
+// log it with its stack, answer Internal, and go on. (Not in released
+// versions.)
+func WithServerPanicHandler(h PanicHandler) ServerOpt {
+	return func(c *serverConfig) error {
+		c.onPanic = h
+		return nil
+	}
+}
+
+// Logger takes what an operator should know, a line a call. *log.Logger is
+// one. It may be called by several goroutines at once.
+type Logger interface {
+	Printf(format string, args ...any)
+}
+
+// WithServerLogger has the server write to l instead of the standard logger of
+// package log: connections that were refused or broke the protocol, panics,
+// and failures to accept. At most ten lines a second are written. (Not in
+// released versions.)
+func WithServerLogger(l Logger) ServerOpt {
+	return func(c *serverConfig) error {
+		c.logger = l
+		return nil
+	}
+}

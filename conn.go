@@ -1,0 +1,266 @@
+package ttrpc
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+const (
+	// slowConsumerLimit is how long, in all, a connection stops reading for
+	// a stream whose receiver takes nothing.
+	slowConsumerLimit = time.Second
+
+	// drainLimit is how long a connection that cannot write any more goes
+	// on reading: responses that the peer sent before it closed may be
+	// waiting there.
+	drainLimit = time.Second
+
+	// lingerLimit is how long a connection that we close stays open for
+	// what was queued before.
+	lingerLimit = 100 * time.Millisecond
+)
+
+// role is what a conn leaves to the Client or the serverConn that owns it.
+// The reading goroutine calls these; none may block or run user code.
+type role interface {
+	// handleFrame takes over buf.
+	handleFrame(h header, buf *buffer) error
+
+	// streamFailed ends the stream that err names, if there is one, and
+	// tells the peer if that is this role's part.
+	// An error ends the connection.
+	streamFailed(err *streamError) error
+
+	// ended is called once, when the connection is over and every stream
+	// has ended.
+	ended(err error)
+}
+
+// A conn is the shared state of a connection, for both roles: its streams and
+// its end.
+type conn struct {
+	ch        *channel
+	role      role
+	maxLength int // of a message that we send, in bytes
+	maxInbox  int // of a stream's inbox, in bytes
+
+	done chan struct{} // closed when the connection is over
+
+	// pauses is how long the reading goroutine has waited for receivers.
+	pauses pauseClock
+
+	mu       sync.Mutex
+	streams  map[streamID]*stream // nil until the first and after the end
+	lastID   streamID             // the id opened (client) or seen (server) last
+	draining bool                 // end when the last stream does
+	err      error                // why the connection ended; nil while it has not
+}
+
+// connConfig are the limits of a connection.
+type connConfig struct {
+	maxLength int // of a message either way, in bytes
+	maxQueued int // bytes that wait to be written
+	maxInbox  int // bytes that wait in a stream
+}
+
+var defaultConnConfig = connConfig{
+	maxLength: defaultMaxMessageLength,
+	maxQueued: 1 << 20,
+	maxInbox:  4 << 20,
+}
+
+func newConn(nc net.Conn, r role, cfg connConfig) *conn {
+	c := &conn{role: r, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
+	return c
+}
+
+// readLoop is the reading goroutine: the owner of the conn starts it, it owns
+// the channel's reading half, and it ends with the connection.
+func (c *conn) readLoop() {
+	defer c.ch.releaseRead()
+	for {
+		h, buf, err := c.ch.readFrame()
+		if err == nil {
+			err = c.role.handleFrame(h, buf)
+		}
+		if err != nil && !c.handleError(err) {
+			return
+		}
+	}
+}
+
+// handleError is the one place that tells an error of a stream, after which
+// reading goes on, from one that ends the connection.
+func (c *conn) handleError(err error) (goOn bool) {
+	var se *streamError
+	if errors.As(err, &se) {
+		err = c.role.streamFailed(se)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return err == nil
+}
+
+// fail ends the connection: it closes the socket, ends every stream and closes
+// done. Every terminal error comes here, from reading, from writing and from
+// Close; the first one counts.
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = closeError(err)
+	streams := c.streams
+	c.streams = nil
+	c.mu.Unlock()
+
+	for _, st := range streams {
+		st.end(c.err)
+	}
+	c.closeChannel(err)
+	close(c.done)
+	c.role.ended(err)
+}
+
+// closeChannel closes the socket: at once, unless it is we who close and
+// something is still being written.
+func (c *conn) closeChannel(err error) {
+	finish := func() {
+		c.ch.conn.Close()
+		c.ch.fail(ErrClosed)
+	}
+	if err != ErrClosed && err != ErrServerClosed {
+		finish()
+		return
+	}
+	var once sync.Once
+	linger := time.AfterFunc(lingerLimit, func() { once.Do(finish) })
+	c.ch.whenFlushed(func() {
+		linger.Stop()
+		once.Do(finish)
+	})
+}
+
+// writeFailed is called when nothing can be written any more. The peer may
+// have answered before it went away, so reading goes on until it reports the
+// end itself, within a limit.
+func (c *conn) writeFailed(err error) {
+	c.mu.Lock()
+	over := c.err != nil
+	c.mu.Unlock()
+	if over {
+		return
+	}
+	time.AfterFunc(drainLimit, func() { c.fail(fmt.Errorf("write: %w", err)) })
+}
+
+// insertLocked adds a stream to the table.
+func (c *conn) insertLocked(st *stream) {
+	if c.streams == nil {
+		c.streams = make(map[streamID]*stream)
+	}
+	c.streams[st.id] = st
+}
+
+// lookup returns the stream with that id, or nil.
+func (c *conn) lookup(id streamID) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.streams[id]
+}
+
+// remove takes st out of the table and says whether it was there. Whoever
+// removes a stream also ends it.
+func (c *conn) remove(st *stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.removeLocked(st)
+}
+
+func (c *conn) removeLocked(st *stream) bool {
+	if c.streams[st.id] != st {
+		return false
+	}
+	delete(c.streams, st.id)
+	if len(c.streams) == 0 && c.draining {
+		c.closeIdleLocked()
+	}
+	return true
+}
+
+// drain ends the connection as soon as it is idle: no streams, and everything
+// that was queued is written.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if len(c.streams) == 0 {
+		c.closeIdleLocked()
+	}
+}
+
+func (c *conn) closeIdleLocked() {
+	// Not under mu, which fail takes.
+	go c.ch.whenFlushed(func() { c.fail(ErrServerClosed) })
+}
+
+// deliver gives st a message that the peer sent. When the inbox is full it
+// waits, and so does everything else on the connection, for as long as
+// stream.roomAfter allows; then it returns an error of that stream alone.
+func (c *conn) deliver(st *stream, m message) error {
+	if st.push(m) {
+		return nil
+	}
+	c.pauses.begin()
+	defer c.pauses.end()
+	for !st.push(m) {
+		room, wait := st.roomAfter()
+		timer := time.NewTimer(wait)
+		select {
+		case <-room:
+			timer.Stop()
+			continue
+		case <-timer.C:
+		case <-c.done:
+			timer.Stop()
+		}
+		m.buf.release()
+		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
+	}
+	return nil
+}
+
+// pauseClock measures how long reading was paused, in all. One goroutine
+// begins and ends pauses; any may ask. In doubt it says too much, which lets a
+// slow receiver have more time.
+type pauseClock struct {
+	sum   atomic.Int64
+	since atomic.Int64 // start of the present pause; 0 for none
+}
+
+var clockStart = time.Now()
+
+func (p *pauseClock) begin() { p.since.Store(int64(time.Since(clockStart)) + 1) }
+
+func (p *pauseClock) end() {
+	p.sum.Add(int64(time.Since(clockStart)) - p.since.Load())
+	p.since.Store(0)
+}
+
+func (p *pauseClock) total() time.Duration {
+	since := p.since.Load()
+	sum := p.sum.Load()
+	if since != 0 {
+		sum += int64(time.Since(clockStart)) - since
+	}
+	return time.Duration(sum)
+}

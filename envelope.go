@@ -1,0 +1,269 @@
+package ttrpc
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// This file encodes and decodes Request and Response (request.proto) without
+// building them: a call's message goes straight into the buffer of its frame,
+// and comes straight out of it. The bytes are those of the protobuf runtime
+// and so is the verdict on bytes that arrive: known fields of another wire
+// type and unknown fields are skipped, strings must be UTF-8, the last of
+// several values wins. PROTOCOL.md, section "Envelope".
+
+const (
+	requestService  protowire.Number = 1
+	requestMethod   protowire.Number = 2
+	requestPayload  protowire.Number = 3
+	requestTimeout  protowire.Number = 4
+	requestMetadata protowire.Number = 5
+
+	keyValueKey   protowire.Number = 1
+	keyValueValue protowire.Number = 2
+
+	responseStatus  protowire.Number = 1
+	responsePayload protowire.Number = 2
+)
+
+// statusOK is an empty status in field 1 of Response. The June 2019 client
+// takes a response without a status for an error, so success always has one.
+var statusOK = []byte{1<<3 | 2, 0}
+
+var errInvalidUTF8 = errors.New("string field contains invalid UTF-8")
+
+// requestEnvelope is what goes around the message of a request.
+type requestEnvelope struct {
+	service, method string
+	payload         payload
+	timeout         int64 // nanoseconds; 0 is none
+	metadata        MD
+	pairs           []*KeyValue // used instead of metadata when it is not nil
+}
+
+// size returns the encoded length in bytes.
+func (r *requestEnvelope) size() int {
+	n := sizeStringField(r.service) + sizeStringField(r.method) + r.payload.sizeField()
+	if r.timeout != 0 {
+		n += 1 + protowire.SizeVarint(uint64(r.timeout))
+	}
+	r.eachPair(func(key, value string) error {
+		n += 1 + protowire.SizeBytes(sizePair(key, value))
+		return nil
+	})
+	return n
+}
+
+// append adds the encoding to b, which is best large enough for it.
+func (r *requestEnvelope) append(b []byte) ([]byte, error) {
+	if !utf8.ValidString(r.service) || !utf8.ValidString(r.method) {
+		return nil, fmt.Errorf("ttrpc: encode request: service or method: %w", errInvalidUTF8)
+	}
+	b = appendStringField(b, requestService, r.service)
+	b = appendStringField(b, requestMethod, r.method)
+	b, err := r.payload.appendField(b, requestPayload)
+	if err != nil {
+		return nil, err
+	}
+	if r.timeout != 0 {
+		b = protowire.AppendTag(b, requestTimeout, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(r.timeout))
+	}
+	err = r.eachPair(func(key, value string) error {
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			return fmt.Errorf("ttrpc: encode metadata %q: %w", key, errInvalidUTF8)
+		}
+		b = protowire.AppendTag(b, requestMetadata, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(sizePair(key, value)))
+		b = appendStringField(b, keyValueKey, key)
+		b = appendStringField(b, keyValueValue, value)
+		return nil
+	})
+	return b, err
+}
+
+// eachPair calls f for each metadata entry until it fails.
+func (r *requestEnvelope) eachPair(f func(key, value string) error) error {
+	for _, kv := range r.pairs {
+		if err := f(kv.GetKey(), kv.GetValue()); err != nil {
+			return err
+		}
+	}
+	if r.pairs != nil {
+		return nil
+	}
+	for key, values := range r.metadata {
+		for _, value := range values {
+			if err := f(key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sizePair(key, value string) int { return sizeStringField(key) + sizeStringField(value) }
+
+// sizeStringField is for field numbers below 16, whose tag is one byte.
+func sizeStringField(s string) int {
+	if s == "" {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(len(s))
+}
+
+func appendStringField(b []byte, num protowire.Number, s string) []byte {
+	if s == "" {
+		return b
+	}
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendString(b, s)
+}
+
+// requestView is a decoded request. Its byte slices point into the frame and
+// are valid as long as that is.
+type requestView struct {
+	service, method []byte
+	payload         []byte
+	hasPayload      bool
+	timeout         int64 // nanoseconds; 0 is none
+	metadata        MD
+	metadataSize    int // bytes of all keys and values
+}
+
+// parse decodes b. It keeps no more metadata than maxMetadata bytes, though
+// metadataSize counts all of it.
+func (r *requestView) parse(b []byte, maxMetadata int) error {
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return fmt.Errorf("decode request: %w", err)
+		}
+		switch {
+		case f.num == requestService && f.typ == protowire.BytesType:
+			r.service, err = f.bytes, validUTF8(f.bytes)
+		case f.num == requestMethod && f.typ == protowire.BytesType:
+			r.method, err = f.bytes, validUTF8(f.bytes)
+		case f.num == requestPayload && f.typ == protowire.BytesType:
+			r.payload, r.hasPayload = f.bytes, true
+		case f.num == requestTimeout && f.typ == protowire.VarintType:
+			r.timeout = int64(f.varint)
+		case f.num == requestMetadata && f.typ == protowire.BytesType:
+			err = r.parsePair(f.bytes, maxMetadata)
+		}
+		if err != nil {
+			return fmt.Errorf("decode request: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *requestView) parsePair(b []byte, maxMetadata int) error {
+	var key, value []byte
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return err
+		}
+		switch {
+		case f.num == keyValueKey && f.typ == protowire.BytesType:
+			key, err = f.bytes, validUTF8(f.bytes)
+		case f.num == keyValueValue && f.typ == protowire.BytesType:
+			value, err = f.bytes, validUTF8(f.bytes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.metadataSize += len(key) + len(value) + metadataOverhead
+	if r.metadataSize > maxMetadata {
+		return nil
+	}
+	if r.metadata == nil {
+		r.metadata = MD{}
+	}
+	r.metadata.Append(string(key), string(value))
+	return nil
+}
+
+// sizeResponse is the encoded length of a response: encoded status bytes,
+// tag and length included, and a payload.
+func sizeResponse(status []byte, p *payload) int { return len(status) + p.sizeField() }
+
+func appendResponse(b, status []byte, p *payload) ([]byte, error) {
+	return p.appendField(append(b, status...), responsePayload)
+}
+
+// responseView is a decoded response; payload is valid as long as the frame.
+type responseView struct {
+	status  *spb.Status // nil when there was none or it was empty, which is success
+	payload []byte
+}
+
+func (r *responseView) parse(b []byte) error {
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return fmt.Errorf("ttrpc: decode response: %w", err)
+		}
+		switch {
+		case f.num == responseStatus && f.typ == protowire.BytesType:
+			if len(f.bytes) == 0 {
+				continue
+			}
+			if r.status == nil {
+				r.status = &spb.Status{}
+			}
+			// A message field that comes twice is merged, says protobuf.
+			if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(f.bytes, r.status); err != nil {
+				return fmt.Errorf("ttrpc: decode response: status: %w", err)
+			}
+		case f.num == responsePayload && f.typ == protowire.BytesType:
+			r.payload = f.bytes
+		}
+	}
+	return nil
+}
+
+// field is one field off the wire: bytes or varint is set, by typ.
+type field struct {
+	num    protowire.Number
+	typ    protowire.Type
+	bytes  []byte
+	varint uint64
+}
+
+// consumeField takes the next field from the front of *b.
+func consumeField(b *[]byte) (f field, err error) {
+	num, typ, n := protowire.ConsumeTag(*b)
+	if n < 0 {
+		return f, protowire.ParseError(n)
+	}
+	rest := (*b)[n:]
+	f.num, f.typ = num, typ
+	switch typ {
+	case protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(rest)
+	case protowire.VarintType:
+		f.varint, n = protowire.ConsumeVarint(rest)
+	default:
+		n = protowire.ConsumeFieldValue(num, typ, rest)
+	}
+	if n < 0 {
+		return f, protowire.ParseError(n)
+	}
+	*b = rest[n:]
+	return f, nil
+}
+
+func validUTF8(b []byte) error {
+	if !utf8.Valid(b) {
+		return errInvalidUTF8
+	}
+	return nil
+}

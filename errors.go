@@ -1,0 +1,200 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	// ErrProtocol says that the other side, or the caller, broke a rule of
+	// the protocol. It comes wrapped.
+	ErrProtocol = errors.New("protocol error")
+
+	// ErrClosed is returned, bare, by calls and streams of a client whose
+	// connection has ended.
+	ErrClosed = errors.New("ttrpc: closed")
+
+	// ErrServerClosed is returned, bare, by Serve after Close or Shutdown.
+	ErrServerClosed = errors.New("ttrpc: server closed")
+
+	// ErrStreamClosed is returned by a stream's SendMsg and CloseSend after
+	// CloseSend, or in a handler after the stream has ended.
+	ErrStreamClosed = errors.New("ttrpc: stream closed")
+
+	// ErrStreamFull ends a stream whose receiver took no message for a
+	// second while its buffer was full: the connection's other calls are not
+	// held up by it any longer. (Since v1.2.8.)
+	ErrStreamFull = errors.New("ttrpc: stream buffer full")
+)
+
+// OversizedMessageErr is the refusal to send a message that is longer than the
+// other side takes. Nothing was sent and the connection is as before. As a
+// status it is ResourceExhausted. (Since v1.2.4.)
+type OversizedMessageErr struct {
+	messageLength int
+	maximumLength int
+	err           error
+}
+
+// OversizedMessageError returns an *OversizedMessageErr when messageLength is
+// over the default limit of 4 MiB, else nil. The length is of all that follows
+// a frame's header, in bytes.
+func OversizedMessageError(messageLength int) error {
+	return checkMessageLength(messageLength, defaultMaxMessageLength)
+}
+
+func checkMessageLength(length, maximum int) error {
+	if length <= maximum {
+		return nil
+	}
+	return &OversizedMessageErr{
+		messageLength: length,
+		maximumLength: maximum,
+		err: status.Errorf(codes.ResourceExhausted,
+			"message length %d exceed maximum message size of %d", length, maximum),
+	}
+}
+
+// Error returns the text of the status.
+func (e *OversizedMessageErr) Error() string { return e.err.Error() }
+
+// Unwrap returns the error with the gRPC status.
+func (e *OversizedMessageErr) Unwrap() error { return e.err }
+
+// RejectedLength returns the length of the message that was refused, in bytes,
+// with its envelope.
+func (e *OversizedMessageErr) RejectedLength() int { return e.messageLength }
+
+// MaximumLength returns the limit in bytes, which includes the envelope.
+func (e *OversizedMessageErr) MaximumLength() int { return e.maximumLength }
+
+// streamError is an error that concerns one stream: the connection goes on.
+// Every other error out of the frame layer, or of handling a frame, ends it.
+type streamError struct {
+	h    header     // of the frame that did it
+	code codes.Code // what a server tells the client
+	err  error      // what our side of the stream gets
+}
+
+func (e *streamError) Error() string { return fmt.Sprintf("stream %d: %v", e.h.id, e.err) }
+func (e *streamError) Unwrap() error { return e.err }
+
+func newStatus(code codes.Code, format string, args ...any) *spb.Status {
+	return &spb.Status{Code: int32(code), Message: fmt.Sprintf(format, args...)}
+}
+
+// errStatus gives err a gRPC code. What errors.Is finds in err is still found.
+func errStatus(code codes.Code, err error) error { return &codeError{code, err} }
+
+func errInternal(format string, args ...any) error {
+	return errStatus(codes.Internal, fmt.Errorf(format, args...))
+}
+
+type codeError struct {
+	code codes.Code
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+// GRPCStatus is looked for by package google.golang.org/grpc/status.
+func (e *codeError) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
+
+// closedErrors are the ways in which a connection says that it is over.
+var closedErrors = []error{
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrClosed,
+	syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, syscall.ENOTCONN,
+}
+
+func isClosedError(err error) bool {
+	for _, target := range closedErrors {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// connError is why a connection ended, when it was neither closed nor lost:
+// in-flight calls get it. It is ErrClosed as well as its cause.
+type connError struct{ cause error }
+
+func (e *connError) Error() string   { return "ttrpc: connection failed: " + e.cause.Error() }
+func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
+
+// closeError turns the error that ended a connection into what its calls
+// return: ErrClosed, bare, for every kind of close.
+func closeError(err error) error {
+	if err == nil || err == ErrClosed || err == ErrServerClosed || isClosedError(err) {
+		return ErrClosed
+	}
+	return &connError{cause: err}
+}
+
+// errorStatus turns the error of a handler into the status that the client
+// receives: a gRPC status as it is, the errors below by kind, wrapped or not,
+// anything else as Unknown. It returns nil for nil.
+func errorStatus(err error) *spb.Status {
+	if err == nil {
+		return nil
+	}
+	var st *spb.Status
+	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
+		st = s.Proto()
+	} else {
+		st = &spb.Status{Code: int32(errorCode(err)), Message: err.Error()}
+	}
+	// Protobuf refuses to encode a string that is not UTF-8.
+	st.Message = strings.ToValidUTF8(st.Message, "\uFFFD")
+	return st
+}
+
+func errorCode(err error) codes.Code {
+	switch {
+	case errors.Is(err, io.EOF):
+		return codes.OutOfRange
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded
+	case errors.Is(err, os.ErrInvalid):
+		return codes.InvalidArgument
+	case errors.Is(err, fs.ErrExist):
+		return codes.AlreadyExists
+	case errors.Is(err, fs.ErrNotExist):
+		return codes.NotFound
+	case errors.Is(err, fs.ErrPermission):
+		return codes.PermissionDenied
+	case errors.Is(err, io.ErrClosedPipe), errors.Is(err, io.ErrNoProgress),
+		errors.Is(err, io.ErrShortBuffer), errors.Is(err, io.ErrShortWrite),
+		errors.Is(err, io.ErrUnexpectedEOF):
+		return codes.FailedPrecondition
+	}
+	return codes.Unknown
+}
+
+// truncate cuts s to at most n bytes, between runes.
+func truncate(s string, n int) string {
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+// clientError turns a status that came with a response into an error; nil for
+// none and for OK.
+func clientError(st *spb.Status) error {
+	if st == nil || codes.Code(st.Code) == codes.OK {
+		return nil
+	}
+	return status.ErrorProto(st)
+}

@@ -1,0 +1,164 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const testService = "test.Service"
+
+// testTimeout is for what should be immediate: it only bounds a failure.
+const testTimeout = 20 * time.Second
+
+// testContext ends at the end of the test, or when it takes too long.
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// echoMethods is the service of most tests. Messages are KeyValues.
+func echoMethods() *ServiceDesc {
+	return &ServiceDesc{
+		Methods: map[string]Method{
+			"Echo": func(_ context.Context, unmarshal func(any) error) (any, error) {
+				var req KeyValue
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return &req, nil
+			},
+			"Fail": func(_ context.Context, unmarshal func(any) error) (any, error) {
+				return nil, status.Error(codes.AlreadyExists, "it is there")
+			},
+			// Block waits for the end of its context.
+			"Block": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		},
+		Streams: map[string]Stream{
+			"EchoStream": {
+				StreamingClient: true,
+				StreamingServer: true,
+				Handler: func(_ context.Context, ss StreamServer) (any, error) {
+					for {
+						var m KeyValue
+						if err := ss.RecvMsg(&m); err != nil {
+							if errors.Is(err, io.EOF) {
+								err = nil
+							}
+							return nil, err
+						}
+						if err := ss.SendMsg(&m); err != nil {
+							return nil, err
+						}
+					}
+				},
+			},
+			// Repeat sends its request as often as the value is long.
+			"Repeat": {
+				StreamingServer: true,
+				Handler: func(_ context.Context, ss StreamServer) (any, error) {
+					var m KeyValue
+					if err := ss.RecvMsg(&m); err != nil {
+						return nil, err
+					}
+					for range []byte(m.Value) {
+						if err := ss.SendMsg(&m); err != nil {
+							return nil, err
+						}
+					}
+					return nil, nil
+				},
+			},
+			// Join answers with the values of all messages.
+			"Join": {
+				StreamingClient: true,
+				Handler: func(_ context.Context, ss StreamServer) (any, error) {
+					var sum KeyValue
+					for {
+						var m KeyValue
+						if err := ss.RecvMsg(&m); err == io.EOF {
+							return &sum, nil
+						} else if err != nil {
+							return nil, err
+						}
+						sum.Value += m.Value
+					}
+				},
+			},
+		},
+	}
+}
+
+// newTestServer serves desc on a unix socket and returns its address. The
+// server is closed when the test ends.
+func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server, string) {
+	t.Helper()
+	s, err := NewServer(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RegisterService(testService, desc)
+	addr := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(context.Background(), l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: got %v, want ErrServerClosed", err)
+		}
+	})
+	return s, addr
+}
+
+// dialTest returns a client of a server on a unix socket.
+func dialTest(t testing.TB, addr string, opts ...ClientOpts) *Client {
+	t.Helper()
+	c := NewClient(dialRaw(t, addr), opts...)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func dialRaw(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// newTestPair returns a client of a server with desc, over a unix socket.
+func newTestPair(t testing.TB, desc *ServiceDesc) (*Client, *Server) {
+	t.Helper()
+	s, addr := newTestServer(t, desc)
+	return dialTest(t, addr), s
+}
+
+// echo makes a call to Echo and checks its response.
+func echo(ctx context.Context, c *Client, value string) error {
+	var resp KeyValue
+	if err := c.Call(ctx, testService, "Echo", &KeyValue{Key: "k", Value: value}, &resp); err != nil {
+		return err
+	}
+	if resp.Key != "k" || resp.Value != value {
+		return errors.New("the response is not the request")
+	}
+	return nil
+}

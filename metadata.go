@@ -1,0 +1,102 @@
+package ttrpc
+
+import (
+	"context"
+	"strings"
+)
+
+// metadataOverhead is what an entry of metadata costs beside its bytes, for
+// the limit on metadata: a hostile peer may send many empty ones.
+const metadataOverhead = 32
+
+// MD is the metadata of a call: values by key. Keys are case-insensitive; the
+// methods fold them to lower case, and so are those that arrive from a peer.
+//
+// An MD is a map: it is not safe for one goroutine to change while others
+// read it.
+type MD map[string][]string
+
+// Get returns the values of key and whether there are any.
+func (m MD) Get(key string) ([]string, bool) {
+	values := m[strings.ToLower(key)]
+	if len(values) == 0 {
+		return nil, false
+	}
+	return values, true
+}
+
+// Set replaces the values of key. Without values it removes the key.
+func (m MD) Set(key string, values ...string) {
+	key = strings.ToLower(key)
+	if len(values) == 0 {
+		delete(m, key)
+		return
+	}
+	m[key] = values
+}
+
+// Append adds values to those of key.
+func (m MD) Append(key string, values ...string) {
+	if len(values) == 0 {
+		return
+	}
+	key = strings.ToLower(key)
+	m[key] = append(m[key], values...)
+}
+
+// Clone returns a deep copy, nil for nil. (Since v1.2.6.)
+func (m MD) Clone() MD {
+	if m == nil {
+		return nil
+	}
+	c := make(MD, len(m))
+	for key, values := range m {
+		c[key] = append([]string(nil), values...)
+	}
+	return c
+}
+
+// pairs returns m as it goes over the wire, nil when it is empty.
+func (m MD) pairs() []*KeyValue {
+	var kvs []*KeyValue
+	for key, values := range m {
+		for _, value := range values {
+			kvs = append(kvs, &KeyValue{Key: key, Value: value})
+		}
+	}
+	return kvs
+}
+
+type metadataKey struct{}
+
+// contextMetadata returns what WithMetadata attached, for reading only.
+func contextMetadata(ctx context.Context) MD {
+	md, _ := ctx.Value(metadataKey{}).(MD)
+	return md
+}
+
+// GetMetadata returns the metadata of ctx: in a handler, what came with the
+// call; elsewhere, what WithMetadata attached. It is a copy, so that calls
+// that share a context may each change theirs.
+func GetMetadata(ctx context.Context) (MD, bool) {
+	md := contextMetadata(ctx)
+	return md.Clone(), md != nil
+}
+
+// GetMetadataValue returns the first value of name in the metadata of ctx.
+func GetMetadataValue(ctx context.Context, name string) (string, bool) {
+	if values, ok := contextMetadata(ctx).Get(name); ok {
+		return values[0], true
+	}
+	return "", false
+}
+
+// WithMetadata attaches md to ctx, in place of any that is there, to go with
+// the calls and streams that use the context. The map is not copied: it must
+// not change while such a call is being sent.
+//
+// In a handler, ctx carries the metadata of the incoming call, and a call made
+// with it passes that on.
+func WithMetadata(ctx context.Context, md MD) context.Context {
+	return context.WithValue(ctx, metadataKey{}, md)
+}

@@ -1,0 +1,334 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Server serves the registered services on any number of listeners. Its
+// methods may be called from several goroutines at once.
+//
+// Each call runs its handler with a context whose parent is that given to
+// Serve. The error that a handler returns is what the client gets: a gRPC
+// status (google.golang.org/grpc/status) as it is, details and all, and
+// otherwise, wrapped or not,
+//
+//	io.EOF                      OutOfRange
+//	context.Canceled            Canceled
+//	context.DeadlineExceeded    DeadlineExceeded
+//	os.ErrInvalid               InvalidArgument
+//	os.ErrExist                 AlreadyExists
+//	os.ErrNotExist              NotFound
+//	os.ErrPermission            PermissionDenied
+//	io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer,
+//	io.ErrShortWrite, io.ErrUnexpectedEOF
+//	                            FailedPrecondition
+//	any other                   Unknown
+//
+// with the error's text. A handler that panics is an Internal error to the
+// client and a line in the log: see WithServerPanicHandler.
+type Server struct {
+	cfg         serverConfig
+	unaryChain  UnaryServerInterceptor  // nil for none
+	streamChain StreamServerInterceptor // nil for none
+	log         limitedLogger
+	services    atomic.Pointer[registry]
+
+	mu        sync.Mutex
+	state     serverState
+	stopped   chan struct{} // closed when state leaves serverOpen
+	listeners map[net.Listener]struct{}
+	conns     map[*serverConn]struct{}
+	noConns   chan struct{} // closed when Shutdown was called and the last conn is gone; nil before
+}
+
+// serverState only ever rises.
+type serverState uint8
+
+const (
+	serverOpen     serverState = iota
+	serverDraining             // Shutdown: calls that run may finish
+	serverClosed               // Close
+)
+
+func (s serverState) String() string {
+	switch s {
+	case serverOpen:
+		return "open"
+	case serverDraining:
+		return "draining"
+	}
+	return "closed"
+}
+
+// NewServer returns a server with nothing registered.
+func NewServer(opts ...ServerOpt) (*Server, error) {
+	s := &Server{
+		cfg: serverConfig{
+			conn:             defaultConnConfig,
+			handshakeTimeout: defaultHandshakeTimeout,
+			maxMetadata:      defaultMaxMetadata,
+		},
+		stopped:   make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*serverConn]struct{}),
+	}
+	for _, opt := range opts {
+		if err := opt(&s.cfg); err != nil {
+			return nil, err
+		}
+	}
+	s.unaryChain = chainUnaryServer(s.cfg.unary)
+	s.streamChain = chainStreamServer(s.cfg.stream)
+	s.log.to = s.cfg.logger
+	s.services.Store(&registry{})
+	return s, nil
+}
+
+// Register registers a service of unary methods. It panics when there is one
+// of that name.
+func (s *Server) Register(name string, methods map[string]Method) {
+	s.RegisterService(name, &ServiceDesc{Methods: methods})
+}
+
+// RegisterService registers a service. It panics when there is one of that
+// name. It may be called while the server serves. (Since v1.2.0.)
+func (s *Server) RegisterService(name string, desc *ServiceDesc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	more := s.services.Load().with(name, desc)
+	s.services.Store(&more)
+}
+
+// Serve accepts connections from l and serves them, until l fails or the
+// server is closed; it always closes l and returns a non-nil error: exactly
+// ErrServerClosed after Close or Shutdown, otherwise that of the listener, such
+// as one that Is net.ErrClosed. Failures that pass, like a lack of file
+// descriptors, it waits out.
+//
+// ctx is the parent of the contexts of all handlers. Its end ends theirs, and
+// nothing else: Serve goes on.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	if !s.addListener(l) {
+		return ErrServerClosed
+	}
+	defer s.removeListener(l)
+	serving := s.newServing(ctx)
+	defer serving.leave()
+
+	var backoff time.Duration
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			backoff = 0
+			s.startConn(serving, nc)
+			continue
+		}
+		select {
+		case <-s.stopped:
+			return ErrServerClosed
+		default:
+		}
+		if !isTemporary(err) {
+			return err
+		}
+		backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
+		s.log.Printf("accept failed, next try in %v: %v", backoff, err)
+		timer := time.NewTimer(backoff)
+		select {
+		case <-timer.C:
+		case <-s.stopped:
+			timer.Stop()
+			return ErrServerClosed
+		}
+	}
+}
+
+// isTemporary says whether accepting may work again later.
+func isTemporary(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	for _, target := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	var temporary interface{ Temporary() bool }
+	return errors.As(err, &temporary) && temporary.Temporary()
+}
+
+// Shutdown stops accepting, closes connections without calls, and lets the
+// calls that run finish and deliver their responses: each connection closes
+// after its last. New calls are answered with Unavailable. It returns when
+// no connection is left, or the error of ctx when that ends before: then the
+// rest goes on, and Close can end it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	err := s.stopLocked(serverDraining)
+	conns := s.connsLocked()
+	if s.noConns == nil {
+		s.noConns = make(chan struct{})
+		s.checkNoConnsLocked()
+	}
+	s.mu.Unlock()
+
+	for _, sc := range conns {
+		sc.drain()
+	}
+	select {
+	case <-s.noConns:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops accepting and closes all connections at once. The contexts of
+// running handlers end; it does not wait for the handlers, and their clients
+// get ErrClosed.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	err := s.stopLocked(serverClosed)
+	conns := s.connsLocked()
+	s.mu.Unlock()
+
+	for _, sc := range conns {
+		sc.close()
+	}
+	return err
+}
+
+// stopLocked raises the state, closes the listeners, and returns the first
+// error of that.
+func (s *Server) stopLocked(state serverState) (err error) {
+	if s.state == serverOpen {
+		close(s.stopped)
+	}
+	s.state = max(s.state, state)
+	for l := range s.listeners {
+		if cerr := l.Close(); cerr != nil && err == nil && !errors.Is(cerr, net.ErrClosed) {
+			err = cerr
+		}
+		delete(s.listeners, l)
+	}
+	return err
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverOpen {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) connsLocked() []*serverConn {
+	conns := make([]*serverConn, 0, len(s.conns))
+	for sc := range s.conns {
+		conns = append(conns, sc)
+	}
+	return conns
+}
+
+func (s *Server) checkNoConnsLocked() {
+	if s.noConns == nil || len(s.conns) > 0 {
+		return
+	}
+	select {
+	case <-s.noConns:
+	default:
+		close(s.noConns)
+	}
+}
+
+// startConn adds a connection and starts its goroutine.
+func (s *Server) startConn(serving *serving, nc net.Conn) {
+	sc := &serverConn{server: s, serving: serving, nc: nc}
+	s.mu.Lock()
+	if s.state != serverOpen {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
+	s.conns[sc] = struct{}{}
+	serving.conns++
+	s.mu.Unlock()
+	go sc.serve()
+}
+
+// removeConn forgets a connection that has ended.
+func (s *Server) removeConn(sc *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.conns[sc]; !ok {
+		return
+	}
+	delete(s.conns, sc)
+	sc.serving.connGoneLocked()
+	s.checkNoConnsLocked()
+}
+
+// serving is one call of Serve: the context that it gave, and the watch on it.
+type serving struct {
+	server *Server
+	ctx    context.Context
+	stop   func() bool // ends the watch
+
+	// Guarded by server.mu.
+	conns    int  // that Serve accepted and that are still there
+	returned bool // from Serve
+}
+
+func (s *Server) newServing(ctx context.Context) *serving {
+	v := &serving{server: s, ctx: ctx}
+	v.stop = context.AfterFunc(ctx, v.cancelCalls)
+	return v
+}
+
+// cancelCalls ends the contexts of the calls on this Serve's connections. It
+// runs when ctx has ended; calls that start later look at ctx themselves.
+func (v *serving) cancelCalls() {
+	v.server.mu.Lock()
+	conns := v.server.connsLocked()
+	v.server.mu.Unlock()
+	for _, sc := range conns {
+		if sc.serving == v {
+			sc.cancelCalls(v.ctx.Err())
+		}
+	}
+}
+
+// leave says that Serve returns. Its connections may go on.
+func (v *serving) leave() {
+	v.server.mu.Lock()
+	defer v.server.mu.Unlock()
+	v.returned = true
+	if v.conns == 0 {
+		v.stop()
+	}
+}
+
+func (v *serving) connGoneLocked() {
+	v.conns--
+	if v.returned && v.conns == 0 {
+		v.stop()
+	}
+}

@@ -1,0 +1,253 @@
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// A serverCall is a call, unary or not, while its handler runs: the stream, the
+// handler's context and the request in one allocation. The goroutine of run
+// owns it.
+type serverCall struct {
+	stream stream
+	ctx    callContext
+	sc     *serverConn
+	method *method
+	bursts burst
+
+	// The request of a unary call: payload points into request, which is
+	// released when the handler has returned.
+	request *buffer
+	payload []byte
+}
+
+// newServerCall takes over buf, into which req points.
+func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
+	call := &serverCall{sc: sc, method: m}
+	call.ctx.parent, call.ctx.peer, call.ctx.md = sc.serving.ctx, sc.peer, req.metadata
+	if req.timeout != 0 {
+		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
+	}
+	st := &call.stream
+	st.id, st.ctx = h.id, &call.ctx
+	st.unary = m.unary != nil
+	if st.unary {
+		st.conn = sc.conn
+		call.request, call.payload = buf, req.payload
+		return call
+	}
+	st.init(sc.conn)
+	// A client that streams may send its first message with the request. One
+	// that does not sends its only one so, if perhaps of no bytes.
+	sends := m.stream.StreamingClient && h.flags.has(flagRemoteOpen)
+	if req.hasPayload || !m.stream.StreamingClient {
+		buf.b = buf.b[:copy(buf.b, req.payload)]
+		st.push(message{typ: messageTypeData, last: !sends, buf: buf})
+	} else {
+		st.push(message{typ: messageTypeData, last: !sends, none: true, buf: buf})
+	}
+	return call
+}
+
+// release frees the request.
+func (call *serverCall) release() {
+	call.payload = nil
+	call.request.release()
+	call.request = nil
+	if !call.stream.unary {
+		call.stream.drop(ErrStreamClosed)
+	}
+}
+
+// run is the goroutine of the call: it runs the handler and answers, also when
+// the handler panics or calls runtime.Goexit.
+func (call *serverCall) run() {
+	var frame *buffer
+	defer func() {
+		if frame == nil {
+			frame = responseFrame(call.stream.id, errorStatus(call.panicked(recover())))
+		}
+		call.sc.reply(&call.stream, frame)
+		call.release()
+	}()
+	if call.stream.unary {
+		frame = call.runUnary()
+	} else {
+		frame = call.runStream()
+	}
+}
+
+// panicked turns a panic into the error that the client gets. value is nil for
+// runtime.Goexit.
+func (call *serverCall) panicked(value any) error {
+	stack := debug.Stack()
+	err := errInternal("the handler of %s panicked", call.method.fullName)
+	if value == nil {
+		err = errInternal("the handler of %s ended its goroutine", call.method.fullName)
+	}
+	if h := call.sc.server.cfg.onPanic; h != nil {
+		if herr := h(&call.ctx, call.method.fullName, value, stack); herr != nil {
+			err = herr
+		}
+		return err
+	}
+	call.sc.server.log.Printf("connection %s, stream %d: %v: %v\n%s",
+		call.sc.describe(), call.stream.id, err, value, stack)
+	return err
+}
+
+// runUnary runs the handler and returns the response.
+func (call *serverCall) runUnary() *buffer {
+	var resp any
+	var err error
+	if chain := call.sc.server.unaryChain; chain != nil {
+		resp, err = chain(&call.ctx, call.unmarshal, &call.method.unaryInfo, call.method.unary)
+	} else {
+		resp, err = call.method.unary(&call.ctx, call.unmarshal)
+	}
+	if err == nil {
+		var frame *buffer
+		if frame, err = call.encodeResponse(resp); err == nil {
+			return frame
+		}
+	}
+	return responseFrame(call.stream.id, errorStatus(err))
+}
+
+// unmarshal decodes the request. It is what the handler gets.
+func (call *serverCall) unmarshal(m any) error {
+	if err := unmarshal(call.payload, m); err != nil {
+		return errStatus(codes.InvalidArgument, err)
+	}
+	return nil
+}
+
+// runStream runs the handler and returns the stream's final frame.
+func (call *serverCall) runStream() *buffer {
+	var resp any
+	var err error
+	server := &streamServer{call: call}
+	if chain := call.sc.server.streamChain; chain != nil {
+		resp, err = chain(&call.ctx, server, &call.method.streamInfo, call.method.stream.Handler)
+	} else {
+		resp, err = call.method.stream.Handler(&call.ctx, server)
+	}
+	if err == nil {
+		var frame *buffer
+		if call.method.stream.StreamingServer {
+			frame, err = call.encodeLastData(resp)
+		} else {
+			frame, err = call.encodeResponse(resp)
+		}
+		if err == nil {
+			return frame
+		}
+	}
+	return responseFrame(call.stream.id, errorStatus(err))
+}
+
+// encodeLastData ends a stream of data, with a last message if there is one.
+func (call *serverCall) encodeLastData(resp any) (*buffer, error) {
+	if isNil(resp) {
+		return call.stream.encodeData(nil, flagRemoteClosed|flagNoData)
+	}
+	return call.stream.encodeData(resp, flagRemoteClosed)
+}
+
+// encodeResponse makes a successful response.
+func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
+	if isNil(resp) {
+		return nil, errInternal("the handler of %s returned no message", call.method.fullName)
+	}
+	p, err := newPayload(resp)
+	if err != nil {
+		return nil, errStatus(codes.Internal, err)
+	}
+	size := sizeResponse(statusOK, &p)
+	if err := checkMessageLength(size, call.sc.conn.maxLength); err != nil {
+		return nil, err
+	}
+	frame := getBuffer(headerLength + size)
+	b, err := appendResponse(frame.b[:headerLength], statusOK, &p)
+	if err != nil {
+		frame.release()
+		return nil, errStatus(codes.Internal, err)
+	}
+	frame.b = b
+	putHeader(b, header{length: uint32(size), id: call.stream.id, typ: messageTypeResponse})
+	return frame, nil
+}
+
+// isNil sees through a typed nil pointer.
+func isNil(m any) bool {
+	if m == nil {
+		return true
+	}
+	v := reflect.ValueOf(m)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// maxStatusLength keeps the status of an error in a frame that every peer
+// takes: what is longer loses its details, and then the end of its message.
+const maxStatusLength = 64 << 10
+
+// responseFrame makes a response that carries a status, which is not OK.
+func responseFrame(id streamID, st *spb.Status) *buffer {
+	if proto.Size(st) > maxStatusLength {
+		st = &spb.Status{Code: st.GetCode(), Message: st.GetMessage()}
+		if len(st.Message) > maxStatusLength/2 {
+			st.Message = truncate(st.Message, maxStatusLength/2)
+		}
+	}
+	b, err := proto.Marshal(st)
+	if err != nil {
+		b, _ = proto.Marshal(newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err))
+	}
+	size := 1 + protowire.SizeBytes(len(b))
+	frame := getBuffer(headerLength + size)
+	frame.b = frame.b[:headerLength]
+	putHeader(frame.b, header{length: uint32(size), id: id, typ: messageTypeResponse})
+	frame.b = protowire.AppendTag(frame.b, responseStatus, protowire.BytesType)
+	frame.b = protowire.AppendBytes(frame.b, b)
+	return frame
+}
+
+// streamServer implements StreamServer.
+type streamServer struct{ call *serverCall }
+
+func (s *streamServer) SendMsg(m any) error {
+	call := s.call
+	if isNil(m) {
+		return fmt.Errorf("ttrpc: cannot send a nil message")
+	}
+	frame, err := call.stream.encodeData(m, 0)
+	if err != nil {
+		return err
+	}
+	if err := call.stream.send(&call.ctx, frame, moreFrames); err != nil {
+		return err
+	}
+	call.bursts.flush(call.sc.conn.ch)
+	return nil
+}
+
+func (s *streamServer) RecvMsg(m any) error {
+	call := s.call
+	call.bursts.received()
+	msg, err := call.stream.recv(&call.ctx)
+	if err != nil {
+		return err
+	}
+	defer msg.buf.release()
+	return unmarshal(msg.buf.bytes(), m)
+}
+
+var _ context.Context = (*callContext)(nil)

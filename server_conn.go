@@ -1,0 +1,322 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+)
+
+// rejectSlack is how far replies to what is refused may go over the limit of
+// bytes that wait to be written, before a peer that does not read them loses
+// its connection. The reading goroutine writes them and cannot wait.
+const rejectSlack = 64 << 10
+
+// A serverConn is a connection to a server: its handshake, then a conn whose
+// frames it turns into calls.
+type serverConn struct {
+	server  *Server
+	serving *serving
+	nc      net.Conn // as accepted; the handshake may replace it
+	peer    any      // what the handshaker returned
+
+	// conn is nil until the handshake is over. Guarded by server.mu until
+	// then, and never changed again.
+	conn *conn
+}
+
+// serve is the goroutine of the connection. Server.startConn starts it; it ends
+// with the connection.
+func (sc *serverConn) serve() {
+	nc, err := sc.handshake()
+	if err != nil {
+		sc.nc.Close()
+		sc.server.removeConn(sc)
+		if sc.server.isOpen() {
+			sc.server.log.Printf("connection refused: %v", err)
+		}
+		return
+	}
+	if !sc.start(nc) {
+		nc.Close()
+		sc.nc.Close()
+		sc.server.removeConn(sc)
+		return
+	}
+	sc.conn.readLoop()
+}
+
+func (s *Server) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == serverOpen
+}
+
+// handshake returns the connection to use. It may take as long as the limit
+// says, and then closes the accepted connection, so that a handshaker which
+// waits for the peer ends.
+func (sc *serverConn) handshake() (nc net.Conn, err error) {
+	h := sc.server.cfg.handshaker
+	if h == nil {
+		return sc.nc, nil
+	}
+	limit := sc.server.cfg.handshakeTimeout
+	// The end of Serve's context ends handlers, not connections.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(sc.serving.ctx), limit)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { sc.nc.Close() })
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
+		}
+		if !stop() && err == nil {
+			err = fmt.Errorf("handshake took longer than %v", limit)
+		}
+		if err != nil && nc != nil && nc != sc.nc {
+			nc.Close()
+		}
+	}()
+	nc, sc.peer, err = h.Handshake(ctx, sc.nc)
+	if err == nil && nc == nil {
+		err = errors.New("the handshaker returned no connection")
+	}
+	return nc, err
+}
+
+// start makes the conn, unless the server was closed in the meantime.
+func (sc *serverConn) start(nc net.Conn) bool {
+	s := sc.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverOpen {
+		return false
+	}
+	sc.conn = newConn(nc, sc, s.cfg.conn)
+	return true
+}
+
+// started returns the conn, nil during the handshake.
+func (sc *serverConn) started() *conn {
+	sc.server.mu.Lock()
+	defer sc.server.mu.Unlock()
+	return sc.conn
+}
+
+// drain closes the connection as soon as no call runs. In a handshake none
+// does.
+func (sc *serverConn) drain() {
+	if c := sc.started(); c != nil {
+		c.drain()
+	} else {
+		sc.nc.Close()
+	}
+}
+
+// close ends the connection now.
+func (sc *serverConn) close() {
+	if c := sc.started(); c != nil {
+		c.fail(ErrServerClosed)
+	} else {
+		sc.nc.Close()
+	}
+}
+
+// cancelCalls ends the contexts of the calls that run.
+func (sc *serverConn) cancelCalls(err error) {
+	c := sc.started()
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, st := range c.streams {
+		st.ctx.cancel(err)
+	}
+}
+
+// ended is part of role.
+func (sc *serverConn) ended(err error) {
+	if !isClosedError(err) && err != ErrServerClosed {
+		sc.server.log.Printf("connection %s failed: %v", sc.describe(), err)
+	}
+	sc.server.removeConn(sc)
+}
+
+// describe names the connection in the log.
+func (sc *serverConn) describe() string {
+	if sc.peer != nil {
+		return fmt.Sprintf("from %v", sc.peer)
+	}
+	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" {
+		return "from " + addr.String()
+	}
+	if addr := sc.nc.LocalAddr(); addr != nil {
+		return "to " + addr.String()
+	}
+	return fmt.Sprintf("(%T)", sc.nc)
+}
+
+// handleFrame is part of role: PROTOCOL.md, section "The server's rules".
+func (sc *serverConn) handleFrame(h header, buf *buffer) error {
+	switch {
+	case !h.id.isClient():
+		buf.release()
+		return sc.reject(h.id, newStatus(codes.InvalidArgument, "stream id %d is not odd, as a client's must be", h.id))
+	case h.typ == messageTypeRequest:
+		return sc.handleRequest(h, buf)
+	case h.typ == messageTypeData:
+		return sc.handleData(h, buf)
+	}
+	buf.release() // of a kind that a later version may know
+	return nil
+}
+
+// handleRequest starts a call. The stream is in the table before its handler
+// starts; what is refused never gets there.
+func (sc *serverConn) handleRequest(h header, buf *buffer) error {
+	var req requestView
+	if err := req.parse(buf.bytes(), sc.server.cfg.maxMetadata); err != nil {
+		buf.release()
+		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
+	}
+	method, st := sc.admit(&req)
+	if st != nil {
+		buf.release()
+		return sc.reject(h.id, st)
+	}
+	call := newServerCall(sc, method, h, &req, buf)
+	if st := sc.insert(call); st != nil {
+		call.release()
+		return sc.reject(h.id, st)
+	}
+	if err := sc.serving.ctx.Err(); err != nil {
+		call.ctx.cancel(err) // Serve's context ended before the call came
+	}
+	go call.run()
+	return nil
+}
+
+// admit finds the method of a request, or a status that refuses it.
+func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
+	if req.metadataSize > sc.server.cfg.maxMetadata {
+		return nil, newStatus(codes.ResourceExhausted, "metadata of %d bytes exceeds the maximum of %d",
+			req.metadataSize, sc.server.cfg.maxMetadata)
+	}
+	m, serviceExists := sc.server.services.Load().find(req.service, req.method)
+	switch {
+	case !serviceExists:
+		return nil, newStatus(codes.Unimplemented, "unknown service %s", req.service)
+	case m == nil:
+		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s", req.method, req.service)
+	}
+	return m, nil
+}
+
+// insert puts the call into the table, or returns a status that refuses it. The
+// Rust client can send an id below an earlier one: only one in use is refused.
+func (sc *serverConn) insert(call *serverCall) *spb.Status {
+	c, id := sc.conn, call.stream.id
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.streams[id] != nil:
+		return newStatus(codes.InvalidArgument, "stream id %d is in use", id)
+	case c.err != nil || c.draining:
+		return newStatus(codes.Unavailable, "the server is shutting down")
+	case sc.server.cfg.maxCalls > 0 && len(c.streams) >= sc.server.cfg.maxCalls:
+		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
+	}
+	c.lastID = max(c.lastID, id)
+	c.insertLocked(&call.stream)
+	return nil
+}
+
+// handleData gives a message to its stream.
+func (sc *serverConn) handleData(h header, buf *buffer) error {
+	c := sc.conn
+	c.mu.Lock()
+	st, lastID := c.streams[h.id], c.lastID
+	c.mu.Unlock()
+	switch {
+	case st == nil:
+		buf.release()
+		if h.id <= lastID {
+			return nil // the stream has ended and the client may not know yet
+		}
+		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
+	case st.receiveClosed():
+		buf.release()
+		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
+	}
+	return c.deliver(st, message{
+		typ:  h.typ,
+		last: h.flags.has(flagRemoteClosed),
+		none: h.flags.has(flagNoData),
+		buf:  buf,
+	})
+}
+
+// streamFailed is part of role: the stream ends with a response that says why.
+// A frame that was to begin a stream is answered, too; one for a stream that has
+// ended is not.
+func (sc *serverConn) streamFailed(e *streamError) error {
+	status := newStatus(e.code, "%v", e.err)
+	if st := sc.conn.lookup(e.h.id); st != nil {
+		frame := responseFrame(e.h.id, status)
+		sc.conn.ch.forceReserve(len(frame.b))
+		sc.finish(st, frame, e.err)
+		st.drop(e.err)
+		return nil
+	}
+	if e.h.id.isClient() && e.h.typ != messageTypeRequest {
+		return nil
+	}
+	return sc.reject(e.h.id, status)
+}
+
+// reject answers a frame that has no stream.
+func (sc *serverConn) reject(id streamID, status *spb.Status) error {
+	if !sc.conn.ch.enqueueReply(responseFrame(id, status)) {
+		return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+	}
+	sc.conn.ch.flush()
+	return nil
+}
+
+// reply sends the final frame of a call whose handler has returned. It waits for
+// room, unless the connection ends. It takes over frame.
+func (sc *serverConn) reply(st *stream, frame *buffer) {
+	if err := sc.conn.ch.reserve(context.Background(), len(frame.b)); err != nil {
+		frame.release()
+		return
+	}
+	sc.finish(st, frame, ErrStreamClosed)
+}
+
+// finish queues the final frame of a stream, for which room is reserved, takes
+// the stream out of the table and ends it for the reason err. If it has ended
+// already the frame is dropped. Nothing is sent on a stream after its final
+// frame: queueing that and removing the stream are one step under conn.mu, and
+// data is refused from the same step on.
+func (sc *serverConn) finish(st *stream, frame *buffer, err error) {
+	c := sc.conn
+	c.mu.Lock()
+	if c.streams[st.id] != st {
+		c.mu.Unlock()
+		c.ch.unreserve(len(frame.b))
+		frame.release()
+		return
+	}
+	st.mu.Lock()
+	st.sendErr = err
+	c.ch.enqueue(frame)
+	st.mu.Unlock()
+	c.removeLocked(st)
+	c.mu.Unlock()
+	c.ch.flush()
+	st.end(err)
+}

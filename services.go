@@ -1,0 +1,108 @@
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+)
+
+// Method handles a unary call. unmarshal decodes the request into a message;
+// it may be called until the method returns. The result is a message, and an
+// error in its place is what the client gets, as a status: see Server.
+//
+// ctx ends when the method returns, when the connection ends and at the
+// deadline that the client sent. The goroutine may have run other methods and
+// may run more: what the method locks or sets on it (runtime.LockOSThread,
+// pprof labels) it undoes before it returns.
+type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
+
+// StreamHandler handles a stream. For one whose server streams, it sends with
+// StreamServer.SendMsg and returns a nil message; otherwise its result is the
+// one response. The stream is over when it returns.
+type StreamHandler func(context.Context, StreamServer) (any, error)
+
+// Stream describes a streaming method for registration.
+type Stream struct {
+	Handler         StreamHandler
+	StreamingClient bool // the client sends any number of messages
+	StreamingServer bool // the server sends any number of messages
+}
+
+// StreamDesc describes a streaming method for Client.NewStream.
+type StreamDesc struct {
+	StreamingClient bool // the client sends any number of messages
+	StreamingServer bool // the server sends any number of messages
+}
+
+// ServiceDesc is what a service consists of: its methods by the names that go
+// over the wire.
+type ServiceDesc struct {
+	Methods map[string]Method
+	Streams map[string]Stream
+}
+
+// StreamServer is a handler's end of a stream. Its methods may be called from
+// several goroutines at once, until the handler returns.
+type StreamServer interface {
+	// SendMsg sends a message. It returns once the message is queued, after
+	// waiting for room if the client does not keep up. A message over the
+	// limit is refused with *OversizedMessageErr and the stream goes on.
+	SendMsg(m any) error
+
+	// RecvMsg decodes the next message into m. It returns io.EOF when the
+	// client has closed its side, ErrClosed when the connection ended, and
+	// otherwise the error of the handler's context.
+	RecvMsg(m any) error
+}
+
+// registry is a server's services and their methods. It is never changed: with
+// returns another one, so that calls look it up without a lock.
+type registry map[string]map[string]*method
+
+// method is a registered method of either kind.
+type method struct {
+	fullName string // "/service/method"
+	unary    Method // nil for a stream
+	stream   Stream // for a stream
+
+	unaryInfo  UnaryServerInfo
+	streamInfo StreamServerInfo
+}
+
+// with returns the registry with one more service. A second one of that name is
+// a mistake of the program, and so is a method that is both unary and a stream.
+func (r registry) with(name string, desc *ServiceDesc) registry {
+	if _, ok := r[name]; ok {
+		panic(fmt.Errorf("ttrpc: duplicate service %s registered", name))
+	}
+	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
+	for m, handler := range desc.Methods {
+		full := fullMethod(name, m)
+		methods[m] = &method{fullName: full, unary: handler, unaryInfo: UnaryServerInfo{FullMethod: full}}
+	}
+	for m, stream := range desc.Streams {
+		if _, ok := methods[m]; ok {
+			panic(fmt.Errorf("ttrpc: %s is registered as a method and as a stream", fullMethod(name, m)))
+		}
+		full := fullMethod(name, m)
+		methods[m] = &method{fullName: full, stream: stream, streamInfo: StreamServerInfo{
+			FullMethod:      full,
+			StreamingClient: stream.StreamingClient,
+			StreamingServer: stream.StreamingServer,
+		}}
+	}
+	more := make(registry, len(r)+1)
+	for k, v := range r {
+		more[k] = v
+	}
+	more[name] = methods
+	return more
+}
+
+// find returns the method with these names; nil, and whether the service
+// exists, when there is none.
+func (r registry) find(service, name []byte) (m *method, serviceExists bool) {
+	methods, ok := r[string(service)]
+	return methods[string(name)], ok
+}
+
+func fullMethod(service, name string) string { return "/" + service + "/" + name }

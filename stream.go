@@ -1,0 +1,327 @@
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// inboxOverhead is what a message costs beside its bytes, for the limit of an
+// inbox: a peer may send many empty ones.
+const inboxOverhead = 64
+
+// message is a frame that waits in a stream's inbox, which owns its buffer.
+type message struct {
+	typ  messageType
+	last bool    // the peer sends nothing after it
+	none bool    // the frame carried no message
+	buf  *buffer // nil for no bytes
+}
+
+// size is what the message costs while it waits, in bytes.
+func (m message) size() int { return cap(m.buf.bytes()) + inboxOverhead }
+
+// A stream is one call on a connection, in either role, unary or not. It is
+// in conn.streams from before its first frame goes out, or its handler starts,
+// until its final frame was read (client) or queued (server).
+//
+// Receiving and sending close separately. Receiving ends when the reading
+// goroutine gets the peer's last frame, or with an error; what is in the inbox
+// by then can still be received. Sending ends by our last frame, or with the
+// stream. See PROTOCOL.md, section "States of a stream".
+//
+// Locks: conn.mu before stream.mu before writer.mu.
+type stream struct {
+	conn *conn
+	id   streamID
+
+	// unary is set for a call of one message each way.
+	unary bool
+
+	// ctx is the handler's context, which ends with the stream; nil on a
+	// client.
+	ctx *callContext
+
+	// stop ends the watch on the caller's context; nil on a server and when
+	// there is nothing to watch.
+	stop func() bool
+
+	// wake holds a token when there may be something new for a receiver: a
+	// message, or the end. Whoever takes it and leaves something puts it back.
+	wake chan struct{}
+
+	mu         sync.Mutex
+	inbox      []message
+	inboxSize  int
+	inboxSpace [1]message    // the inbox of a stream with one message at a time
+	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
+	pauseMark  time.Duration // conn.pauses when a receiver last took a message
+	recvErr    error         // what receivers get once the inbox is empty; nil while more may come
+	sendErr    error         // what senders get; nil while they may send
+}
+
+func (st *stream) init(c *conn) {
+	st.conn = c
+	if st.wake == nil {
+		st.wake = make(chan struct{}, 1)
+	}
+	st.inbox = st.inboxSpace[:0]
+	st.pauseMark = c.pauses.total()
+}
+
+// signal puts the token into wake.
+func (st *stream) signal() {
+	select {
+	case st.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push adds a message that the reading goroutine received, and says false
+// when the inbox is full. It takes over the buffer unless it says false. On a
+// stream that has ended the message is dropped. The last one always fits.
+//
+// The signal is the last thing that push does to the stream: from there on the
+// one who waits may use it for another call (putCallStream).
+func (st *stream) push(m message) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.recvErr != nil {
+		m.buf.release()
+		return true
+	}
+	if !m.last && st.inboxSize > 0 && st.inboxSize >= st.conn.maxInbox {
+		return false
+	}
+	if m.none {
+		m.buf.release()
+	} else {
+		st.inbox = append(st.inbox, m)
+		st.inboxSize += m.size()
+	}
+	if m.last {
+		st.recvErr = io.EOF
+	}
+	st.signal()
+	return true
+}
+
+// closeRecvLocked makes err what receivers get after the messages that are
+// there. The first one counts.
+func (st *stream) closeRecvLocked(err error) {
+	if st.recvErr == nil {
+		st.recvErr = err
+		st.releaseRoomLocked()
+	}
+	st.signal()
+}
+
+// end ends the stream in both directions. Whoever took it out of the table
+// calls it.
+func (st *stream) end(err error) {
+	st.mu.Lock()
+	if st.sendErr == nil {
+		st.sendErr = err
+	}
+	st.closeRecvLocked(err)
+	st.mu.Unlock()
+	if st.ctx != nil {
+		st.ctx.cancel(context.Canceled)
+	}
+	if st.stop != nil {
+		st.stop()
+	}
+}
+
+// receiveClosed says whether the peer has sent its last message, or the stream
+// has ended.
+func (st *stream) receiveClosed() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.unary || st.recvErr != nil
+}
+
+// setRecvErr makes err what receivers get from now on, instead of io.EOF.
+func (st *stream) setRecvErr(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.recvErr = err
+}
+
+// drop frees what nobody will receive; err is what they get who try.
+func (st *stream) drop(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, m := range st.inbox {
+		m.buf.release()
+		st.inbox[i] = message{}
+	}
+	st.inbox, st.inboxSize = nil, 0
+	st.closeRecvLocked(err)
+}
+
+// recvResponse is recv for a unary call on the client. When it returns a
+// message nobody else refers to the stream any more: the reading goroutine
+// took it out of the table and is done with it.
+func (st *stream) recvResponse(ctx context.Context) (message, error) {
+	m, err := st.recv(ctx)
+	if err == nil {
+		<-st.wake // what recv put back for the next receiver
+	}
+	return m, err
+}
+
+// recv takes the next message, which the caller owns, waiting until there is
+// one, the stream ends or ctx does. It may be called by several goroutines.
+func (st *stream) recv(ctx context.Context) (message, error) {
+	done := ctx.Done()
+	for {
+		if m, ok, err := st.poll(); ok || err != nil {
+			return m, err
+		}
+		select {
+		case <-st.wake:
+		case <-done:
+			return message{}, ctx.Err()
+		}
+	}
+}
+
+// poll is recv without waiting.
+func (st *stream) poll() (m message, ok bool, err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.inbox) == 0 {
+		if st.recvErr != nil {
+			st.signal() // the next receiver wants to know, too
+		}
+		return message{}, false, st.recvErr
+	}
+	m = st.inbox[0]
+	st.inbox[0] = message{}
+	st.inbox = st.inbox[1:]
+	st.inboxSize -= m.size()
+	if len(st.inbox) == 0 {
+		st.inbox = st.inboxSpace[:0]
+	}
+	if len(st.inbox) > 0 || st.recvErr != nil {
+		st.signal()
+	}
+	st.pauseMark = st.conn.pauses.total()
+	st.releaseRoomLocked()
+	return m, true, nil
+}
+
+func (st *stream) releaseRoomLocked() {
+	if st.room != nil {
+		close(st.room)
+		st.room = nil
+	}
+}
+
+// roomAfter returns a channel that is closed when the inbox may have room
+// again, and how much longer the connection may wait for that: a second in
+// all since a receiver last took a message, however many streams are full.
+func (st *stream) roomAfter() (<-chan struct{}, time.Duration) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.room == nil {
+		st.room = make(chan struct{})
+	}
+	if st.recvErr != nil || st.inboxSize < st.conn.maxInbox {
+		st.releaseRoomLocked()
+		return closedChan, time.Second
+	}
+	return st.room, st.pauseMark + slowConsumerLimit - st.conn.pauses.total()
+}
+
+// send queues a frame on the stream, after waiting for room; ctx ends the
+// waiting. It takes over buf. The caller flushes.
+func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
+	if err := st.conn.ch.reserve(ctx, len(buf.b)); err != nil {
+		buf.release()
+		if ctxErr := ctx.Err(); ctxErr != nil {
+			return ctxErr
+		}
+		return ErrClosed
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr != nil {
+		st.conn.ch.unreserve(len(buf.b))
+		buf.release()
+		return st.sendErr
+	}
+	if final == lastFrame {
+		st.sendErr = ErrStreamClosed
+	}
+	st.conn.ch.enqueue(buf)
+	return nil
+}
+
+// finality says whether more frames follow.
+type finality uint8
+
+const (
+	moreFrames finality = iota
+	lastFrame
+)
+
+func (f finality) String() string {
+	if f == lastFrame {
+		return "last frame"
+	}
+	return "more frames"
+}
+
+// encodeData encodes m as a data frame of this stream; nil for no message.
+func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
+	var p payload
+	if m != nil {
+		var err error
+		if p, err = newPayload(m); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkMessageLength(p.size, st.conn.maxLength); err != nil {
+		return nil, err
+	}
+	buf := getBuffer(headerLength + p.size)
+	buf.b = buf.b[:headerLength]
+	putHeader(buf.b, header{length: uint32(p.size), id: st.id, typ: messageTypeData, flags: fl})
+	b, err := p.append(buf.b)
+	if err != nil {
+		buf.release()
+		return nil, err
+	}
+	buf.b = b
+	return buf, nil
+}
+
+// burst tells how a stream's sender flushes: the first message after a receive
+// at once, as the peer is likely waiting for it; those that follow on it from
+// another goroutine, so that they gather while that writes.
+type burst struct{ sending atomic.Bool }
+
+func (b *burst) flush(ch *channel) {
+	if b.sending.Swap(true) {
+		ch.flushLater()
+	} else {
+		ch.flush()
+	}
+}
+
+func (b *burst) received() {
+	if b.sending.Load() {
+		b.sending.Store(false)
+	}
+}
+
+// closedChan is a channel that is closed.
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

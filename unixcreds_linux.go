@@ -1,0 +1,95 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// UnixCredentialsFunc is a Handshaker for unix sockets: it admits a connection
+// when it returns nil for the credentials of the peer, which are those of the
+// time when it connected (SO_PEERCRED in unix(7)). A connection that is not a
+// unix socket, or whose credentials the kernel does not tell, is refused.
+type UnixCredentialsFunc func(*unix.Ucred) error
+
+// Handshake returns conn and the peer's *unix.Ucred, or an error.
+func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+	ucred, err := peerCredentials(conn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ttrpc: unix socket credentials: %w", err)
+	}
+	if err := fn(ucred); err != nil {
+		return nil, nil, fmt.Errorf("ttrpc: peer with pid %d, uid %d, gid %d refused: %w", ucred.Pid, ucred.Uid, ucred.Gid, err)
+	}
+	return conn, ucred, nil
+}
+
+func peerCredentials(conn net.Conn) (*unix.Ucred, error) {
+	sc, ok := conn.(syscall.Conn)
+	if !ok || !isUnixConn(conn) {
+		return nil, fmt.Errorf("%T is not a unix socket", conn)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var ucred *unix.Ucred
+	var sockErr error
+	if err := raw.Control(func(fd uintptr) {
+		ucred, sockErr = getsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return nil, err
+	}
+	if sockErr != nil {
+		return nil, os.NewSyscallError("getsockopt", sockErr)
+	}
+	if ucred == nil {
+		return nil, errors.New("the kernel returned none")
+	}
+	return ucred, nil
+}
+
+// getsockoptUcred is replaced by tests.
+var getsockoptUcred = unix.GetsockoptUcred
+
+// isUnixConn looks at the address too: a wrapper may have *net.UnixConn inside.
+func isUnixConn(conn net.Conn) bool {
+	if _, ok := conn.(*net.UnixConn); ok {
+		return true
+	}
+	addr := conn.LocalAddr()
+	return addr != nil && (addr.Network() == "unix" || addr.Network() == "unixpacket")
+}
+
+// UnixSocketRequireUidGid admits peers whose effective uid and gid are these.
+//
+//nolint:revive,staticcheck // the name is part of the API
+func UnixSocketRequireUidGid(uid, gid int) UnixCredentialsFunc {
+	return func(ucred *unix.Ucred) error {
+		return requireUidGid(ucred, uid, gid)
+	}
+}
+
+// UnixSocketRequireRoot admits peers with effective uid and gid 0.
+func UnixSocketRequireRoot() UnixCredentialsFunc {
+	return UnixSocketRequireUidGid(0, 0)
+}
+
+// UnixSocketRequireSameUser admits peers whose effective uid and gid are those
+// that this process has now. It suits abstract sockets, which have no file
+// permissions.
+func UnixSocketRequireSameUser() UnixCredentialsFunc {
+	return UnixSocketRequireUidGid(os.Geteuid(), os.Getegid())
+}
+
+func requireUidGid(ucred *unix.Ucred, uid, gid int) error {
+	if uid != int(ucred.Uid) || gid != int(ucred.Gid) {
+		return fmt.Errorf("uid %d and gid %d required: %w", uid, gid, syscall.EPERM)
+	}
+	return nil
+}

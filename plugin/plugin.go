@@ -86,7 +86,7 @@ func (p *ttrpcGenerator) describe(file *generator.FileDescriptor, s *descriptor.
 	}
 	path := commentPath(serviceField, index)
 	out := &gen.Service{
-		GoName:   s.GetName(),
+		GoName:   serviceName(s),
 		FullName: fullName,
 		Comment:  p.Comments(path),
 	}
@@ -95,7 +95,7 @@ func (p *ttrpcGenerator) describe(file *generator.FileDescriptor, s *descriptor.
 	}
 	for i, m := range s.Method {
 		method := &gen.Method{
-			GoName:        methodName(m.GetName()),
+			GoName:        exported(m.GetName()),
 			Name:          m.GetName(),
 			Comment:       p.Comments(path + "," + commentPath(methodField, i)),
 			Input:         p.goType(m.GetInputType()),
@@ -120,10 +120,23 @@ func deprecation(file *generator.FileDescriptor) string {
 	return "Marked as deprecated in " + file.GetName() + "."
 }
 
-// methodName returns the Go name of a method: the name in the proto file as it
-// is, unless Go would not export that. (Earlier releases did not either, and
-// nothing outside the package could implement such a service.)
-func methodName(name string) string {
+// serviceName returns what the Go names of a service are made from: its name in
+// the proto file as it is. With streams they must be exported, so that other
+// packages can implement the service; without, they are what they always were.
+func serviceName(s *descriptor.ServiceDescriptorProto) string {
+	for _, m := range s.Method {
+		if m.GetClientStreaming() || m.GetServerStreaming() {
+			return exported(s.GetName())
+		}
+	}
+	return s.GetName()
+}
+
+// exported returns a name as it is if Go exports it, else in camel case.
+//
+// Methods have always been named as in the proto file, and where Go did not
+// export the name, nothing outside the package could implement the service.
+func exported(name string) string {
 	if r, _ := utf8.DecodeRuneInString(name); unicode.IsUpper(r) {
 		return name
 	}

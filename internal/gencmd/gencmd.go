@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -63,12 +64,17 @@ func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	return 0
 }
 
-// generate calls Generate. The protobuf libraries panic on some descriptors
-// that no compiler would produce; that is an error like any other.
+// generate calls Generate. gogo's plugins panic on what they do not support, and
+// the protobuf libraries on descriptors that no compiler would produce; both are
+// errors like any other.
 func (c *Command) generate(request []byte, warn func(string, ...any)) (response []byte, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed request: %v", r)
+		switch r := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("malformed request: %w", r)
+		default:
+			err = fmt.Errorf("%v", r)
 		}
 	}()
 	return c.Generate(request, warn)

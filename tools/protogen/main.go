@@ -33,7 +33,11 @@ func run(repository string, check bool) error {
 	if _, err := os.Stat(filepath.Join("cmd", "protoc-gen-go-ttrpc")); err != nil {
 		return fmt.Errorf("not the repository: %w", err)
 	}
-	generated, err := generate(jobs())
+	list, err := jobs()
+	if err != nil {
+		return err
+	}
+	generated, err := generate(list)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,7 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 			return nil, err
 		}
 	}
+	defer raiseAutogroup()()
 	started, done := time.Now(), 0
 	for round := range s.rounds {
 		for _, c := range cases {

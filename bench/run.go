@@ -50,7 +50,7 @@ func runLoad(ctx context.Context, p peer, c benchCase, profile string) (workload
 	}
 	limit, cancel := context.WithTimeout(ctx, timeLimit(c.load))
 	defer cancel()
-	client := exec.CommandContext(limit, p.load, "client", "-addr", addr, "-case", string(what), "-profile", profilePath(profile, p, c, "client"))
+	client := measured(limit, p.load, "client", "-addr", addr, "-case", string(what), "-profile", profilePath(profile, p, c, "client"))
 	var stdout, stderr bytes.Buffer
 	client.Stdout, client.Stderr = &stdout, &stderr
 	err = client.Run()
@@ -78,7 +78,7 @@ func startServer(ctx context.Context, p peer, c benchCase, addr, profile string)
 	if c.load.Options.Real {
 		args = append(args, "-real")
 	}
-	s := &server{cmd: exec.CommandContext(ctx, p.load, args...)}
+	s := &server{cmd: measured(ctx, p.load, args...)}
 	s.cmd.Stderr = &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err != nil {

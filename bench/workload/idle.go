@@ -20,6 +20,9 @@ func runIdle(p Peer, addr string, c Case, ctl *control) (Result, error) {
 		}
 	}()
 	payload := makePayload(c.Size)
+	if err := touch(p, addr, c, payload); err != nil {
+		return Result{}, err
+	}
 	var res Result
 	for _, n := range idlePoints(c.Conns) {
 		for len(conns) < n {
@@ -40,6 +43,23 @@ func runIdle(p Peer, addr string, c Case, ctl *control) (Result, error) {
 		res.Idle = append(res.Idle, point)
 	}
 	return res, nil
+}
+
+// touch opens and closes some connections with a call each, for what the first
+// ones allocate once and for all.
+func touch(p Peer, addr string, c Case, payload []byte) error {
+	for range 20 {
+		conn, err := p.Dial(addr, c.Options)
+		if err != nil {
+			return fmt.Errorf("dial: %w", err)
+		}
+		_, err = conn.Unary(Echo, payload)(context.Background())
+		conn.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // idlePoints are one connection and up to four steps to n of them.

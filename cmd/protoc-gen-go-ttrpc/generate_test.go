@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/pluginpb"
+
+	// The golden packages, whose descriptors are the requests of the tests.
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/imports"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/keyword"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/legacy"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
+)
+
+// requestFor asks for the code of some of the golden files. The descriptors have
+// no comments: protoc-gen-go leaves those out.
+func requestFor(t *testing.T, parameter string, files ...string) *pluginpb.CodeGeneratorRequest {
+	t.Helper()
+	req := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, Parameter: &parameter}
+	seen := make(map[string]bool)
+	var add func(protoreflect.FileDescriptor)
+	add = func(fd protoreflect.FileDescriptor) {
+		if seen[fd.Path()] {
+			return
+		}
+		seen[fd.Path()] = true
+		for i := 0; i < fd.Imports().Len(); i++ {
+			add(fd.Imports().Get(i).FileDescriptor)
+		}
+		req.ProtoFile = append(req.ProtoFile, protodesc.ToFileDescriptorProto(fd))
+	}
+	for _, path := range files {
+		fd, err := protoregistry.GlobalFiles.FindFileByPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(fd)
+	}
+	return req
+}
+
+// run answers a request as the command does.
+func run(t *testing.T, req *pluginpb.CodeGeneratorRequest) (resp *pluginpb.CodeGeneratorResponse, stderr string, code int) {
+	t.Helper()
+	in, err := proto.Marshal(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code = command().Run(nil, bytes.NewReader(in), &out, &errs)
+	resp = new(pluginpb.CodeGeneratorResponse)
+	if err := proto.Unmarshal(out.Bytes(), resp); err != nil {
+		t.Fatal(err)
+	}
+	return resp, errs.String(), code
+}
+
+// files runs a request that is to succeed without a word.
+func files(t *testing.T, req *pluginpb.CodeGeneratorRequest) map[string]string {
+	t.Helper()
+	resp, stderr, code := run(t, req)
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	content := make(map[string]string)
+	for _, f := range resp.File {
+		content[f.GetName()] = f.GetContent()
+	}
+	return content
+}
+
+// The checked-in code, apart from comments, is what the generator writes now.
+// `make checkgenerate` compares the comments too, from the proto files.
+func TestGolden(t *testing.T) {
+	const root = "../../"
+	got := files(t, requestFor(t, "module=github.com/containerd/ttrpc",
+		"basic/basic.proto", "imports/imports.proto", "imports/io/io.proto", "keyword/keyword.proto",
+		"legacy/legacy.proto", "names/names.proto", "names/same.proto", "nopackage/nopackage.proto",
+		"optional/optional.proto", "split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
+	golden := 0
+	err := filepath.Walk(root+"internal/gentest/pbgo", func(path string, _ os.FileInfo, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_ttrpc.pb.go") {
+			return err
+		}
+		golden++
+		want, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(strings.TrimPrefix(path, filepath.FromSlash(root)))
+		if uncommented(t, got[name]) != uncommented(t, string(want)) {
+			t.Errorf("%s: the generator writes other code:\n%s", name, got[name])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Files without services have no stubs.
+	if golden == 0 || golden != len(got) {
+		t.Errorf("the generator wrote %d files, %d are checked in", len(got), golden)
+	}
+}
+
+// uncommented returns Go code without its comments and blank lines.
+func uncommented(t *testing.T, code string) string {
+	t.Helper()
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "", code, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := format.Node(&b, fset, file); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, line := range strings.Split(b.String(), "\n") {
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestFileNames(t *testing.T) {
+	const goPackage = "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
+	for parameter, want := range map[string]string{
+		"":                                        goPackage + "/nopackage_ttrpc.pb.go",
+		"paths=import":                            goPackage + "/nopackage_ttrpc.pb.go",
+		"paths=source_relative":                   "nopackage/nopackage_ttrpc.pb.go",
+		"module=github.com/containerd":            "ttrpc/internal/gentest/pbgo/nopackage/nopackage_ttrpc.pb.go",
+		"Mnopackage/nopackage.proto=a.test/b":     "a.test/b/nopackage_ttrpc.pb.go",
+		"paths=source_relative,prefix=A":          "nopackage/nopackage_ttrpc.pb.go",
+		"Mother.proto=a.test/o,module=github.com": strings.TrimPrefix(goPackage, "github.com/") + "/nopackage_ttrpc.pb.go",
+	} {
+		got := files(t, requestFor(t, parameter, "nopackage/nopackage.proto"))
+		if len(got) != 1 || got[want] == "" {
+			t.Errorf("%s: got %d files, none of them %s", parameter, len(got), want)
+		}
+	}
+}
+
+func TestPackageOption(t *testing.T) {
+	got := files(t, requestFor(t, "paths=source_relative,Mnopackage/nopackage.proto=a.test/b;c", "nopackage/nopackage.proto"))
+	if code := got["nopackage/nopackage_ttrpc.pb.go"]; !strings.Contains(code, "\npackage c\n") {
+		t.Errorf("the code is not in package c:\n%s", code)
+	}
+}
+
+func TestPrefix(t *testing.T) {
+	code := files(t, requestFor(t, "paths=source_relative,prefix=TTRPC", "basic/basic.proto"))["basic/basic_ttrpc.pb.go"]
+	for _, want := range []string{
+		"type TTRPCNotesService interface {",
+		"func RegisterTTRPCNotesService(srv *ttrpc.Server, svc TTRPCNotesService) {",
+		`srv.RegisterService("ttrpc.gentest.basic.Notes", `,
+		"func NewTTRPCNotesClient(client *ttrpc.Client) TTRPCNotesClient {",
+		"type TTRPCNotesClient interface {",
+		"type TTRPCNotes_WatchServer interface {",
+		"type TTRPCNotes_WatchClient interface {",
+		"func NewTTRPCPlainClient(client *ttrpc.Client) TTRPCPlainService {",
+		"type ttrpcNotesClient struct {",
+	} {
+		if !strings.Contains(code, want) {
+			t.Errorf("the code lacks %s", want)
+		}
+	}
+	if strings.Contains(code, "type NotesService") {
+		t.Error("a service is without the prefix")
+	}
+}
+
+func TestUnknownOption(t *testing.T) {
+	resp, stderr, code := run(t, requestFor(t, "plugins=grpc,paths=source_relative,verbose", "basic/basic.proto"))
+	want := "protoc-gen-go-ttrpc: warning: unknown option \"plugins\" ignored\n" +
+		"protoc-gen-go-ttrpc: warning: unknown option \"verbose\" ignored\n"
+	if code != 0 || stderr != want || len(resp.File) != 1 {
+		t.Errorf("exit code %d, %d files, stderr %q; want code 0, 1 file, %q", code, len(resp.File), stderr, want)
+	}
+}
+
+// The compilers refuse proto3 optional fields and editions on behalf of a plugin
+// that does not claim to support them.
+func TestFeatures(t *testing.T) {
+	resp, _, _ := run(t, requestFor(t, "", "optional/optional.proto"))
+	const features = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS)
+	if got := resp.GetSupportedFeatures(); got != features {
+		t.Errorf("supported features are %b, want %b", got, features)
+	}
+	if low, high := resp.GetMinimumEdition(), resp.GetMaximumEdition(); low > int32(descriptorpb.Edition_EDITION_PROTO2) || high < int32(descriptorpb.Edition_EDITION_2023) {
+		t.Errorf("supports editions %d to %d; 2023 must be among them", low, high)
+	}
+}
+
+func TestEdition2023(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "nopackage/nopackage.proto")
+	req.ProtoFile[0].Syntax = proto.String("editions")
+	req.ProtoFile[0].Edition = descriptorpb.Edition_EDITION_2023.Enum()
+	if code := files(t, req)["nopackage/nopackage_ttrpc.pb.go"]; !strings.Contains(code, "type BareService interface {") {
+		t.Errorf("no service in\n%s", code)
+	}
+}
+
+// Comments and deprecations go to the declarations that a user of the code sees.
+func TestCommentsAndDeprecation(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "basic/basic.proto")
+	file := req.ProtoFile[0]
+	file.Options.Deprecated = proto.Bool(true)
+	location := func(comment string, path ...int32) *descriptorpb.SourceCodeInfo_Location {
+		return &descriptorpb.SourceCodeInfo_Location{Path: path, Span: []int32{0, 0, 0}, LeadingComments: &comment}
+	}
+	file.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
+		location(" Notes has a comment, ünïcödé.\n", 6, 0),
+		location(" Echo has one too. */\n", 6, 0, 2, 0),
+		location("go:generate false\n", 6, 0, 2, 2),
+	}}
+	code := files(t, req)["basic/basic_ttrpc.pb.go"]
+	for _, want := range []string{
+		"// source: basic/basic.proto\n// basic/basic.proto is a deprecated file.\n\npackage basic\n",
+		"// Notes has a comment, ünïcödé.\ntype NotesService interface {\n\t// Echo has one too. */\n\tEcho(",
+		"// Notes has a comment, ünïcödé.\ntype NotesClient interface {\n\t// Echo has one too. */\n\tEcho(",
+		"\t// go:generate false\n\tWatch(context.Context, *Note, Notes_WatchServer) error\n",
+		"\t// Deprecated: Marked as deprecated in basic/basic.proto.\n\tOld(",
+		"//\n// Deprecated: Marked as deprecated in basic/basic.proto.\ntype RetiredService interface {",
+		"//\n// Deprecated: Marked as deprecated in basic/basic.proto.\nfunc RegisterRetiredService(",
+		"//\n// Deprecated: Marked as deprecated in basic/basic.proto.\nfunc NewRetiredClient(",
+		"//\n// Deprecated: Marked as deprecated in basic/basic.proto.\ntype Notes_OldWatchServer interface {",
+		"//\n// Deprecated: Marked as deprecated in basic/basic.proto.\ntype Notes_OldWatchClient interface {",
+	} {
+		if !strings.Contains(code, want) {
+			t.Errorf("the code lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(code)
+	}
+}
+
+// What cannot be served ends in one message and no response.
+func TestErrors(t *testing.T) {
+	request := func(parameter string, change func(*descriptorpb.FileDescriptorProto)) []byte {
+		req := requestFor(t, parameter, "nopackage/nopackage.proto")
+		if change != nil {
+			change(req.ProtoFile[0])
+		}
+		b, err := proto.Marshal(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	missing, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{FileToGenerate: []string{"missing.proto"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name  string
+		stdin []byte
+		want  string
+	}{
+		{"a proto file", []byte("syntax = \"proto3\";\n"), "standard input is not a CodeGeneratorRequest: "},
+		{"not a request", []byte{0x10, 0x01}, "standard input is not a CodeGeneratorRequest: it names no file to generate"},
+		{"missing file", missing, "missing.proto"},
+		{"no go_package", request("", func(f *descriptorpb.FileDescriptorProto) { f.Options = nil }), "unable to determine Go import path"},
+		{"keyword", request("Mnopackage/nopackage.proto=a.test/b;func", nil), `nopackage/nopackage.proto: "func" cannot be the name of a Go package`},
+		{"prefix", request("prefix=a-b", nil), "option prefix=a-b: not the beginning of a Go name"},
+		{"paths", request("paths=flat", nil), `unknown path type "flat"`},
+		{"module", request("module=example.com/x", nil), `does not match prefix "example.com/x"`},
+		{"edition", request("", func(f *descriptorpb.FileDescriptorProto) {
+			f.Syntax, f.Edition = proto.String("editions"), descriptorpb.Edition_EDITION_99999_TEST_ONLY.Enum()
+		}), "edition"},
+		{"unknown type", request("", func(f *descriptorpb.FileDescriptorProto) {
+			f.Service[0].Method[0].InputType = proto.String(".Missing")
+		}), "Missing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := command().Run(nil, bytes.NewReader(test.stdin), &stdout, &stderr)
+			message := stderr.String()
+			if code != 1 || stdout.Len() > 0 || !strings.HasPrefix(message, "protoc-gen-go-ttrpc: ") || !strings.Contains(message, test.want) {
+				t.Errorf("exit code %d, stdout %q, stderr %q; want code 1 and a message with %q", code, stdout.String(), message, test.want)
+			}
+			if n := strings.Count(message, "protoc-gen-go-ttrpc:"); n != 1 {
+				t.Errorf("%d messages, want 1: %s", n, message)
+			}
+		})
+	}
+}

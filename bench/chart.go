@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"strings"
 )
 
 // chart is a line chart that is written as SVG.
@@ -25,6 +26,7 @@ type tick struct {
 
 type series struct {
 	name   string
+	note   string // after the name in the legend
 	points []xy
 }
 
@@ -32,7 +34,7 @@ type xy struct{ x, y float64 }
 
 // Geometry, in pixels.
 const (
-	chartWidth, chartHeight  = 760, 420
+	chartWidth, chartHeight  = 840, 420
 	plotLeft, plotRight      = 84, 590
 	plotTop, plotBottom      = 48, 360
 	legendLeft, legendStride = 610, 22
@@ -76,7 +78,7 @@ func (c chart) axes(b *bytes.Buffer) {
 	for _, v := range c.yTicks() {
 		y := c.y(v)
 		fmt.Fprintf(b, `<path d="M%d %.1f H%d" stroke="#e4e4e4"/>`+"\n", plotLeft, y, plotRight)
-		text(b, plotLeft-8, y+4, "end", "", c.formatY(v))
+		text(b, plotLeft-8, y+4, "end", "", withoutZeros(c.formatY(v)))
 	}
 	fmt.Fprintf(b, `<path d="M%d %d V%d H%d" fill="none" stroke="#888"/>`+"\n", plotLeft, plotTop, plotBottom, plotRight)
 	text(b, (plotLeft+plotRight)/2, plotBottom+40, "middle", "", c.xLabel)
@@ -101,7 +103,16 @@ func (c chart) line(b *bytes.Buffer, s series) {
 func (c chart) legend(b *bytes.Buffer, s series, y int) {
 	colour, dash, width := s.style()
 	fmt.Fprintf(b, `<path d="M%d %d h26" stroke="%s" stroke-width="%s" stroke-dasharray="%s"/>`+"\n", legendLeft, y, colour, width, dash)
-	text(b, legendLeft+34, float64(y+4), "start", "", s.name)
+	text(b, legendLeft+34, float64(y+4), "start", "", s.name+s.note)
+}
+
+// withoutZeros shortens a tick's label: 10.0 µs to 10 µs.
+func withoutZeros(label string) string {
+	number, unit, _ := strings.Cut(label, " ")
+	if strings.Contains(number, ".") {
+		number = strings.TrimRight(strings.TrimRight(number, "0"), ".")
+	}
+	return number + " " + unit
 }
 
 func (s series) style() (colour, dash, width string) {

@@ -44,6 +44,8 @@ func (r *report) timeChart(file, title, xLabel string, cases []chartCase) chart 
 		for i, cc := range cases {
 			if v, ok := r.Outcomes[cc.name][p].median(timePerCall); ok {
 				s.points = append(s.points, xy{float64(i), v})
+			} else if o := r.Outcomes[cc.name][p]; o != nil && o.Failure.Kind == hangs && s.note == "" {
+				s.note = " (hangs at " + cc.tick + ")"
 			}
 		}
 		if len(s.points) > 1 {

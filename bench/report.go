@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/containerd/ttrpc/bench/workload"
 )
@@ -147,7 +146,8 @@ func median(v []float64) (float64, bool) {
 	return v[mid], true
 }
 
-// addVersions notes the versions of the measured modules in a built peer.
+// addVersions notes the versions of what a built peer has in common with others,
+// which must be the same, or is itself.
 func (r *report) addVersions(p peer) error {
 	info, err := buildinfo.ReadFile(p.load)
 	if err != nil {
@@ -155,12 +155,19 @@ func (r *report) addVersions(p peer) error {
 	}
 	r.Machine.Go = info.GoVersion
 	for _, dep := range info.Deps {
-		switch {
-		case strings.HasPrefix(p.name, "ttrpc-"):
-		case dep.Path == "storj.io/drpc", dep.Path == "google.golang.org/grpc" && p.name == "grpc",
-			dep.Path == "google.golang.org/protobuf", dep.Path == "github.com/gogo/protobuf":
-			r.Versions[dep.Path] = dep.Version
+		switch dep.Path {
+		case "google.golang.org/grpc":
+			if p.name != "grpc" {
+				continue // its codes and status only
+			}
+		case "storj.io/drpc", "google.golang.org/protobuf", "github.com/gogo/protobuf":
+		default:
+			continue
 		}
+		if other, ok := r.Versions[dep.Path]; ok && other != dep.Version {
+			return fmt.Errorf("peer %s has %s %s, another one %s: they cannot be compared", p.name, dep.Path, dep.Version, other)
+		}
+		r.Versions[dep.Path] = dep.Version
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ require (
 require (
 	github.com/gogo/protobuf v1.3.2 // indirect
 	golang.org/x/sys v0.46.0 // indirect
-	google.golang.org/protobuf v1.36.11 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace (

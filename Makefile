@@ -38,3 +38,15 @@ BENCHFLAGS ?=
 .PHONY: bench
 bench: ## Measure side by side with other RPC libraries (PEERS=, CASES=, ROUNDS=)
 	cd bench && $(GO) run . -peers '$(PEERS)' -cases '$(CASES)' -rounds $(ROUNDS) $(BENCHFLAGS)
+
+# make e2e PAIRINGS='ours+ours ours+debian' REPEAT=5 MEMORY=0; needs Linux, root
+# and Debian's apt. What it does and all of its flags: e2e/README.md.
+PAIRINGS ?=
+REPEAT ?= 1
+MEMORY ?= 1
+E2EFLAGS ?=
+
+.PHONY: e2e
+e2e: ## Run real containers on this library (PAIRINGS=, REPEAT=, MEMORY=0)
+	cd e2e && $(GO) build -o build/e2e . && build/e2e $(if $(PAIRINGS),-pairings '$(PAIRINGS)') \
+		-repeat $(REPEAT) -memory=$(MEMORY) $(E2EFLAGS)

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParsePairings(t *testing.T) {
+	got, err := parsePairings(" ours+debian,stock+stock ")
+	if want := []pairing{{ours, debian}, {stock, stock}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if got, err := parsePairings(defaultPairings); err != nil || len(got) != 4 {
+		t.Errorf("the default: got %v, %v, want four", got, err)
+	}
+	for _, bad := range []string{"", "ours", "ours+theirs", "theirs+ours", "ours+ours+ours"} {
+		if got, err := parsePairings(bad); err == nil {
+			t.Errorf("%q: got %v, want an error", bad, got)
+		}
+	}
+}
+
+func TestParseOptionsRefuses(t *testing.T) {
+	for _, args := range [][]string{
+		{"-repeat", "0"}, {"-execs", "0"}, {"-rounds", "0"}, {"-run", "("}, {"-pairings", "x"}, {"extra"},
+	} {
+		if _, err := parseOptions(args); err == nil {
+			t.Errorf("%q: want an error", args)
+		}
+	}
+}
+
+// The two builds may differ in the replace line only, else memory is not
+// compared like with like.
+func TestModfilesDifferInReplaceOnly(t *testing.T) {
+	read := func(name string) string {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(data))
+	}
+	const replace = "replace github.com/containerd/ttrpc v1.2.7 => ../"
+	with, without := read("go.mod"), read("stock.mod")
+	if !strings.Contains(with, replace) {
+		t.Errorf("go.mod has no line %q", replace)
+	}
+	if strings.Contains(without, "replace") {
+		t.Error("stock.mod replaces something")
+	}
+	if got := strings.TrimSpace(strings.Replace(with, replace, "", 1)); got != without {
+		t.Error("go.mod and stock.mod differ in more than the replace line: see README.md")
+	}
+}
+
+func TestSnapshotSince(t *testing.T) {
+	before := snapshot{"mount": {"/ ext4"}, "process": {"1 runc ()"}}
+	after := snapshot{"mount": {"/ ext4", "/x tmpfs"}, "process": nil, "cgroup": {"/sys/fs/cgroup/a"}}
+	got := after.since(before)
+	if want := []string{"cgroup /sys/fs/cgroup/a", "mount /x tmpfs"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := before.since(before); len(got) > 0 {
+		t.Errorf("against itself: got %q", got)
+	}
+}
+
+func TestProcessIsContainerd(t *testing.T) {
+	for name, want := range map[string]bool{
+		"containerd": true, "containerd-shim": true, "ctr": true, "runc": true, "runc:[2:INIT]": true,
+		"sh": false, "runcible": false,
+	} {
+		if got := (process{name: name}).isContainerd(); got != want {
+			t.Errorf("%s: got %t, want %t", name, got, want)
+		}
+	}
+}
+
+func TestMemoryUsage(t *testing.T) {
+	for _, text := range []string{`{"memory": {"usage": 4096}}`, `{"memory": {"usage": {"limit": 1, "usage": 4096}}}`} {
+		var m metrics
+		if err := json.Unmarshal([]byte(text), &m); err != nil || m.Memory.Usage != 4096 {
+			t.Errorf("%s: got %d, %v", text, m.Memory.Usage, err)
+		}
+	}
+	var m metrics
+	if err := json.Unmarshal([]byte(`{"memory": {"usage": "much"}}`), &m); err == nil {
+		t.Error("usage of no number: want an error")
+	}
+}
+
+func TestCtrResult(t *testing.T) {
+	failed := ctrResult{code: 1, stderr: "time=now level=error\nctr: process nosuch: not found\n"}
+	if err := failed.wantError("process nosuch: not found"); err != nil {
+		t.Error(err)
+	}
+	if err := failed.wantError("process nosuch: unknown"); err == nil {
+		t.Error("another status code: want an error")
+	}
+	if err := (ctrResult{code: 0, stderr: failed.stderr}).wantError("process nosuch: not found"); err == nil {
+		t.Error("an error with exit code 0: want an error")
+	}
+	if err := failed.want(0); err == nil {
+		t.Error("exit code 1: want an error")
+	}
+	if err := (ctrResult{code: -1, err: errHung}).want(-1); !errors.Is(err, errHung) {
+		t.Errorf("hung: got %v", err)
+	}
+	ok := ctrResult{stdout: "a\n"}
+	if err := ok.wantOutput(0, "a\n", ""); err != nil {
+		t.Error(err)
+	}
+	if err := ok.wantOutput(0, "b\n", ""); err == nil {
+		t.Error("other output: want an error")
+	}
+	ok.stderr = "warning"
+	if err := ok.wantOutput(0, "a\n", ""); err == nil {
+		t.Error("unwanted stderr: want an error")
+	}
+}
+
+func TestFailures(t *testing.T) {
+	good := result{Steps: []stepResult{{Name: "run", Ran: true}}}
+	if got := good.failures(); got != "" {
+		t.Errorf("got %q", got)
+	}
+	bad := result{Steps: []stepResult{{Name: "run", Ran: true, Err: "x"}}}
+	if got := bad.failures(); got != `"run" failed` {
+		t.Errorf("got %q", got)
+	}
+	if got := (result{Err: "no driver"}).failures(); got != "no driver" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A step that did not run, and a pairing without steps, are no passes.
+func TestStepTable(t *testing.T) {
+	got := stepTable("title", []result{
+		{Pairing: pairing{ours, ours}, Steps: []stepResult{
+			{Name: "run", Ran: true, Time: 120 * time.Millisecond},
+			{Name: "exec", Ran: true, Err: "x"},
+			{Name: "ps"},
+		}},
+		{Pairing: pairing{stock, stock}},
+	})
+	want := `title
+
+| daemon + shim | ours + ours | stock + stock |
+|---            |---          |---            |
+| run           | ok 0.12s    | not run       |
+| exec          | FAIL 0.00s  | not run       |
+| ps            | not run     | not run       |
+| total         | FAIL 0.1s   | FAIL 0.0s     |
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	samples := []memorySample{{Execs: 9}, {Execs: 1}, {Execs: 5}}
+	if got := median(samples, func(m memorySample) int { return m.Execs }); got != 5 {
+		t.Errorf("got %d, want 5", got)
+	}
+}
+
+func TestMemoryOf(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("no /proc on this system")
+	}
+	m, err := memoryOf(os.Getpid())
+	if err != nil || m.RSS < m.Anon || m.Anon < 100 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+func TestUntilEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	calls := 0
+	err := until(ctx, "never", func() (bool, error) {
+		if calls++; calls == 2 {
+			cancel()
+		}
+		return false, nil
+	})
+	if !errors.Is(err, errHung) {
+		t.Errorf("got %v, want it to be a hang", err)
+	}
+	boom := errors.New("boom")
+	if err := until(context.Background(), "x", func() (bool, error) { return false, boom }); !errors.Is(err, boom) {
+		t.Errorf("got %v, want %v", err, boom)
+	}
+}
+
+func TestParallel(t *testing.T) {
+	var seen [8]bool
+	err := parallel(len(seen), func(i int) error {
+		seen[i] = true
+		return errors.New("x")
+	})
+	if slices.Contains(seen[:], false) {
+		t.Errorf("not all were called: %v", seen)
+	}
+	if err == nil || !strings.Contains(err.Error(), "and 5 more errors") {
+		t.Errorf("got %v", err)
+	}
+	if err := parallel(3, func(int) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+// leftovers must see each kind of thing that can stay.
+func TestLeftoversSeesFiles(t *testing.T) {
+	if _, err := os.Stat("/proc/self/mounts"); err != nil {
+		t.Skip("no /proc on this system")
+	}
+	e := &env{dir: t.TempDir(), job: job{Namespace: tempPrefix + "test"}}
+	var err error
+	if e.mountsBefore, err = mounts(); err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(e.stateDir(), "io.containerd.runtime.v2.task", e.job.Namespace, "box")
+	if err := os.MkdirAll(bundle, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e.mountsBefore = e.mountsBefore[1:]
+	left, err := e.leftovers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(left, "bundle box") {
+		t.Errorf("the bundle is missed: %q", left)
+	}
+	if !slices.ContainsFunc(left, func(s string) bool { return strings.HasPrefix(s, "mount ") }) {
+		t.Errorf("the mount is missed: %q", left)
+	}
+	// The test's parent process is none of the namespace's two.
+	if !slices.ContainsFunc(left, func(s string) bool { return strings.HasPrefix(s, "process ") }) {
+		t.Errorf("the processes are missed: %q", left)
+	}
+}

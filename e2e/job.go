@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kinds of job.
+const (
+	kindSteps  = "steps"
+	kindMemory = "memory"
+)
+
+// The outer process starts itself as "init" in new mount and PID namespaces.
+// init mounts what must be private and starts "drive", which runs the steps.
+// When init ends the kernel kills every process of the namespace and drops its
+// mounts: whatever a step did, and even if the outer process is killed. What
+// remains to clean are cgroups and the temporary directory.
+const (
+	roleInit  = "init"
+	roleDrive = "drive"
+)
+
+const (
+	// containerdRun is where containerd's shims put their sockets and runc its
+	// state; the shim has it compiled in. Each job gets a tmpfs there.
+	containerdRun = "/run/containerd"
+
+	cgroupRoot = "/sys/fs/cgroup"
+
+	// tempPrefix starts the names of our temporary directories and cgroups.
+	tempPrefix = "ttrpc-e2e-"
+)
+
+// job is what the outer process hands to the driver in the namespaces, in a
+// file. Dir holds the job, its result and the logs; the driver mounts a tmpfs
+// on Dir/run, so that everything else it writes is gone when it ends.
+type job struct {
+	Kind      string
+	Pairing   pairing
+	Tools     tools
+	Dir       string
+	Namespace string // containerd namespace, and so the cgroup parent
+	Run       string // kindSteps: regular expression on step names
+	Execs     int    // kindMemory
+}
+
+// result is what the driver hands back.
+type result struct {
+	Pairing pairing
+	Steps   []stepResult
+	Memory  *memorySample `json:",omitempty"`
+	Err     string        // what kept the job from running, or left behind by it
+}
+
+// stepResult is one row of one pairing.
+type stepResult struct {
+	Name string
+	Time time.Duration
+	Note string
+	Err  string
+	Ran  bool
+}
+
+// failures names what went wrong, or nothing. The errors were printed when they
+// happened.
+func (r result) failures() string {
+	var bad []string
+	for _, s := range r.Steps {
+		if s.Err != "" {
+			bad = append(bad, strconv.Quote(s.Name)+" failed")
+		}
+	}
+	if r.Err != "" {
+		bad = append(bad, r.Err)
+	}
+	return strings.Join(bad, "; ")
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o644)
+}

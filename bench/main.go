@@ -35,7 +35,7 @@ func run() error {
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, each with all cases of all peers")
 	flag.DurationVar(&s.measure, "time", 700*time.Millisecond, "how long to measure a case of a peer in each round")
 	flag.DurationVar(&s.warmup, "warmup", 150*time.Millisecond, "how long to load it before that")
-	flag.StringVar(&s.out, "out", "out", "`directory` for the programs, the results, the table and the charts")
+	flag.StringVar(&s.out, "out", "out", "`directory` for the results, the tables and the charts")
 	flag.StringVar(&s.profile, "profile", "", "write CPU profiles of both sides into this `directory`; the last round's stay")
 	flag.StringVar(&s.from, "from", "", "measure nothing, report the results in this `file`")
 	flag.Parse()
@@ -50,6 +50,9 @@ func run() error {
 	defer stop()
 	r, err := measureAll(ctx, s)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return err
 	}
 	if err := r.save(filepath.Join(s.out, "results.json")); err != nil {
@@ -69,14 +72,7 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cases: %w", err)
 	}
-	// The programs are started from their own directories' paths.
-	if s.out, err = filepath.Abs(s.out); err != nil {
-		return nil, err
-	}
 	if s.profile != "" {
-		if s.profile, err = filepath.Abs(s.profile); err != nil {
-			return nil, err
-		}
 		if err := os.MkdirAll(s.profile, 0o755); err != nil {
 			return nil, err
 		}
@@ -84,7 +80,7 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 	r := newReport(s, peers, cases)
 	for i := range peers {
 		progress("building %s", peers[i].name)
-		if err := peers[i].build(ctx, s.out); err != nil {
+		if err := peers[i].build(ctx); err != nil {
 			return nil, err
 		}
 		if err := r.addVersions(peers[i]); err != nil {

@@ -52,14 +52,21 @@ func selectPeers(patterns string) ([]peer, error) {
 	return peers, nil
 }
 
-// build builds the programs of a peer into out.
-func (p *peer) build(ctx context.Context, out string) error {
+// programs is where they are built.
+const programs = "out/bin"
+
+// build builds the programs of a peer.
+func (p *peer) build(ctx context.Context) error {
 	dir, rev, isRev := strings.Cut(p.name, "@")
 	src := filepath.Join("peers", dir)
 	if _, err := os.Stat(src); err != nil {
 		return fmt.Errorf("no peer %s: %w", dir, err)
 	}
-	bin := filepath.Join(out, "bin", strings.ReplaceAll(p.name, "/", "_"))
+	// Absolute, for the go command runs in src.
+	bin, err := filepath.Abs(filepath.Join(programs, strings.ReplaceAll(p.name, "/", "_")))
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}

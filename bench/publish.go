@@ -13,13 +13,17 @@ func (r *report) publish(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	var md bytes.Buffer
-	r.writeTables(&md)
-	if err := os.WriteFile(filepath.Join(dir, "table.md"), md.Bytes(), 0o644); err != nil {
+	var all, summary bytes.Buffer
+	r.writeTables(&all)
+	r.writeGoals(&all)
+	r.writeSummary(&summary)
+	if err := os.WriteFile(filepath.Join(dir, "table.md"), all.Bytes(), 0o644); err != nil {
 		return err
 	}
-	r.writeGoals(&md)
-	if _, err := os.Stdout.Write(md.Bytes()); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "summary.md"), summary.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if _, err := os.Stdout.Write(all.Bytes()); err != nil {
 		return err
 	}
 	for _, c := range r.charts() {

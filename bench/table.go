@@ -9,30 +9,53 @@ import (
 	"github.com/containerd/ttrpc/bench/workload"
 )
 
-// writeTables writes all figures as Markdown.
-func (r *report) writeTables(w io.Writer) {
-	fmt.Fprintf(w, "Taken on %s. Client and server are two processes on one machine, over a unix socket. "+
-		"Medians of %d rounds, in which the peers take turns, of %v s each; in brackets the ratio to %s, "+
-		"the median of those within a round.%s\n",
-		r.Machine, r.Rounds, r.Seconds, r.Base, r.versions())
+// table has a row a case and a column a peer.
+type table struct {
+	title, note string
+	cases       []benchCase
+	figures     figures
+	main        bool // it is in the summary too
+}
+
+// tables returns all that the run has cases for.
+func (r *report) tables() []table {
 	calls := r.cases(func(c benchCase) bool { return c.section == secUnary || c.section == secStreams })
 	busy := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Busy })
 	cores := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Cores })
 	idle := r.cases(func(c benchCase) bool { return c.section == secMemory })
 	programs := r.cases(func(c benchCase) bool { return c.section == secProgram })
+	all := []table{
+		{"Time per call", "Wall clock divided by calls; of a stream by messages, of a bidirectional one by rounds.", calls, each(timePerCall), true},
+		{"p50 and p99", "Of the time between a call's beginning and its end; of a one-way stream that of whole streams, divided by messages.", calls, each(p50, p99), false},
+		{"CPU per call, client + server", "User and system time of both processes.", calls, parts(clientCPU, serverCPU), false},
+		{"Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs), false},
+		{"Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes), false},
+		{"A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time on the same connection.", busy, each(p50, p99, slowest), false},
+		{"Cores at work", "The handlers' work, as a part of what all cores could do in the time.", cores, each(coresUsed), false},
+		{"Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle), true},
+		{"Client's memory per idle connection", "", idle, each(clientIdle), true},
+		{"Goroutines per idle connection, server + client", "", idle, parts(serverGoroutines, clientGoroutines), false},
+		{"Programs", "A static, stripped server with one method.", programs, each(programBytes), true},
+	}
+	return slices.DeleteFunc(all, func(t table) bool { return len(t.cases) == 0 })
+}
 
-	r.table(w, "Time per call", "Wall clock divided by calls; of a stream by messages, of a bidirectional one by rounds.", calls, each(timePerCall))
+// writeTables writes all figures as Markdown, writeSummary the main ones.
+func (r *report) writeTables(w io.Writer) { r.write(w, r.tables()) }
+
+func (r *report) writeSummary(w io.Writer) {
+	r.write(w, slices.DeleteFunc(r.tables(), func(t table) bool { return !t.main }))
+}
+
+func (r *report) write(w io.Writer, tables []table) {
+	fmt.Fprintf(w, "Taken on %s. Client and server are two processes on one machine, over a unix socket. "+
+		"Medians of %d rounds, in which the peers take turns, of %v s each; in brackets the ratio to %s, "+
+		"the median of those within a round.%s\n",
+		r.Machine, r.Rounds, r.Seconds, r.Base, r.versions())
 	r.writeFailures(w)
-	r.table(w, "p50 and p99", "Of the time between a call's beginning and its end; of a one-way stream that of whole streams, divided by messages.", calls, each(p50, p99))
-	r.table(w, "CPU per call, client + server", "User and system time of both processes.", calls, parts(clientCPU, serverCPU))
-	r.table(w, "Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs))
-	r.table(w, "Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes))
-	r.table(w, "A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time on the same connection.", busy, each(p50, p99, slowest))
-	r.table(w, "Cores at work", "Of all cores, those that do the handlers' work and nothing else.", cores, each(coresUsed))
-	r.table(w, "Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle))
-	r.table(w, "Client's memory per idle connection", "", idle, each(clientIdle))
-	r.table(w, "Goroutines per idle connection, server + client", "", idle, parts(serverGoroutines, clientGoroutines))
-	r.table(w, "Programs", "A static, stripped server with one method.", programs, each(programBytes))
+	for _, t := range tables {
+		r.writeTable(w, t)
+	}
 }
 
 func (r *report) versions() string {
@@ -74,20 +97,16 @@ func parts(a, b metric) figures {
 	return figures{[]metric{a, b}, " + ", []metric{sum}}
 }
 
-// table writes one table with a row a case and a column a peer.
-func (r *report) table(w io.Writer, title, note string, cases []benchCase, f figures) {
-	if len(cases) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\n### %s\n\n", title)
-	if note != "" {
-		fmt.Fprintf(w, "%s\n\n", note)
+func (r *report) writeTable(w io.Writer, t table) {
+	fmt.Fprintf(w, "\n### %s\n\n", t.title)
+	if t.note != "" {
+		fmt.Fprintf(w, "%s\n\n", t.note)
 	}
 	fmt.Fprintf(w, "| | %s |\n|---|%s\n", strings.Join(r.Peers, " | "), strings.Repeat("---:|", len(r.Peers)))
-	for _, c := range cases {
+	for _, c := range t.cases {
 		fmt.Fprintf(w, "| %s |", c.title)
 		for _, p := range r.Peers {
-			fmt.Fprintf(w, " %s |", r.cell(c.name, p, f))
+			fmt.Fprintf(w, " %s |", r.cell(c.name, p, t.figures))
 		}
 		fmt.Fprintln(w)
 	}

@@ -181,6 +181,29 @@ func TestMemoryOf(t *testing.T) {
 	}
 }
 
+func TestCPUOf(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("no /proc on this system")
+	}
+	before, err := cpuOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		after, err := cpuOf(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after >= before+20 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("ten seconds of work counted as %d ms", after-before)
+		}
+	}
+}
+
 func TestUntilEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	calls := 0

@@ -88,7 +88,7 @@ func parseOptions(args []string) (options, error) {
 	fs.StringVar(&o.run, "run", "", "run only the steps that match this regular expression")
 	fs.BoolVar(&o.memory, "memory", true, "report memory, descriptors and goroutines, ours against stock")
 	fs.IntVar(&o.execs, "execs", 1000, "execs in the memory report")
-	fs.IntVar(&o.rounds, "rounds", 3, "rounds in the memory report, for medians")
+	fs.IntVar(&o.rounds, "rounds", 5, "rounds in the memory report, for medians")
 	fs.StringVar(&o.build, "build", "build", "directory for binaries, packages and logs")
 	if err := fs.Parse(args); err != nil {
 		return o, err

@@ -34,6 +34,7 @@ type channel struct {
 	body    *buffer // its payload so far
 	discard int     // bytes of an oversized frame still to be thrown away
 	maxRead int     // longest payload that is accepted
+	replies bool    // frames were queued that are flushed before reading waits
 
 	writer
 }
@@ -173,6 +174,7 @@ func (ch *channel) fill() error {
 		ch.off = 0
 		if ch.sock != nil {
 			ch.dropChunk()
+			ch.flushReplies()
 			chunk, err := ch.sock.readChunk()
 			ch.chunk = chunk
 			return err
@@ -208,12 +210,22 @@ func (ch *channel) keepRest() {
 
 // read is conn.Read, which may return neither bytes nor an error.
 func (ch *channel) read(p []byte) (int, error) {
+	ch.flushReplies()
 	for i := 0; i < 100; i++ {
 		if n, err := ch.conn.Read(p); n > 0 || err != nil {
 			return n, err
 		}
 	}
 	return 0, io.ErrNoProgress
+}
+
+// flushReplies writes what the reading goroutine has queued while it had frames
+// to go on with.
+func (ch *channel) flushReplies() {
+	if ch.replies {
+		ch.replies = false
+		ch.flush()
+	}
 }
 
 func (ch *channel) dropChunk() {

@@ -82,6 +82,14 @@ func (w *writer) reserve(ctx context.Context, n int) error {
 	return ctx.Err()
 }
 
+// tryReserve is reserve for those who cannot wait.
+func (w *writer) tryReserve(n int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ok, _ := w.tryReserveLocked(n)
+	return ok
+}
+
 func (w *writer) tryReserveLocked(n int) (bool, error) {
 	if w.err != nil {
 		return false, w.err

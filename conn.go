@@ -84,13 +84,16 @@ func newConn(nc net.Conn, r role, cfg connConfig) *conn {
 // readLoop is the reading goroutine: the owner of the conn starts it, it owns
 // the channel's reading half, and it ends with the connection.
 func (c *conn) readLoop() {
-	defer c.ch.releaseRead()
 	for {
 		h, buf, err := c.ch.readFrame()
 		if err == nil {
 			err = c.role.handleFrame(h, buf)
 		}
+		if err == errReadLent {
+			return
+		}
 		if err != nil && !c.handleError(err) {
+			c.ch.releaseRead()
 			return
 		}
 	}

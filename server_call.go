@@ -23,6 +23,10 @@ type serverCall struct {
 	method *method
 	bursts burst
 
+	// lease is not nil while the reading goroutine runs the call and may
+	// still read.
+	lease *lease
+
 	// The request of a unary call: payload points into request, which is
 	// released when the handler has returned.
 	request *buffer
@@ -67,22 +71,44 @@ func (call *serverCall) release() {
 	}
 }
 
-// run is the goroutine of the call: it runs the handler and answers, also when
-// the handler panics or calls runtime.Goexit.
+// run runs the handler and answers, also when the handler panics or calls
+// runtime.Goexit. It is a goroutine of its own unless the call has a lease.
 func (call *serverCall) run() {
 	var frame *buffer
+	start := clock()
+	if call.lease != nil {
+		call.lease.begin(start)
+	}
 	defer func() {
 		if frame == nil {
 			frame = responseFrame(call.stream.id, errorStatus(call.panicked(recover())))
 		}
-		call.sc.reply(&call.stream, frame)
-		call.release()
+		if call.lease != nil && !call.lease.end(start) {
+			call.lease = nil
+		}
+		call.method.cost.add(time.Duration(clock() - start))
+		call.answer(frame)
 	}()
 	if call.stream.unary {
 		frame = call.runUnary()
 	} else {
 		frame = call.runStream()
 	}
+}
+
+// answer sends the final frame and frees the call.
+func (call *serverCall) answer(frame *buffer) {
+	switch {
+	case call.lease == nil:
+		call.sc.reply(&call.stream, frame)
+	case !call.sc.replyHere(&call.stream, frame):
+		go func() {
+			call.sc.reply(&call.stream, frame)
+			call.release()
+		}()
+		return
+	}
+	call.release()
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for

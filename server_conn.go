@@ -27,6 +27,8 @@ type serverConn struct {
 	// conn is nil until the handshake is over. Guarded by server.mu until
 	// then, and never changed again.
 	conn *conn
+
+	lease lease // of the right to read the conn
 }
 
 // serve is the goroutine of the connection. Server.startConn starts it; it ends
@@ -96,6 +98,7 @@ func (sc *serverConn) start(nc net.Conn) bool {
 		return false
 	}
 	sc.conn = newConn(nc, sc, s.cfg.conn)
+	sc.lease.taken = sc.readOn
 	return true
 }
 
@@ -196,9 +199,33 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if err := sc.serving.ctx.Err(); err != nil {
 		call.ctx.cancel(err) // Serve's context ended before the call came
 	}
+	if method.cost.quick() {
+		return sc.runHere(call)
+	}
 	go call.run()
 	return nil
 }
+
+// runHere runs a call on the reading goroutine. It returns errReadLent when
+// another one has taken over reading in the meantime.
+func (sc *serverConn) runHere(call *serverCall) error {
+	call.lease = &sc.lease
+	returned := false
+	defer func() {
+		if !returned && call.lease != nil {
+			sc.readOn() // the handler called runtime.Goexit, and reading goes on elsewhere
+		}
+	}()
+	call.run()
+	returned = true
+	if call.lease == nil {
+		return errReadLent
+	}
+	return nil
+}
+
+// readOn starts another reading goroutine in place of one that cannot go on.
+func (sc *serverConn) readOn() { go sc.conn.readLoop() }
 
 // admit finds the method of a request, or a status that refuses it.
 func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
@@ -297,12 +324,30 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 	sc.finish(st, frame, ErrStreamClosed)
 }
 
-// finish queues the final frame of a stream, for which room is reserved, takes
+// replyHere is reply on the reading goroutine: it neither waits nor writes.
+// It says false, and nothing has happened, when there is no room.
+func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
+	ch := sc.conn.ch
+	if !ch.tryReserve(len(frame.b)) {
+		return false
+	}
+	ch.replies = true
+	sc.finishQueued(st, frame, ErrStreamClosed)
+	return true
+}
+
+// finish is finishQueued and sends what is queued.
+func (sc *serverConn) finish(st *stream, frame *buffer, err error) {
+	sc.finishQueued(st, frame, err)
+	sc.conn.ch.flush()
+}
+
+// finishQueued queues the final frame of a stream, for which room is reserved, takes
 // the stream out of the table and ends it for the reason err. If it has ended
 // already the frame is dropped. Nothing is sent on a stream after its final
 // frame: queueing that and removing the stream are one step under conn.mu, and
 // data is refused from the same step on.
-func (sc *serverConn) finish(st *stream, frame *buffer, err error) {
+func (sc *serverConn) finishQueued(st *stream, frame *buffer, err error) {
 	c := sc.conn
 	c.mu.Lock()
 	if c.streams[st.id] != st {
@@ -317,6 +362,5 @@ func (sc *serverConn) finish(st *stream, frame *buffer, err error) {
 	st.mu.Unlock()
 	c.removeLocked(st)
 	c.mu.Unlock()
-	c.ch.flush()
 	st.end(err)
 }

@@ -63,6 +63,7 @@ type method struct {
 	fullName string // "/service/method"
 	unary    Method // nil for a stream
 	stream   Stream // for a stream
+	cost     methodCost
 
 	unaryInfo  UnaryServerInfo
 	streamInfo StreamServerInfo

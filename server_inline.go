@@ -1,0 +1,149 @@
+package ttrpc
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Handing a call to a goroutine of its own costs more than most handlers do. So
+// the reading goroutine runs those itself that are known to be quick, and
+// writes their responses together. While it does it lends out the right to
+// read: when a handler takes long all the same, the watchdog starts another
+// reading goroutine that goes on where this one stopped, and this one ends with
+// the call. A quick call is thus never more than a handlerGrace behind a slow one.
+
+const (
+	// quickHandler is how long a method's handler may take on average to be
+	// run by the reading goroutine. A goroutine of its own costs about as
+	// much, and gains nothing below it even where other cores are idle.
+	quickHandler = 5 * time.Microsecond
+
+	// handlerGrace is how long it may take once in a while.
+	handlerGrace = 400 * time.Microsecond
+
+	// maxCostSample is what a slow run counts at most in the average: one
+	// that was held up by something else does not count for ever.
+	maxCostSample = time.Millisecond
+)
+
+// methodCost is a moving average of how long a method's handler runs. Several
+// goroutines may add to it at once: a lost sample does not matter.
+type methodCost struct {
+	average atomic.Int64 // nanoseconds and 1; 0 before the first sample
+}
+
+func (c *methodCost) add(d time.Duration) {
+	sample := int64(min(d, maxCostSample))
+	if old := c.average.Load(); old != 0 {
+		sample = old - 1 + (sample-old+1)/8
+	}
+	c.average.Store(sample + 1)
+}
+
+// quick says whether the method is known to take less than quickHandler.
+func (c *methodCost) quick() bool {
+	average := c.average.Load()
+	return average != 0 && average <= int64(quickHandler)
+}
+
+// clock is a monotonic time in nanoseconds, never 0.
+func clock() int64 { return int64(time.Since(clockStart)) + 1 }
+
+// errReadLent ends a reading goroutine whose right to read another one has.
+var errReadLent = errors.New("another goroutine reads")
+
+// A lease is the right to read a connection while its holder runs a handler.
+// Either the holder ends it, and reads on, or the watchdog takes it.
+type lease struct {
+	since atomic.Int64 // clock when the handler began; 0 while none runs
+	taken func()       // starts another reading goroutine
+
+	watched atomic.Bool // in watchdog.leases
+	seen    int64       // since at the watchdog's last look; only its goroutine's
+}
+
+// begin lends the right to read out. now is the clock.
+func (l *lease) begin(now int64) {
+	l.since.Store(now)
+	// The watchdog clears watched before it looks at since for the last time,
+	// and this is the other way round: one of them sees the other.
+	if !l.watched.Load() && l.watched.CompareAndSwap(false, true) {
+		theWatchdog.watch(l)
+	}
+}
+
+// end takes the right back, for the handler that began at start. It says false
+// when another goroutine has it.
+func (l *lease) end(start int64) bool { return l.since.CompareAndSwap(start, 0) }
+
+// check takes the lease of a handler that runs for too long, and says whether
+// there was any since the last look.
+func (l *lease) check(now int64) (active bool) {
+	since := l.since.Load()
+	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
+		l.taken()
+		return true
+	}
+	active = since != 0 || l.seen != 0
+	l.seen = since
+	return active
+}
+
+// watchdog looks at the leases of all connections that use theirs. Its
+// goroutine is there while there are any.
+type watchdog struct {
+	mu     sync.Mutex
+	leases []*lease
+	runs   bool
+}
+
+var theWatchdog watchdog
+
+// watch adds a lease. The watchdog drops it when it is not used any more.
+func (w *watchdog) watch(l *lease) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leases = append(w.leases, l)
+	if !w.runs {
+		w.runs = true
+		go w.run()
+	}
+}
+
+// run ends when no lease is left.
+func (w *watchdog) run() {
+	ticker := time.NewTicker(handlerGrace / 2)
+	defer ticker.Stop()
+	for range ticker.C {
+		if !w.look(clock()) {
+			return
+		}
+	}
+}
+
+// look checks every lease and says whether any is left.
+func (w *watchdog) look(now int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	kept := w.leases[:0]
+	for _, l := range w.leases {
+		if l.check(now) || !l.forget() {
+			kept = append(kept, l)
+		}
+	}
+	for i := len(kept); i < len(w.leases); i++ {
+		w.leases[i] = nil
+	}
+	w.leases = kept
+	w.runs = len(kept) > 0
+	return w.runs
+}
+
+// forget says that the watchdog does not look any more; false if it has to,
+// because a handler has just begun.
+func (l *lease) forget() bool {
+	l.watched.Store(false)
+	return l.since.Load() == 0 || !l.watched.CompareAndSwap(false, true)
+}

@@ -56,11 +56,27 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	}
 	resp.SupportedFeatures = proto.Uint64(uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL |
 		pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS))
-	// The stubs do not depend on the edition; what limits it is whether the
-	// protobuf library can read the file.
-	resp.MinimumEdition = proto.Int32(int32(protodesc.SupportedEditionsMinimum))
-	resp.MaximumEdition = proto.Int32(int32(protodesc.SupportedEditionsMaximum))
+	resp.MinimumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_PROTO2))
+	resp.MaximumEdition = proto.Int32(int32(newestEdition()))
 	return proto.Marshal(resp)
+}
+
+// newestEdition returns the newest edition that the protobuf library can read.
+// The stubs do not depend on the edition, so there is no other limit; and the
+// library is newer than the one in go.mod where a project has a newer one.
+func newestEdition() descriptorpb.Edition {
+	newest := descriptorpb.Edition_EDITION_PROTO3
+	for e := descriptorpb.Edition_EDITION_2023; ; e++ {
+		_, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+			Name:    proto.String("edition.proto"),
+			Syntax:  proto.String("editions"),
+			Edition: e.Enum(),
+		}, nil)
+		if err != nil {
+			return newest
+		}
+		newest = e
+	}
 }
 
 // generateFile adds the file of stubs for one proto file to the response.

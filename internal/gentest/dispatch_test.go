@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/gentest/exercise"
 	gogobasic "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
 	gogonames "github.com/containerd/ttrpc/internal/gentest/gogo/names"
 	pbbasic "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
@@ -62,7 +63,7 @@ func TestMethodsWithOneGoName(t *testing.T) {
 	const service = "ttrpc.gentest.names.two_words"
 
 	t.Run("protobuf-go", func(t *testing.T) {
-		client := connect(t, func(srv *ttrpc.Server) { pbnames.RegisterTwoWords_Service(srv, pbTwoWordsLower{}) })
+		client := exercise.Connect(t, func(srv *ttrpc.Server) { pbnames.RegisterTwoWords_Service(srv, pbTwoWordsLower{}) })
 		for _, d := range dispatch {
 			resp := new(pbnames.Note)
 			if err := client.Call(ctx, service, d.wire, &pbnames.Note{}, resp); err != nil || resp.Text != d.goName {
@@ -82,7 +83,7 @@ func TestMethodsWithOneGoName(t *testing.T) {
 	})
 
 	t.Run("gogo", func(t *testing.T) {
-		client := connect(t, func(srv *ttrpc.Server) { gogonames.RegisterTwoWords_Service(srv, gogoTwoWordsLower{}) })
+		client := exercise.Connect(t, func(srv *ttrpc.Server) { gogonames.RegisterTwoWords_Service(srv, gogoTwoWordsLower{}) })
 		for _, d := range dispatch {
 			resp := new(gogonames.Note)
 			if err := client.Call(ctx, service, d.wire, &gogonames.Note{}, resp); err != nil || resp.Text != d.goName {
@@ -120,7 +121,7 @@ func TestLowerCaseMethodNames(t *testing.T) {
 	bidi := &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
 
 	t.Run("protobuf-go", func(t *testing.T) {
-		client := connect(t, func(srv *ttrpc.Server) { pbbasic.RegisterNotesService(srv, pbNotes{}) })
+		client := exercise.Connect(t, func(srv *ttrpc.Server) { pbbasic.RegisterNotesService(srv, pbNotes{}) })
 		for _, method := range []string{"lowercase", "Lowercase"} {
 			resp := new(pbbasic.Note)
 			if err := client.Call(ctx, service, method, &pbbasic.Note{Text: method}, resp); err != nil || resp.Text != method {
@@ -146,7 +147,7 @@ func TestLowerCaseMethodNames(t *testing.T) {
 	})
 
 	t.Run("gogo", func(t *testing.T) {
-		client := connect(t, func(srv *ttrpc.Server) { gogobasic.RegisterNotesService(srv, gogoNotes{}) })
+		client := exercise.Connect(t, func(srv *ttrpc.Server) { gogobasic.RegisterNotesService(srv, gogoNotes{}) })
 		resp := new(gogobasic.Note)
 		if err := client.Call(ctx, service, "lowercase", &gogobasic.Note{Text: "a"}, resp); err != nil || resp.Text != "a" {
 			t.Errorf("got %q and error %v", resp.Text, err)

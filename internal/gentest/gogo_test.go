@@ -7,6 +7,7 @@ import (
 	"github.com/gogo/protobuf/types"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/gentest/exercise"
 	gogobasic "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
 	gogoopts "github.com/containerd/ttrpc/internal/gentest/gogo/gogoopts"
 	gogoimports "github.com/containerd/ttrpc/internal/gentest/gogo/imports"
@@ -36,24 +37,24 @@ func (gogoNotes) Nested(_ context.Context, m *gogobasic.Note_Part) (*gogobasic.N
 	return m, nil
 }
 func (gogoNotes) Watch(_ context.Context, m *gogobasic.Note, s gogobasic.Notes_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (gogoNotes) Upload(_ context.Context, s gogobasic.Notes_UploadServer) (*gogobasic.Note, error) {
-	return upload[*gogobasic.Note](s)
+	return exercise.Upload[*gogobasic.Note](s)
 }
 func (gogoNotes) Chat(_ context.Context, s gogobasic.Notes_ChatServer) error {
-	return chat(s, same[*gogobasic.Note])
+	return exercise.Chat(s, exercise.Same[*gogobasic.Note])
 }
 func (gogoNotes) Lowercase(_ context.Context, m *gogobasic.Note) (*gogobasic.Note, error) {
 	return m, nil
 }
 func (gogoNotes) LowerStream(_ context.Context, s gogobasic.Notes_LowerStreamServer) error {
-	return chat(s, same[*gogobasic.Note])
+	return exercise.Chat(s, exercise.Same[*gogobasic.Note])
 }
 func (gogoNotes) Old(_ context.Context, m *gogobasic.Note) (*gogobasic.Note, error)   { return m, nil }
 func (gogoNotes) Older(_ context.Context, m *gogobasic.Note) (*gogobasic.Note, error) { return m, nil }
 func (gogoNotes) OldWatch(_ context.Context, m *gogobasic.Note, s gogobasic.Notes_OldWatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 
 type gogoBare struct{}
@@ -62,7 +63,7 @@ func (gogoBare) Echo(_ context.Context, m *gogonopackage.BareNote) (*gogonopacka
 	return m, nil
 }
 func (gogoBare) Chat(_ context.Context, s gogonopackage.Bare_ChatServer) error {
-	return chat(s, same[*gogonopackage.BareNote])
+	return exercise.Chat(s, exercise.Same[*gogonopackage.BareNote])
 }
 
 type gogoClient struct{}
@@ -76,28 +77,28 @@ func (gogoClient) String(_ context.Context, m *gogonames.Note) (*gogonames.Note,
 	return m, nil
 }
 func (gogoClient) Send(_ context.Context, s gogonames.Client_SendServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 func (gogoClient) Recv(_ context.Context, s gogonames.Client_RecvServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 func (gogoClient) SendMsg(_ context.Context, s gogonames.Client_SendMsgServer) (*gogonames.Note, error) {
-	return upload[*gogonames.Note](s)
+	return exercise.Upload[*gogonames.Note](s)
 }
 func (gogoClient) RecvMsg(_ context.Context, m *gogonames.Note, s gogonames.Client_RecvMsgServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (gogoClient) CloseSend(_ context.Context, s gogonames.Client_CloseSendServer) (*gogonames.Note, error) {
-	return upload[*gogonames.Note](s)
+	return exercise.Upload[*gogonames.Note](s)
 }
 func (gogoClient) CloseAndRecv(_ context.Context, s gogonames.Client_CloseAndRecvServer) (*gogonames.Note, error) {
-	return upload[*gogonames.Note](s)
+	return exercise.Upload[*gogonames.Note](s)
 }
 func (gogoClient) ClientStream(_ context.Context, s gogonames.Client_ClientStreamServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 func (gogoClient) StreamServer(_ context.Context, s gogonames.Client_StreamServerServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoServer struct{}
@@ -109,7 +110,7 @@ func (gogoServer) RegisterService(_ context.Context, m *gogonames.Note) (*gogona
 	return m, nil
 }
 func (gogoServer) Serve(_ context.Context, s gogonames.Server_ServeServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoTaken struct{}
@@ -118,10 +119,10 @@ func (gogoTaken) Echo(_ context.Context, m *gogonames.TakenService) (*gogonames.
 	return m, nil
 }
 func (gogoTaken) Watch(_ context.Context, m *gogonames.TakenClient, s gogonames.Taken_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (gogoTaken) Chat(_ context.Context, s gogonames.Taken_ChatServer_) error {
-	return chat(s, func(m *gogonames.Taken_ChatServer) *gogonames.Taken_ChatClient {
+	return exercise.Chat(s, func(m *gogonames.Taken_ChatServer) *gogonames.Taken_ChatClient {
 		return &gogonames.Taken_ChatClient{Text: m.Text}
 	})
 }
@@ -138,32 +139,32 @@ func (gogoOuterIn) Echo(_ context.Context, m *gogonames.Outer) (*gogonames.Outer
 	return m, nil
 }
 func (gogoOuterIn) Chat(_ context.Context, s gogonames.Outer_In_ChatServer) error {
-	return chat(s, same[*gogonames.Outer])
+	return exercise.Chat(s, exercise.Same[*gogonames.Outer])
 }
 
 type gogoFoo struct{}
 
 func (gogoFoo) Echo(_ context.Context, m *gogonames.Note) (*gogonames.Note, error) { return m, nil }
 func (gogoFoo) Chat(_ context.Context, s gogonames.Foo_ChatServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoNewFoo struct{}
 
 func (gogoNewFoo) Chat(_ context.Context, s gogonames.NewFoo_ChatServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoA struct{}
 
 func (gogoA) B_C(_ context.Context, s gogonames.A_B_CServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoAB struct{}
 
 func (gogoAB) C(_ context.Context, s gogonames.A_B_CServer_) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoTwoWords struct{}
@@ -175,7 +176,7 @@ func (gogoTwoWords) GetIt(_ context.Context, m *gogonames.Note) (*gogonames.Note
 type gogoLower struct{}
 
 func (gogoLower) Chat(_ context.Context, s gogonames.Lower_ChatServer) error {
-	return chat(s, same[*gogonames.Note])
+	return exercise.Chat(s, exercise.Same[*gogonames.Note])
 }
 
 type gogoImports struct{}
@@ -191,17 +192,17 @@ func (gogoImports) Variables(_ context.Context, m *gogoreq.Note) (*gogoclient.No
 }
 func (gogoImports) IO(_ context.Context, m *gogoio.Note) (*gogoio.Note, error) { return m, nil }
 func (gogoImports) Watch(_ context.Context, m *gogoreq.Note, s gogoimports.Imports_WatchServer) error {
-	return watch(&gogostream.Note{Text: m.Text}, s)
+	return exercise.Watch(&gogostream.Note{Text: m.Text}, s)
 }
 func (gogoImports) Upload(_ context.Context, s gogoimports.Imports_UploadServer) (*gogoreq.Note, error) {
-	m, err := upload[*gogostream.Note](s)
+	m, err := exercise.Upload[*gogostream.Note](s)
 	if err != nil {
 		return nil, err
 	}
 	return &gogoreq.Note{Text: m.Text}, nil
 }
 func (gogoImports) Chat(_ context.Context, s gogoimports.Imports_ChatServer) error {
-	return chat(s, func(m *gogoctx.Note) *gogottrpc.Note { return &gogottrpc.Note{Text: m.Text} })
+	return exercise.Chat(s, func(m *gogoctx.Note) *gogottrpc.Note { return &gogottrpc.Note{Text: m.Text} })
 }
 
 type gogoInterface struct{}
@@ -210,17 +211,17 @@ func (gogoInterface) Func(_ context.Context, m *gogokeyword.String) (*gogokeywor
 	return &gogokeyword.Error{Error: m.String_}, nil
 }
 func (gogoInterface) Range(_ context.Context, m *gogokeyword.String, s gogokeyword.Interface_RangeServer) error {
-	return watch(&gogokeyword.Error{Error: m.String_}, s)
+	return exercise.Watch(&gogokeyword.Error{Error: m.String_}, s)
 }
 func (gogoInterface) Nil(_ context.Context, s gogokeyword.Interface_NilServer) (*gogokeyword.Error, error) {
-	m, err := upload[*gogokeyword.String](s)
+	m, err := exercise.Upload[*gogokeyword.String](s)
 	if err != nil {
 		return nil, err
 	}
 	return &gogokeyword.Error{Error: m.String_}, nil
 }
 func (gogoInterface) Go(_ context.Context, s gogokeyword.Interface_GoServer) error {
-	return chat(s, func(m *gogokeyword.String) *gogokeyword.Error { return &gogokeyword.Error{Error: m.String_} })
+	return exercise.Chat(s, func(m *gogokeyword.String) *gogokeyword.Error { return &gogokeyword.Error{Error: m.String_} })
 }
 
 type gogoWellKnown struct{}
@@ -234,13 +235,13 @@ func (gogoWellKnown) Struct(context.Context, *types.Struct) (*types.StringValue,
 }
 func (gogoWellKnown) Empty(_ context.Context, m *types.Empty) (*types.Empty, error) { return m, nil }
 func (gogoWellKnown) WatchEmpty(_ context.Context, m *types.Empty, s gogowellknown.WellKnown_WatchEmptyServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (gogoWellKnown) UploadEmpty(_ context.Context, s gogowellknown.WellKnown_UploadEmptyServer) (*types.Empty, error) {
-	return upload[*types.Empty](s)
+	return exercise.Upload[*types.Empty](s)
 }
 func (gogoWellKnown) ChatEmpty(_ context.Context, s gogowellknown.WellKnown_ChatEmptyServer) error {
-	return chat(s, same[*types.Empty])
+	return exercise.Chat(s, exercise.Same[*types.Empty])
 }
 
 type gogoSplit struct{}
@@ -249,7 +250,7 @@ func (gogoSplit) Echo(_ context.Context, m *gogosplit.Note) (*gogosplit.SplitSer
 	return &gogosplit.SplitService{Text: m.Text}, nil
 }
 func (gogoSplit) Chat(_ context.Context, s gogosplit.Split_ChatServer) error {
-	return chat(s, same[*gogosplit.Note])
+	return exercise.Chat(s, exercise.Same[*gogosplit.Note])
 }
 
 type gogoLegacy struct{}
@@ -258,18 +259,18 @@ func (gogoLegacy) Echo(_ context.Context, m *gogolegacy.Note) (*gogolegacy.Note,
 	return m, nil
 }
 func (gogoLegacy) Watch(_ context.Context, m *gogolegacy.Note, s gogolegacy.Legacy_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 
 type gogoOptions struct{}
 
 func (gogoOptions) Echo(_ context.Context, m *gogoopts.Note) (*gogoopts.Note, error) { return m, nil }
 func (gogoOptions) Chat(_ context.Context, s gogoopts.Options_ChatServer) error {
-	return chat(s, same[*gogoopts.Note])
+	return exercise.Chat(s, exercise.Same[*gogoopts.Note])
 }
 
 func TestGogo(t *testing.T) {
-	client := connect(t, func(srv *ttrpc.Server) {
+	client := exercise.Connect(t, func(srv *ttrpc.Server) {
 		gogobasic.RegisterNotesService(srv, gogoNotes{})
 		gogobasic.RegisterPlainService(srv, gogoNotes{})
 		gogobasic.RegisterRetiredService(srv, gogoNotes{})
@@ -319,6 +320,6 @@ func TestGogo(t *testing.T) {
 		"Legacy":      gogolegacy.NewLegacyClient(client),
 		"Options":     gogoopts.NewOptionsClient(client),
 	} {
-		t.Run(name, func(t *testing.T) { exercise(t, c) })
+		t.Run(name, func(t *testing.T) { exercise.Client(t, c) })
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/gentest/exercise"
 	pbbasic "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
 	pbimports "github.com/containerd/ttrpc/internal/gentest/pbgo/imports"
 	pbclient "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/client"
@@ -41,22 +42,22 @@ func (pbNotes) Nested(_ context.Context, m *pbbasic.Note_Part) (*pbbasic.Note_Pa
 	return m, nil
 }
 func (pbNotes) Watch(_ context.Context, m *pbbasic.Note, s pbbasic.Notes_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (pbNotes) Upload(_ context.Context, s pbbasic.Notes_UploadServer) (*pbbasic.Note, error) {
-	return upload[*pbbasic.Note](s)
+	return exercise.Upload[*pbbasic.Note](s)
 }
 func (pbNotes) Chat(_ context.Context, s pbbasic.Notes_ChatServer) error {
-	return chat(s, same[*pbbasic.Note])
+	return exercise.Chat(s, exercise.Same[*pbbasic.Note])
 }
 func (pbNotes) Lowercase(_ context.Context, m *pbbasic.Note) (*pbbasic.Note, error) { return m, nil }
 func (pbNotes) LowerStream(_ context.Context, s pbbasic.Notes_LowerStreamServer) error {
-	return chat(s, same[*pbbasic.Note])
+	return exercise.Chat(s, exercise.Same[*pbbasic.Note])
 }
 func (pbNotes) Old(_ context.Context, m *pbbasic.Note) (*pbbasic.Note, error)   { return m, nil }
 func (pbNotes) Older(_ context.Context, m *pbbasic.Note) (*pbbasic.Note, error) { return m, nil }
 func (pbNotes) OldWatch(_ context.Context, m *pbbasic.Note, s pbbasic.Notes_OldWatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 
 type pbBare struct{}
@@ -65,7 +66,7 @@ func (pbBare) Echo(_ context.Context, m *pbnopackage.BareNote) (*pbnopackage.Bar
 	return m, nil
 }
 func (pbBare) Chat(_ context.Context, s pbnopackage.Bare_ChatServer) error {
-	return chat(s, same[*pbnopackage.BareNote])
+	return exercise.Chat(s, exercise.Same[*pbnopackage.BareNote])
 }
 
 type pbClient struct{}
@@ -75,28 +76,28 @@ func (pbClient) Close(_ context.Context, m *pbnames.Note) (*pbnames.Note, error)
 func (pbClient) Context(_ context.Context, m *pbnames.Note) (*pbnames.Note, error) { return m, nil }
 func (pbClient) String(_ context.Context, m *pbnames.Note) (*pbnames.Note, error)  { return m, nil }
 func (pbClient) Send(_ context.Context, s pbnames.Client_SendServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 func (pbClient) Recv(_ context.Context, s pbnames.Client_RecvServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 func (pbClient) SendMsg(_ context.Context, s pbnames.Client_SendMsgServer) (*pbnames.Note, error) {
-	return upload[*pbnames.Note](s)
+	return exercise.Upload[*pbnames.Note](s)
 }
 func (pbClient) RecvMsg(_ context.Context, m *pbnames.Note, s pbnames.Client_RecvMsgServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (pbClient) CloseSend(_ context.Context, s pbnames.Client_CloseSendServer) (*pbnames.Note, error) {
-	return upload[*pbnames.Note](s)
+	return exercise.Upload[*pbnames.Note](s)
 }
 func (pbClient) CloseAndRecv(_ context.Context, s pbnames.Client_CloseAndRecvServer) (*pbnames.Note, error) {
-	return upload[*pbnames.Note](s)
+	return exercise.Upload[*pbnames.Note](s)
 }
 func (pbClient) ClientStream(_ context.Context, s pbnames.Client_ClientStreamServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 func (pbClient) StreamServer(_ context.Context, s pbnames.Client_StreamServerServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 
 type pbServer struct{}
@@ -106,7 +107,7 @@ func (pbServer) RegisterService(_ context.Context, m *pbnames.Note) (*pbnames.No
 	return m, nil
 }
 func (pbServer) Serve(_ context.Context, s pbnames.Server_ServeServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 
 type pbTaken struct{}
@@ -115,10 +116,10 @@ func (pbTaken) Echo(_ context.Context, m *pbnames.TakenService) (*pbnames.TakenS
 	return m, nil
 }
 func (pbTaken) Watch(_ context.Context, m *pbnames.TakenClient, s pbnames.Taken_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (pbTaken) Chat(_ context.Context, s pbnames.Taken_ChatServer_) error {
-	return chat(s, func(m *pbnames.Taken_ChatServer) *pbnames.Taken_ChatClient {
+	return exercise.Chat(s, func(m *pbnames.Taken_ChatServer) *pbnames.Taken_ChatClient {
 		return &pbnames.Taken_ChatClient{Text: m.Text}
 	})
 }
@@ -133,29 +134,33 @@ type pbOuterIn struct{}
 
 func (pbOuterIn) Echo(_ context.Context, m *pbnames.Outer) (*pbnames.Outer, error) { return m, nil }
 func (pbOuterIn) Chat(_ context.Context, s pbnames.Outer_In_ChatServer) error {
-	return chat(s, same[*pbnames.Outer])
+	return exercise.Chat(s, exercise.Same[*pbnames.Outer])
 }
 
 type pbFoo struct{}
 
 func (pbFoo) Echo(_ context.Context, m *pbnames.Note) (*pbnames.Note, error) { return m, nil }
 func (pbFoo) Chat(_ context.Context, s pbnames.Foo_ChatServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 
 type pbNewFoo struct{}
 
 func (pbNewFoo) Chat(_ context.Context, s pbnames.NewFoo_ChatServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 
 type pbA struct{}
 
-func (pbA) B_C(_ context.Context, s pbnames.A_B_CServer) error { return chat(s, same[*pbnames.Note]) }
+func (pbA) B_C(_ context.Context, s pbnames.A_B_CServer) error {
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
+}
 
 type pbAB struct{}
 
-func (pbAB) C(_ context.Context, s pbnames.A_B_CServer_) error { return chat(s, same[*pbnames.Note]) }
+func (pbAB) C(_ context.Context, s pbnames.A_B_CServer_) error {
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
+}
 
 type pbTwoWords struct{}
 
@@ -164,7 +169,7 @@ func (pbTwoWords) GetIt(_ context.Context, m *pbnames.Note) (*pbnames.Note, erro
 type pbLower struct{}
 
 func (pbLower) Chat(_ context.Context, s pbnames.Lower_ChatServer) error {
-	return chat(s, same[*pbnames.Note])
+	return exercise.Chat(s, exercise.Same[*pbnames.Note])
 }
 
 type pbImports struct{}
@@ -180,17 +185,17 @@ func (pbImports) Variables(_ context.Context, m *pbreq.Note) (*pbclient.Note, er
 }
 func (pbImports) IO(_ context.Context, m *pbio.Note) (*pbio.Note, error) { return m, nil }
 func (pbImports) Watch(_ context.Context, m *pbreq.Note, s pbimports.Imports_WatchServer) error {
-	return watch(&pbstream.Note{Text: m.Text}, s)
+	return exercise.Watch(&pbstream.Note{Text: m.Text}, s)
 }
 func (pbImports) Upload(_ context.Context, s pbimports.Imports_UploadServer) (*pbreq.Note, error) {
-	m, err := upload[*pbstream.Note](s)
+	m, err := exercise.Upload[*pbstream.Note](s)
 	if err != nil {
 		return nil, err
 	}
 	return &pbreq.Note{Text: m.Text}, nil
 }
 func (pbImports) Chat(_ context.Context, s pbimports.Imports_ChatServer) error {
-	return chat(s, func(m *pbctx.Note) *pbttrpc.Note { return &pbttrpc.Note{Text: m.Text} })
+	return exercise.Chat(s, func(m *pbctx.Note) *pbttrpc.Note { return &pbttrpc.Note{Text: m.Text} })
 }
 
 type pbInterface struct{}
@@ -199,17 +204,17 @@ func (pbInterface) Func(_ context.Context, m *pbkeyword.String) (*pbkeyword.Erro
 	return &pbkeyword.Error{Error: m.String_}, nil
 }
 func (pbInterface) Range(_ context.Context, m *pbkeyword.String, s pbkeyword.Interface_RangeServer) error {
-	return watch(&pbkeyword.Error{Error: m.String_}, s)
+	return exercise.Watch(&pbkeyword.Error{Error: m.String_}, s)
 }
 func (pbInterface) Nil(_ context.Context, s pbkeyword.Interface_NilServer) (*pbkeyword.Error, error) {
-	m, err := upload[*pbkeyword.String](s)
+	m, err := exercise.Upload[*pbkeyword.String](s)
 	if err != nil {
 		return nil, err
 	}
 	return &pbkeyword.Error{Error: m.String_}, nil
 }
 func (pbInterface) Go(_ context.Context, s pbkeyword.Interface_GoServer) error {
-	return chat(s, func(m *pbkeyword.String) *pbkeyword.Error { return &pbkeyword.Error{Error: m.String_} })
+	return exercise.Chat(s, func(m *pbkeyword.String) *pbkeyword.Error { return &pbkeyword.Error{Error: m.String_} })
 }
 
 type pbWellKnown struct{}
@@ -223,13 +228,13 @@ func (pbWellKnown) Struct(context.Context, *structpb.Struct) (*wrapperspb.String
 }
 func (pbWellKnown) Empty(_ context.Context, m *emptypb.Empty) (*emptypb.Empty, error) { return m, nil }
 func (pbWellKnown) WatchEmpty(_ context.Context, m *emptypb.Empty, s pbwellknown.WellKnown_WatchEmptyServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 func (pbWellKnown) UploadEmpty(_ context.Context, s pbwellknown.WellKnown_UploadEmptyServer) (*emptypb.Empty, error) {
-	return upload[*emptypb.Empty](s)
+	return exercise.Upload[*emptypb.Empty](s)
 }
 func (pbWellKnown) ChatEmpty(_ context.Context, s pbwellknown.WellKnown_ChatEmptyServer) error {
-	return chat(s, same[*emptypb.Empty])
+	return exercise.Chat(s, exercise.Same[*emptypb.Empty])
 }
 
 type pbSplit struct{}
@@ -238,14 +243,14 @@ func (pbSplit) Echo(_ context.Context, m *pbsplit.Note) (*pbsplit.SplitService, 
 	return &pbsplit.SplitService{Text: m.Text}, nil
 }
 func (pbSplit) Chat(_ context.Context, s pbsplit.Split_ChatServer) error {
-	return chat(s, same[*pbsplit.Note])
+	return exercise.Chat(s, exercise.Same[*pbsplit.Note])
 }
 
 type pbLegacy struct{}
 
 func (pbLegacy) Echo(_ context.Context, m *pblegacy.Note) (*pblegacy.Note, error) { return m, nil }
 func (pbLegacy) Watch(_ context.Context, m *pblegacy.Note, s pblegacy.Legacy_WatchServer) error {
-	return watch(m, s)
+	return exercise.Watch(m, s)
 }
 
 type pbOptional struct{}
@@ -254,11 +259,11 @@ func (pbOptional) Echo(_ context.Context, m *pboptional.Note) (*pboptional.Note,
 	return m, nil
 }
 func (pbOptional) Chat(_ context.Context, s pboptional.Optional_ChatServer) error {
-	return chat(s, same[*pboptional.Note])
+	return exercise.Chat(s, exercise.Same[*pboptional.Note])
 }
 
 func TestProtobufGo(t *testing.T) {
-	client := connect(t, func(srv *ttrpc.Server) {
+	client := exercise.Connect(t, func(srv *ttrpc.Server) {
 		pbbasic.RegisterNotesService(srv, pbNotes{})
 		pbbasic.RegisterPlainService(srv, pbNotes{})
 		pbbasic.RegisterRetiredService(srv, pbNotes{})
@@ -308,6 +313,6 @@ func TestProtobufGo(t *testing.T) {
 		"Legacy":      pblegacy.NewLegacyClient(client),
 		"Optional":    pboptional.NewOptionalClient(client),
 	} {
-		t.Run(name, func(t *testing.T) { exercise(t, c) })
+		t.Run(name, func(t *testing.T) { exercise.Client(t, c) })
 	}
 }

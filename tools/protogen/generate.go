@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -35,7 +36,7 @@ func generate(jobs []job) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		resp, err := runPlugin(plugins[j.Plugin], req)
+		resp, err := runPlugin(plugins[plugin{j.Module, j.Plugin}], req)
 		if err != nil {
 			return nil, fmt.Errorf("%s for %s: %w", path.Base(j.Plugin), strings.Join(j.Files, ", "), err)
 		}
@@ -50,25 +51,31 @@ func generate(jobs []job) (map[string]string, error) {
 	return generated, nil
 }
 
-// build builds the plugins of the jobs into dir and returns their programs.
-func build(dir string, jobs []job) (map[string]string, error) {
-	programs := make(map[string]string)
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+// plugin identifies a program: the same plugin may be needed in the versions
+// of several modules.
+type plugin struct {
+	Module, Plugin string
+}
+
+// build builds the plugins of the jobs below dir and returns their programs.
+func build(dir string, jobs []job) (map[plugin]string, error) {
+	programs := make(map[plugin]string)
 	for _, j := range jobs {
-		if programs[j.Plugin] != "" {
+		p := plugin{j.Module, j.Plugin}
+		if programs[p] != "" {
 			continue
 		}
-		name := path.Base(j.Plugin)
+		program := filepath.Join(dir, strconv.Itoa(len(programs)), path.Base(j.Plugin))
 		if runtime.GOOS == "windows" {
-			name += ".exe"
+			program += ".exe"
 		}
-		programs[j.Plugin] = filepath.Join(dir, name)
-		args = append(args, j.Plugin)
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+		programs[p] = program
+		cmd := exec.Command("go", "build", "-o", program, j.Plugin)
+		cmd.Dir = filepath.FromSlash(path.Join(".", j.Module))
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("building %s in %s: %w", j.Plugin, cmd.Dir, err)
+		}
 	}
 	return programs, nil
 }

@@ -10,14 +10,14 @@ import (
 // job is one run of a plugin.
 type job struct {
 	Plugin    string   // import path of the plugin's main package
+	Module    string   // directory of the module that pins the plugin's version; "" is the root module
 	Parameter string   // the plugin's options
 	Out       string   // directory that the names of generated files are relative to
 	Roots     []root   // where the proto files are
 	Files     []string // import paths of the proto files
 }
 
-// Import paths of the plugins. They are built in the root module, which pins
-// their versions.
+// Import paths of the plugins.
 const (
 	module = "github.com/containerd/ttrpc"
 
@@ -74,7 +74,26 @@ func goldenJobs() ([]job, error) {
 		{Plugin: protocGenGo, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 		{Plugin: protocGenGoTTRPC, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 	}
-	return append(list, gogoJobs(gentest+"/gogo", roots, onlyGogo)...), nil
+	list = append(list, gogoJobs(gentest+"/gogo", roots, onlyGogo)...)
+	return append(list, nestedJobs(gentest, roots)...), nil
+}
+
+// nestedJobs generates what the nested modules below gentest test: code that
+// runs on released versions of ttrpc, and what takes a newer protobuf than the
+// root module's.
+func nestedJobs(gentest string, roots []root) []job {
+	const unary = "unary/unary.proto"
+	list := gogoJobs(gentest+"/released102", roots, []string{unary})
+
+	released := gentest + "/released1210"
+	parameter := fmt.Sprintf("paths=source_relative,M%s=%s", unary, path.Join(module, released, path.Dir(unary)))
+	newest := gentest + "/newest"
+	return append(list,
+		job{Plugin: protocGenGo, Parameter: parameter, Out: released, Roots: roots, Files: []string{unary}},
+		job{Plugin: protocGenGoTTRPC, Parameter: parameter, Out: released, Roots: roots, Files: []string{unary}},
+		job{Plugin: protocGenGo, Module: newest, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{"edition2023/edition2023.proto"}},
+		job{Plugin: protocGenGoTTRPC, Module: newest, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{"edition2023/edition2023.proto"}},
+	)
 }
 
 // gogoJobs generates proto files with gogo, for Go packages in directories of

@@ -1,4 +1,6 @@
-package gentest
+// Package exercise calls generated code over a pipe, on behalf of the tests of
+// the generators.
+package exercise
 
 import (
 	"context"
@@ -10,9 +12,9 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// connect serves what register registers, and returns a client of it. They talk
+// Connect serves what register registers, and returns a client of it. They talk
 // over a net.Pipe until the test ends.
-func connect(t *testing.T, register func(*ttrpc.Server)) *ttrpc.Client {
+func Connect(t *testing.T, register func(*ttrpc.Server)) *ttrpc.Client {
 	t.Helper()
 	srv, err := ttrpc.NewServer()
 	if err != nil {
@@ -81,8 +83,8 @@ const streamed = 3
 // What the services of the tests do: send back what they are sent, in the way
 // that the kind of the method allows.
 
-// watch sends m on a stream.
-func watch[M any](m M, s interface{ Send(M) error }) error {
+// Watch sends m on a stream.
+func Watch[M any](m M, s interface{ Send(M) error }) error {
 	for i := 0; i < streamed; i++ {
 		if err := s.Send(m); err != nil {
 			return err
@@ -91,8 +93,8 @@ func watch[M any](m M, s interface{ Send(M) error }) error {
 	return nil
 }
 
-// upload returns the last message of a stream.
-func upload[M any](s interface{ Recv() (M, error) }) (M, error) {
+// Upload returns the last message of a stream.
+func Upload[M any](s interface{ Recv() (M, error) }) (M, error) {
 	var last M
 	for i := 0; ; i++ {
 		m, err := s.Recv()
@@ -109,8 +111,8 @@ func upload[M any](s interface{ Recv() (M, error) }) (M, error) {
 	}
 }
 
-// chat sends every message of a stream back.
-func chat[In, Out any](s interface {
+// Chat sends every message of a stream back.
+func Chat[In, Out any](s interface {
 	Send(Out) error
 	Recv() (In, error)
 }, convert func(In) Out) error {
@@ -128,5 +130,5 @@ func chat[In, Out any](s interface {
 	}
 }
 
-// same is the conversion of a chat in which both sides send the same type.
-func same[M any](m M) M { return m }
+// Same is the conversion of a Chat in which both sides send the same type.
+func Same[M any](m M) M { return m }

@@ -1,4 +1,4 @@
-package gentest
+package exercise
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// exercise calls every method of a generated client, and checks that what comes
+// Client calls every method of a generated client, and checks that what comes
 // back has the text of what it sent. It tells the kinds of methods apart by
 // their signatures, which are part of what the generators promise.
-func exercise(t *testing.T, client any) {
+func Client(t *testing.T, client any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)

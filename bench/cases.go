@@ -48,9 +48,9 @@ func allCases() []benchCase {
 			Kind: workload.Streams, Stream: kind, Size: size, Messages: messages, Callers: 1, Conns: 1,
 		}}
 	}
-	busy := func(name, title string, method workload.Method) benchCase {
+	busy := func(name, title string, method workload.Method, conns int) benchCase {
 		return benchCase{name, title, secFairness, workload.Case{
-			Kind: workload.Busy, Busy: method, Work: 5 * time.Millisecond, Size: 128, Callers: 1, Conns: 1,
+			Kind: workload.Busy, Busy: method, Work: 5 * time.Millisecond, Size: 128, Callers: 1, Conns: conns,
 		}}
 	}
 	idle := func(conns int) benchCase {
@@ -82,8 +82,9 @@ func allCases() []benchCase {
 		{"bidi-128", "bidirectional echo, 128 B", secStreams, workload.Case{
 			Kind: workload.Bidi, Size: 128, Callers: 1, Conns: 1,
 		}},
-		busy("busy-burn", "beside a handler that computes for 5 ms", workload.Burn),
-		busy("busy-block", "beside a handler that sleeps for 5 ms", workload.Block),
+		busy("busy-burn", "beside a handler that computes for 5 ms", workload.Burn, 1),
+		busy("busy-burn-other", "the same on another connection", workload.Burn, 2),
+		busy("busy-block", "beside a handler that sleeps for 5 ms", workload.Block, 1),
 		{"busy-cores", "16 callers, handlers compute for 100 µs", secFairness, workload.Case{
 			Kind: workload.Cores, Work: 100 * time.Microsecond, Callers: 16, Conns: 1,
 		}},

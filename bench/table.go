@@ -30,7 +30,7 @@ func (r *report) tables() []table {
 		{"CPU per call, client + server", "User and system time of both processes.", calls, parts(clientCPU, serverCPU), false},
 		{"Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs), false},
 		{"Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes), false},
-		{"A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time on the same connection.", busy, each(p50, p99, slowest), false},
+		{"A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time, on the same connection if the row does not say another.", busy, each(p50, p99, slowest), false},
 		{"Cores at work", "The handlers' work, as a part of what all cores could do in the time.", cores, each(coresUsed), false},
 		{"Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle), true},
 		{"Client's memory per idle connection", "", idle, each(clientIdle), true},

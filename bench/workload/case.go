@@ -10,7 +10,7 @@ const (
 	Unary   Kind = "unary"  // Callers callers on Conns connections
 	Streams Kind = "stream" // streams of Messages messages, one after another
 	Bidi    Kind = "bidi"   // one message to and fro on one stream
-	Busy    Kind = "busy"   // one caller beside one whose handler is busy
+	Busy    Kind = "busy"   // one caller beside one, on the last connection, whose handler is busy
 	Cores   Kind = "cores"  // callers whose handlers all burn CPU
 	Idle    Kind = "idle"   // connections that had one call and wait
 )

@@ -129,7 +129,7 @@ func RunCase(p Peer, addr string, c Case, prof *profile) (Result, error) {
 		return Result{}, err
 	}
 	if c.Kind == Busy {
-		stop, err := keepBusy(c, conns[0], rounds)
+		stop, err := keepBusy(c, conns[len(conns)-1], rounds)
 		if err != nil {
 			return Result{}, err
 		}

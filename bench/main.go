@@ -77,6 +77,11 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 			return nil, err
 		}
 	}
+	unlock, err := lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	r := newReport(s, peers, cases)
 	for i := range peers {
 		progress("building %s", peers[i].name)

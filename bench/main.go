@@ -46,6 +46,11 @@ func run() error {
 		}
 		return r.publish(s.out)
 	}
+	unlock, err := lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r, err := measureAll(ctx, s)
@@ -77,11 +82,6 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 			return nil, err
 		}
 	}
-	unlock, err := lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	r := newReport(s, peers, cases)
 	for i := range peers {
 		progress("building %s", peers[i].name)

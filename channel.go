@@ -97,6 +97,13 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 // buffered says whether readFrame has bytes to go on with.
 func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 
+// frameBuffered says whether readFrame has all of the next frame.
+func (ch *channel) frameBuffered() bool {
+	b := ch.unparsed()
+	return ch.body == nil && ch.discard == 0 && len(b) >= headerLength &&
+		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30))
+}
+
 // unparsed returns what was read and not consumed.
 func (ch *channel) unparsed() []byte {
 	if ch.chunk == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -21,6 +22,7 @@ type Client struct {
 	cfg         clientConfig
 	callChain   UnaryClientInterceptor  // nil for none
 	streamChain StreamClientInterceptor // nil for none
+	reader      clientReader
 
 	// userClosed is closed when the user's OnClose has returned.
 	userClosed chan struct{}
@@ -39,7 +41,8 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.callChain = chainUnaryClient(c.cfg.unary)
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
-	go c.conn.readLoop()
+	c.reader.wake = make(chan struct{}, 1)
+	go c.readLoop()
 	return c
 }
 
@@ -144,8 +147,12 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*
 		return err
 	}
 	st := getCallStream(c.conn)
-	if err := c.open(ctx, st, buf); err != nil {
+	lead, err := c.open(ctx, st, buf)
+	if err != nil {
 		return err
+	}
+	if lead {
+		c.lead(ctx, st)
 	}
 	m, err := st.recvResponse(ctx)
 	if err != nil {
@@ -183,30 +190,38 @@ func (c *Client) encodeRequest(req *requestEnvelope, fl flags) (*buffer, error) 
 }
 
 // open gives st the next id, adds it to the table and queues buf, its request.
-// Both happen under one lock: ids rise on the wire. It takes over buf.
-func (c *Client) open(ctx context.Context, st *stream, buf *buffer) error {
+// Both happen under one lock: ids rise on the wire. It takes over buf. It says
+// true when the caller has to lead.
+func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, err error) {
 	conn := c.conn
 	if err := conn.ch.reserve(ctx, len(buf.b)); err != nil {
 		buf.release()
 		if ctxErr := ctx.Err(); ctxErr != nil {
-			return ctxErr
+			return false, ctxErr
 		}
-		return ErrClosed
+		return false, ErrClosed
 	}
 	conn.mu.Lock()
 	if conn.err != nil {
 		conn.mu.Unlock()
 		conn.ch.unreserve(len(buf.b))
 		buf.release()
-		return ErrClosed
+		return false, ErrClosed
 	}
 	st.id = conn.nextIDLocked()
 	putStreamID(buf.b, st.id)
 	conn.insertLocked(st)
 	conn.ch.enqueue(buf)
+	lead = c.takeRoleLocked(st)
+	crowded := len(conn.streams) > 1
 	conn.mu.Unlock()
+	if crowded {
+		// Others are likely about to send, too: let them first, then write
+		// all that at once.
+		runtime.Gosched()
+	}
 	conn.ch.flush()
-	return nil
+	return lead, nil
 }
 
 // nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
@@ -241,16 +256,21 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		return err
 	}
 	unary := st.unary // the stream of a unary call is gone after deliver
-	err = c.conn.deliver(st, message{
+	m := message{
 		typ:  h.typ,
 		last: last,
 		none: h.typ == messageTypeData && h.flags.has(flagNoData),
 		buf:  buf,
-	})
+	}
+	if !st.push(m) {
+		// Waiting for the receiver is not for a caller that leads.
+		c.reader.stalled = &stalledMessage{st: st, m: m}
+		return errStalled
+	}
 	if last && !unary {
 		st.end(io.EOF)
 	}
-	return err
+	return nil
 }
 
 // route finds the stream that a frame is for, and takes it out of the table if
@@ -289,6 +309,7 @@ func (c *Client) streamFailed(err *streamError) error {
 // ended is part of role. OnClose runs on a goroutine of its own: it may wait
 // for what its caller holds.
 func (c *Client) ended(error) {
+	c.conn.ch.interrupt() // a caller that leads; the socket may stay open for a while
 	go func() {
 		defer close(c.userClosed)
 		if c.cfg.onClose != nil {

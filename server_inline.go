@@ -28,18 +28,25 @@ const (
 	maxCostSample = time.Millisecond
 )
 
-// methodCost is a moving average of how long a method's handler runs. Several
-// goroutines may add to it at once: a lost sample does not matter.
+// methodCost is a moving average of how long a method's handler runs. It falls
+// faster than it rises, since other work on the machine makes a quick handler
+// look slow, but never the other way round. Several goroutines may add to it
+// at once: a lost sample does not matter.
 type methodCost struct {
 	average atomic.Int64 // nanoseconds and 1; 0 before the first sample
 }
 
 func (c *methodCost) add(d time.Duration) {
-	sample := int64(min(d, maxCostSample))
-	if old := c.average.Load(); old != 0 {
-		sample = old - 1 + (sample-old+1)/8
+	average := int64(min(d, maxCostSample))
+	if old := c.average.Load() - 1; old >= 0 {
+		difference := average - old
+		if difference > 0 {
+			average = old + difference/16
+		} else {
+			average = old + difference/4
+		}
 	}
-	c.average.Store(sample + 1)
+	c.average.Store(average + 1)
 }
 
 // quick says whether the method is known to take less than quickHandler.

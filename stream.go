@@ -189,6 +189,13 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 	}
 }
 
+// receivable says whether recv would return at once.
+func (st *stream) receivable() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.inbox) > 0 || st.recvErr != nil
+}
+
 // poll is recv without waiting.
 func (st *stream) poll() (m message, ok bool, err error) {
 	st.mu.Lock()

@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"container/list"
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -180,10 +181,52 @@ func (w *writer) gatherLocked(buf *buffer) []*buffer {
 
 // flush sees to it that what is queued gets written. It does not block.
 func (w *writer) flush() {
-	queue := w.claim()
-	if queue == nil {
-		return
+	if w.claim() {
+		w.writeClaimed()
 	}
+}
+
+// flushGathered is flush for a sender that knows of others who are likely about
+// to send, too: it lets them run first, and then writes for all.
+func (w *writer) flushGathered() {
+	if w.claim() {
+		runtime.Gosched()
+		w.writeClaimed()
+	}
+}
+
+// flushLater is flush for a sender that has more to send at once: a goroutine
+// writes, while the sender adds to the queue.
+func (w *writer) flushLater() {
+	if w.claim() {
+		go w.writeAll(w.take(), 0)
+	}
+}
+
+// claim makes the caller the flusher, unless there is one or nothing to do.
+func (w *writer) claim() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flushing || len(w.queue) == 0 {
+		return false
+	}
+	w.flushing = true
+	return true
+}
+
+// take returns what is queued, for the flusher to write.
+func (w *writer) take() []*buffer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queue := w.queue
+	w.queue, w.spare = w.spare, nil
+	return queue
+}
+
+// writeClaimed writes what is queued, as the flusher: on a socket as far as it
+// goes without waiting, in a goroutine whatever else.
+func (w *writer) writeClaimed() {
+	queue := w.take()
 	if w.ch.sock == nil {
 		go w.writeAll(queue, 0)
 		return
@@ -203,28 +246,6 @@ func (w *writer) flush() {
 		}
 	}
 	go w.writeAll(queue, 0)
-}
-
-// flushLater is flush for a sender that has more to send at once: a goroutine
-// writes, while the sender adds to the queue.
-func (w *writer) flushLater() {
-	if queue := w.claim(); queue != nil {
-		go w.writeAll(queue, 0)
-	}
-}
-
-// claim makes the caller the flusher and returns what to write, or nil when
-// there is nothing or another one is at it.
-func (w *writer) claim() []*buffer {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.flushing || len(w.queue) == 0 {
-		return nil
-	}
-	w.flushing = true
-	queue := w.queue
-	w.queue, w.spare = w.spare, nil
-	return queue
 }
 
 // next ends the round in which queue was written. It returns more to write, or

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -216,11 +215,10 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 	crowded := len(conn.streams) > 1
 	conn.mu.Unlock()
 	if crowded {
-		// Others are likely about to send, too: let them first, then write
-		// all that at once.
-		runtime.Gosched()
+		conn.ch.flushGathered()
+	} else {
+		conn.ch.flush()
 	}
-	conn.ch.flush()
 	return lead, nil
 }
 

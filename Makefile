@@ -50,3 +50,11 @@ E2EFLAGS ?=
 e2e: ## Run real containers on this library (PAIRINGS=, REPEAT=, MEMORY=0)
 	cd e2e && $(GO) build -o build/e2e . && build/e2e $(if $(PAIRINGS),-pairings '$(PAIRINGS)') \
 		-repeat $(REPEAT) -memory=$(MEMORY) $(E2EFLAGS)
+
+# make interop INTEROPFLAGS="-versions 'v1.2.*' -cases '*10000'"; the other
+# flags: go -C interop run . -h.
+INTEROPFLAGS ?=
+
+.PHONY: interop
+interop: ## Run the matrix of all released versions against this checkout (INTEROPFLAGS=)
+	cd interop && $(GO) test . && $(GO) run . $(INTEROPFLAGS)

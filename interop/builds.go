@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// A build is the peer, compiled against one ttrpc.
+type build struct {
+	name    string // as the matrix shows it
+	version string // the release, or "" for this checkout
+	gogo    bool   // its messages are gogo's
+	streams bool
+	program string // set by compile
+}
+
+func (b *build) ours() bool { return b.version == "" }
+
+// releases lists all that the module proxy serves, oldest first; v1.0.0, v1.1.1,
+// v1.2.0, v1.2.1, v1.2.3 and v1.2.4 are not in its list, but it has them.
+var releases = []*build{
+	{name: "2019-06", version: "v0.0.0-20190613183316-1fb3814edf44", gogo: true},
+	gogoRelease("v1.0.0"), gogoRelease("v1.0.1"), gogoRelease("v1.0.2"),
+	gogoRelease("v1.1.0"), gogoRelease("v1.1.1"), gogoRelease("v1.1.2"),
+	release("v1.2.0"), release("v1.2.1"), release("v1.2.2"), release("v1.2.3"),
+	release("v1.2.4"), release("v1.2.5"), release("v1.2.6"), release("v1.2.7"),
+	release("v1.2.8"), release("v1.2.9"), release("v1.2.10"),
+}
+
+// ours lists the builds against this checkout: the sources that the releases
+// of each generation compile, unchanged, and with streams in both.
+var ours = []*build{
+	{name: "ours-gogo", gogo: true, streams: true},
+	{name: "ours", streams: true},
+}
+
+func gogoRelease(version string) *build {
+	return &build{name: version, version: version, gogo: true}
+}
+
+func release(version string) *build {
+	return &build{name: version, version: version, streams: true}
+}
+
+func (b *build) tags() string {
+	var tags []string
+	if b.gogo {
+		tags = append(tags, "gogo")
+	}
+	if b.streams {
+		tags = append(tags, "streams")
+	}
+	return strings.Join(tags, ",")
+}
+
+// compile builds the peer into dir. A release's requirements are its own
+// go.mod and go.sum under peer/released; this checkout's are peer/go.mod.
+func (b *build) compile(ctx context.Context, dir string, race bool) error {
+	b.program = filepath.Join(dir, b.name)
+	args := []string{"build", "-tags", b.tags(), "-o", b.program}
+	if !b.ours() {
+		args = append(args, "-modfile", filepath.Join("released", b.version+".mod"))
+	} else if race {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
+	cmd.Dir = "peer"
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build of %s: %w\n%s", b.name, err, out)
+	}
+	return b.checkCases(ctx)
+}
+
+// checkCases compares what the program can run with what the table says it
+// must, so that no case is left out unnoticed.
+func (b *build) checkCases(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, b.program, "cases").Output()
+	if err != nil {
+		return fmt.Errorf("%s cases: %w", b.name, err)
+	}
+	has := map[string]bool{}
+	for _, name := range strings.Fields(string(out)) {
+		has[name] = true
+	}
+	for _, c := range testCases {
+		want := b.streams || (c.needs != needStreams && c.needs != needOurs)
+		if c.needs == needGogo {
+			want = b.gogo
+		}
+		if has[c.name] != want {
+			return fmt.Errorf("%s: case %s: in the program %v, by the table %v", b.name, c.name, has[c.name], want)
+		}
+		delete(has, c.name)
+	}
+	for name := range has {
+		return fmt.Errorf("%s: case %s is not in the table", b.name, name)
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+module github.com/containerd/ttrpc/interop
+
+go 1.21

@@ -37,6 +37,7 @@ type writer struct {
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
 	reserved int       // bytes promised to senders, queued or being written
 	flushing bool      // a flusher exists
+	held     bool      // no flusher comes into being: see hold
 	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
 	flushed  []func()  // see whenFlushed
@@ -207,11 +208,26 @@ func (w *writer) flushLater() {
 func (w *writer) claim() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flushing || len(w.queue) == 0 {
+	if w.flushing || w.held || len(w.queue) == 0 {
 		return false
 	}
 	w.flushing = true
 	return true
+}
+
+// hold has what is queued wait for release, which must follow soon.
+func (w *writer) hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = true
+}
+
+// release ends hold, and writes.
+func (w *writer) release() {
+	w.mu.Lock()
+	w.held = false
+	w.mu.Unlock()
+	w.flush()
 }
 
 // take returns what is queued, for the flusher to write.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -60,6 +61,7 @@ type clientReader struct {
 	// Of whoever has the role.
 
 	stalled *stalledMessage // to deliver before anything else is read
+	holding bool            // writes are held until settle
 	watched <-chan struct{} // Done of the context whose end interrupts reading
 	unwatch func() bool     // ends that
 }
@@ -95,6 +97,9 @@ func (c *Client) readLoop() {
 // readNext handles the next frame. It says false when the connection has ended.
 // The caller has the role.
 func (c *Client) readNext() bool {
+	if c.reader.stalled != nil || !c.conn.ch.frameBuffered() {
+		c.settle()
+	}
 	if s := c.reader.stalled; s != nil {
 		c.reader.stalled = nil
 		if err := c.conn.deliver(s.st, s.m); err != nil && !c.conn.handleError(err) {
@@ -108,7 +113,13 @@ func (c *Client) readNext() bool {
 		err = c.handleFrame(h, buf)
 	}
 	switch {
-	case err == nil, err == errStalled:
+	case err == nil:
+		if !c.reader.holding && c.conn.ch.frameBuffered() {
+			c.reader.holding = true
+			c.conn.ch.hold()
+		}
+		return true
+	case err == errStalled:
 		return true
 	case c.conn.ch.interrupted(err):
 		return true
@@ -117,6 +128,17 @@ func (c *Client) readNext() bool {
 	}
 	c.endRead()
 	return false
+}
+
+// settle lets the callers run whose responses came together, and then writes
+// what they send next together, too: writes were held from the first of the
+// responses on.
+func (c *Client) settle() {
+	if c.reader.holding {
+		c.reader.holding = false
+		runtime.Gosched()
+		c.conn.ch.release()
+	}
 }
 
 // endRead frees what the role's owner holds, once the connection has ended.
@@ -178,6 +200,7 @@ func (c *Client) lead(ctx context.Context, st *stream) {
 			return
 		}
 	}
+	c.settle()
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
 	switch {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -34,15 +35,19 @@ func (e *env) ctr(ctx context.Context, args ...string) ctrResult {
 
 // ctrInput runs ctr to its end with input on its standard input.
 func (e *env) ctrInput(ctx context.Context, input string, args ...string) ctrResult {
+	var stdout, stderr bytes.Buffer
+	r := e.ctrStreams(ctx, strings.NewReader(input), &stdout, &stderr, args...)
+	r.stdout, r.stderr = stdout.String(), stderr.String()
+	return r
+}
+
+func (e *env) ctrStreams(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args ...string) ctrResult {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	r := ctrResult{args: args}
 	cmd := e.ctrCommand(ctx, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin = strings.NewReader(input)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
-	r.stdout, r.stderr = stdout.String(), stderr.String()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

@@ -17,8 +17,8 @@ func TestParsePairings(t *testing.T) {
 	if want := []pairing{{ours, debian}, {stock, stock}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	if got, err := parsePairings(defaultPairings); err != nil || len(got) != 4 {
-		t.Errorf("the default: got %v, %v, want four", got, err)
+	if got, err := parsePairings(defaultPairings); err != nil || len(got) != 6 {
+		t.Errorf("the default: got %v, %v, want six", got, err)
 	}
 	for _, bad := range []string{"", "ours", "ours+theirs", "theirs+ours", "ours+ours+ours"} {
 		if got, err := parsePairings(bad); err == nil {
@@ -123,6 +123,30 @@ func TestCtrResult(t *testing.T) {
 	ok.stderr = "warning"
 	if err := ok.wantOutput(0, "a\n", ""); err == nil {
 		t.Error("unwanted stderr: want an error")
+	}
+}
+
+func TestOutputComplete(t *testing.T) {
+	complete := func(o *output) bool {
+		select {
+		case <-o.complete:
+			return true
+		default:
+			return false
+		}
+	}
+	if !complete(expectOutput("", "")) {
+		t.Error("nothing expected: want it complete at once")
+	}
+	o := expectOutput("ab", "c")
+	o.writer(&o.stdout).Write([]byte("a"))
+	o.writer(&o.stderr).Write([]byte("c"))
+	if complete(o) {
+		t.Error("complete before all of it came")
+	}
+	o.writer(&o.stdout).Write([]byte("bcd")) // too much is complete, and then compared
+	if !complete(o) || o.stdout.String() != "abcd" {
+		t.Errorf("complete %t with %q", complete(o), &o.stdout)
 	}
 }
 

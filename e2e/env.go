@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,8 @@ type env struct {
 	// killedShims are the ids of containers whose shim a step killed. Such a
 	// shim leaves its socket's file.
 	killedShims []string
+
+	acks atomic.Int64 // numbers the files of script.want
 
 	mountsBefore []string
 	baseline     footprint // of a daemon that has run a container and holds none

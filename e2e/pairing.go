@@ -15,8 +15,9 @@ const (
 
 var variants = []string{ours, stock, debian}
 
-// defaultPairings: both sides ours, each side ours alone, and the control.
-const defaultPairings = "ours+ours ours+debian debian+ours debian+debian"
+// defaultPairings: both sides ours; each side ours alone, against either
+// generation of the released library; and the control.
+const defaultPairings = "ours+ours ours+stock stock+ours ours+debian debian+ours debian+debian"
 
 // pairing says which build is the daemon (and its ctr) and which the shim.
 type pairing struct {

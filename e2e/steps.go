@@ -171,7 +171,7 @@ func stepStart(ctx context.Context, e *env) (string, error) {
 // setBaseline records what a daemon holds after its first container is gone:
 // what comes later must not add to it.
 func (e *env) setBaseline(ctx context.Context) error {
-	if err := e.run(ctx, "", "first", "true").wantOutput(0, "", ""); err != nil {
+	if err := e.run(ctx, "first", "true").wantOutput(0, "", ""); err != nil {
 		return err
 	}
 	var last footprint

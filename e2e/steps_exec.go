@@ -10,9 +10,14 @@ import (
 	"strings"
 )
 
+// execArgs are the arguments of an exec in the foreground.
+func execArgs(id, execID string) []string {
+	return []string{"task", "exec", "--exec-id", execID, id}
+}
+
 // exec runs a command in a running container.
 func (e *env) exec(ctx context.Context, id, execID string, args ...string) ctrResult {
-	return e.ctr(ctx, append([]string{"task", "exec", "--exec-id", execID, id}, args...)...)
+	return e.ctr(ctx, append(execArgs(id, execID), args...)...)
 }
 
 func stepExec(ctx context.Context, e *env) (string, error) {
@@ -20,17 +25,23 @@ func stepExec(ctx context.Context, e *env) (string, error) {
 		return "", err
 	}
 	for _, code := range []int{0, 3, 255} {
-		r := e.exec(ctx, "exec", "code", "sh", "-c", "echo out; echo err >&2; exit "+strconv.Itoa(code))
-		if err := r.wantOutput(code, "out\n", "err\n"); err != nil {
+		err := script{
+			ctr:    execArgs("exec", "code"),
+			text:   "echo out; echo err >&2",
+			stdout: "out\n",
+			stderr: "err\n",
+			code:   code,
+		}.want(ctx, e)
+		if err != nil {
 			return "", err
 		}
 	}
 	// The end of the input reaches cat through the shim's CloseIO.
-	r := e.ctrInput(ctx, "line\n", "task", "exec", "--exec-id", "stdin", "exec", "cat")
-	if err := r.wantOutput(0, "line\n", ""); err != nil {
+	err := script{ctr: execArgs("exec", "stdin"), text: "cat", input: "line\n", stdout: "line\n"}.want(ctx, e)
+	if err != nil {
 		return "", err
 	}
-	r = e.exec(ctx, "exec", "nosuch", "/bin/nosuch")
+	r := e.exec(ctx, "exec", "nosuch", "/bin/nosuch")
 	if err := r.wantError("OCI runtime exec failed: exec failed: unable to start container process: " +
 		`exec: "/bin/nosuch": stat /bin/nosuch: no such file or directory: unknown`); err != nil {
 		return "", err
@@ -48,9 +59,12 @@ func stepExecMany(ctx context.Context, e *env) (string, error) {
 	done := make(chan error, 1)
 	go func() {
 		done <- parallel(n, func(i int) error {
-			r := e.exec(ctx, "many", fmt.Sprint("many-", i), "sh", "-c", fmt.Sprintf(
-				"touch /many-%d; while [ ! -e /many ]; do usleep 10000; done; echo %d; exit %d", i, i, i))
-			return r.wantOutput(i, fmt.Sprintln(i), "")
+			return script{
+				ctr:    execArgs("many", fmt.Sprint("many-", i)),
+				text:   fmt.Sprintf("touch /many-%d; while [ ! -e /many ]; do usleep 10000; done; echo %d", i, i),
+				stdout: fmt.Sprintln(i),
+				code:   i,
+			}.want(ctx, e)
 		})
 	}()
 	err := until(ctx, "twenty execs to run", func() (bool, error) {
@@ -81,20 +95,20 @@ func stepExecLarge(ctx context.Context, e *env) (string, error) {
 	}
 	// One argument or variable of a process is limited to 128 KiB by the kernel.
 	const variables, size = 10, 100_000
-	args := []string{"env"}
+	environment := []string{"env"}
 	for i := range variables {
-		args = append(args, fmt.Sprintf("LARGE%d=%s", i, strings.Repeat(strconv.Itoa(i), size)))
+		environment = append(environment, fmt.Sprintf("LARGE%d=%s", i, strings.Repeat(strconv.Itoa(i), size)))
 	}
-	args = append(args, "sh", "-c", "env | wc -c")
-	r := e.exec(ctx, "large", "large", args...)
-	if err := r.want(0); err != nil {
+	err := script{
+		ctr:    execArgs("large", "large"),
+		before: environment,
+		text:   fmt.Sprintf("[ $(env | wc -c) -gt %d ] && echo all there", variables*size),
+		stdout: "all there\n",
+	}.want(ctx, e)
+	if err != nil {
 		return "", err
 	}
-	bytes, err := strconv.Atoi(strings.TrimSpace(r.stdout))
-	if err != nil || bytes < variables*size {
-		return "", fmt.Errorf("got an environment of %d bytes (%s)", bytes, r)
-	}
-	return fmt.Sprintf("%d bytes", bytes), e.killAndRemove(ctx, "large")
+	return "", e.killAndRemove(ctx, "large")
 }
 
 // ps returns the process ids that "ctr task ps" lists, sorted.

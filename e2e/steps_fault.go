@@ -17,7 +17,7 @@ func stepShimKilled(ctx context.Context, e *env) (string, error) {
 		return "", err
 	}
 	runWait := make(chan ctrResult, 1)
-	go func() { runWait <- e.run(ctx, "", "victim-shim", "sh", "-c", "touch /victim-run; exec sleep 1000") }()
+	go func() { runWait <- e.run(ctx, "victim-shim", "sh", "-c", "touch /victim-run; exec sleep 1000") }()
 	if err := e.untilFile(ctx, "victim-run"); err != nil {
 		return "", err
 	}

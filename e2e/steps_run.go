@@ -9,25 +9,34 @@ import (
 	"time"
 )
 
-// run is ctr's foreground container, removed at its end.
-func (e *env) run(ctx context.Context, input, id string, args ...string) ctrResult {
-	return e.ctrInput(ctx, input, append([]string{"run", "--rm", "--env", "PATH=/bin", "--rootfs", e.rootfs, id}, args...)...)
+// runArgs are the arguments of a foreground container, removed at its end.
+func (e *env) runArgs(id string) []string {
+	return []string{"run", "--rm", "--env", "PATH=/bin", "--rootfs", e.rootfs, id}
+}
+
+func (e *env) run(ctx context.Context, id string, args ...string) ctrResult {
+	return e.ctr(ctx, append(e.runArgs(id), args...)...)
 }
 
 func stepRun(ctx context.Context, e *env) (string, error) {
-	// ctr run does not pass on the end of its input; one line does.
-	r := e.run(ctx, "from stdin\n", "run", "sh", "-c", "echo to stdout; echo to stderr >&2; read line; echo $line")
-	return "", r.wantOutput(0, "to stdout\nfrom stdin\n", "to stderr\n")
+	return "", script{
+		ctr: e.runArgs("run"),
+		// ctr run does not pass on the end of its input; one line does.
+		text:   "echo to stdout; echo to stderr >&2; read line; echo $line",
+		input:  "from stdin\n",
+		stdout: "to stdout\nfrom stdin\n",
+		stderr: "to stderr\n",
+	}.want(ctx, e)
 }
 
 func stepExitCodes(ctx context.Context, e *env) (string, error) {
 	codes := []int{0, 1, 42, 255}
 	for _, code := range codes {
-		if err := e.run(ctx, "", "exit", "sh", "-c", "exit "+strconv.Itoa(code)).wantOutput(code, "", ""); err != nil {
+		if err := e.run(ctx, "exit", "sh", "-c", "exit "+strconv.Itoa(code)).wantOutput(code, "", ""); err != nil {
 			return "", err
 		}
 	}
-	r := e.run(ctx, "", "exit", "/bin/nosuch")
+	r := e.run(ctx, "exit", "/bin/nosuch")
 	return fmt.Sprint(codes), r.wantError("failed to create shim task: OCI runtime create failed: " +
 		"runc create failed: unable to start container process: " +
 		`exec: "/bin/nosuch": stat /bin/nosuch: no such file or directory: unknown`)
@@ -76,8 +85,8 @@ func stepDaemonKilled(ctx context.Context, e *env) (string, error) {
 	}
 	// The old shim serves the new daemon, and its events reach it: the wait for
 	// the exit that killAndRemove does depends on both.
-	r := e.ctr(ctx, "task", "exec", "--exec-id", "after", "live", "sh", "-c", "echo after; exit 4")
-	if err := r.wantOutput(4, "after\n", ""); err != nil {
+	err = script{ctr: execArgs("live", "after"), text: "echo after", stdout: "after\n", code: 4}.want(ctx, e)
+	if err != nil {
 		return note, err
 	}
 	if err := e.killAndRemove(ctx, "live"); err != nil {

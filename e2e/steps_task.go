@@ -148,7 +148,7 @@ func stepShimDirect(ctx context.Context, e *env) (string, error) {
 func stepKill(ctx context.Context, e *env) (string, error) {
 	wait := make(chan ctrResult, 1)
 	go func() {
-		wait <- e.run(ctx, "", "kill", "sh", "-c", "trap 'exit 42' TERM; touch /kill; while :; do usleep 10000; done")
+		wait <- e.run(ctx, "kill", "sh", "-c", "trap 'exit 42' TERM; touch /kill; while :; do usleep 10000; done")
 	}()
 	if err := e.untilFile(ctx, "kill"); err != nil {
 		return "", err

@@ -135,7 +135,7 @@ func (ch *channel) readBody() error {
 	if missing < minReadLength {
 		return ch.eof(ch.fill(), 1)
 	}
-	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing])
+	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing : len(body.b)+missing])
 	body.b = body.b[:len(body.b)+n]
 	if n > 0 {
 		return nil // an error that came with bytes comes again
@@ -156,7 +156,8 @@ func (ch *channel) discardSome() error {
 	}
 	sink := getBuffer(min(ch.discard, ch.maxRead+minReadLength))
 	defer sink.release()
-	n, err := ch.read(sink.b[:min(ch.discard, cap(sink.b))])
+	n := min(ch.discard, cap(sink.b))
+	n, err := ch.read(sink.b[:n:n])
 	ch.discard -= n
 	if n > 0 {
 		return nil
@@ -215,11 +216,17 @@ func (ch *channel) keepRest() {
 	}
 }
 
-// read is conn.Read, which may return neither bytes nor an error.
+// read is conn.Read, which may return neither bytes nor an error. The capacity of
+// p is its length: NRI's multiplexer fills a buffer up to its capacity, and
+// reports what the peer chose to send.
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	for i := 0; i < 100; i++ {
-		if n, err := ch.conn.Read(p); n > 0 || err != nil {
+		n, err := ch.conn.Read(p)
+		if n < 0 || n > len(p) {
+			return 0, fmt.Errorf("read of %d bytes into a buffer of %d", n, len(p))
+		}
+		if n > 0 || err != nil {
 			return n, err
 		}
 	}
@@ -240,6 +247,13 @@ func (ch *channel) dropChunk() {
 		ch.chunk.release()
 		ch.chunk, ch.off = nil, 0
 	}
+}
+
+// close closes the connection and ends all writing. A second time it does
+// nothing.
+func (ch *channel) close() {
+	ch.conn.Close()
+	ch.fail(ErrClosed)
 }
 
 // releaseRead gives back what the reading half holds. The reading goroutine

@@ -41,6 +41,11 @@ type writer struct {
 	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
 	flushed  []func()  // see whenFlushed
+
+	queuedTotal  int64       // bytes ever queued
+	writtenTotal int64       // bytes ever written
+	replyBytes   int         // bytes of replies in the queue: see enqueueReply
+	replyMarks   []replyMark // where they end, in order
 }
 
 // roomWaiter is a sender that waits for room.
@@ -103,14 +108,6 @@ func (w *writer) tryReserveLocked(n int) (bool, error) {
 	return true, nil
 }
 
-// forceReserve is reserve for a frame that has to go out whatever waits already,
-// because somebody gives up who held more than it.
-func (w *writer) forceReserve(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reserved += n
-}
-
 // unreserve gives room back that was not used.
 func (w *writer) unreserve(n int) {
 	w.mu.Lock()
@@ -133,28 +130,53 @@ func (w *writer) unreserveLocked(n int) {
 func (w *writer) enqueue(buf *buffer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.enqueueLocked(buf)
+}
+
+func (w *writer) enqueueLocked(buf *buffer) {
 	if w.err != nil {
 		w.unreserveLocked(len(buf.b))
 		buf.release()
 		return
 	}
+	w.queuedTotal += int64(len(buf.b))
 	w.queue = w.gatherLocked(buf)
 }
 
 // enqueueReply is enqueue for the reading goroutine, which cannot wait for room
 // to answer what it refuses. It says false, and the frame is dropped, when the
-// peer has let more such replies gather than rejectSlack over the limit allows.
+// peer has let more than replyLimit of such replies gather.
 func (w *writer) enqueueReply(buf *buffer) bool {
+	n := len(buf.b)
 	w.mu.Lock()
-	if w.reserved >= w.maxQueued+rejectSlack {
-		w.mu.Unlock()
+	defer w.mu.Unlock()
+	if w.replyBytes > replyLimit {
 		buf.release()
 		return false
 	}
-	w.reserved += len(buf.b)
-	w.mu.Unlock()
-	w.enqueue(buf)
+	w.reserved += n
+	if w.err == nil {
+		w.replyBytes += n
+		w.replyMarks = append(w.replyMarks, replyMark{end: w.queuedTotal + int64(n), n: n})
+	}
+	w.enqueueLocked(buf)
 	return true
+}
+
+// replyMark is a reply in the queue.
+type replyMark struct {
+	end int64 // queuedTotal with it
+	n   int
+}
+
+// countRepliesLocked forgets the replies that are written.
+func (w *writer) countRepliesLocked() {
+	written := 0
+	for written < len(w.replyMarks) && w.replyMarks[written].end <= w.writtenTotal {
+		w.replyBytes -= w.replyMarks[written].n
+		written++
+	}
+	w.replyMarks = append(w.replyMarks[:0], w.replyMarks[written:]...)
 }
 
 // gatherLocked appends buf to the queue. On a socket it copies small frames
@@ -278,6 +300,10 @@ func (w *writer) next(queue []*buffer) []*buffer {
 	}
 	w.mu.Lock()
 	w.unreserveLocked(written)
+	w.writtenTotal += int64(written)
+	if len(w.replyMarks) > 0 {
+		w.countRepliesLocked()
+	}
 	if len(w.queue) > 0 && w.err == nil {
 		more := w.queue
 		w.queue = queue[:0]

@@ -101,7 +101,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		timeout:  timeout,
 		metadata: contextMetadata(ctx),
 	}, func(r *responseView) error {
-		if err := clientError(r.status); err != nil {
+		if err := clientError(ctx, r.status); err != nil {
 			return err
 		}
 		return unmarshal(r.payload, resp)
@@ -120,7 +120,7 @@ func (c *Client) callIntercepted(ctx context.Context, service, method string, p 
 	if err := c.callChain(ctx, req, response, info, c.invoke); err != nil {
 		return err
 	}
-	if err := clientError(response.Status); err != nil {
+	if err := clientError(ctx, response.Status); err != nil {
 		return err
 	}
 	return unmarshal(response.Payload, resp)
@@ -297,6 +297,9 @@ func (c *Client) route(h header, last bool) (*stream, error) {
 // streamFailed is part of role. A client does not tell the server: the
 // protocol has no way to.
 func (c *Client) streamFailed(err *streamError) error {
+	if t := err.h.typ; t != messageTypeResponse && t != messageTypeData {
+		return nil // of a kind that a later version may know
+	}
 	st := c.conn.lookup(err.h.id)
 	if st != nil && c.conn.remove(st) {
 		st.end(err.err)

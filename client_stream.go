@@ -191,7 +191,7 @@ func (cs *clientStream) recvResponseFrame(msg message, m any) error {
 	var r responseView
 	err := r.parse(msg.buf.bytes())
 	if err == nil {
-		err = clientError(r.status)
+		err = clientError(cs.ctx, r.status)
 	}
 	if err != nil {
 		cs.setRecvErr(err)

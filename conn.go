@@ -137,19 +137,14 @@ func (c *conn) fail(err error) {
 // closeChannel closes the socket: at once, unless it is we who close and
 // something is still being written.
 func (c *conn) closeChannel(err error) {
-	finish := func() {
-		c.ch.conn.Close()
-		c.ch.fail(ErrClosed)
-	}
 	if err != ErrClosed && err != ErrServerClosed {
-		finish()
+		c.ch.close()
 		return
 	}
-	var once sync.Once
-	linger := time.AfterFunc(lingerLimit, func() { once.Do(finish) })
+	linger := time.AfterFunc(lingerLimit, c.ch.close)
 	c.ch.whenFlushed(func() {
 		linger.Stop()
-		once.Do(finish)
+		c.ch.close()
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -127,20 +128,21 @@ func isClosedError(err error) bool {
 	return false
 }
 
-// connError is why a connection ended, when it was neither closed nor lost:
-// in-flight calls get it. It is ErrClosed as well as its cause.
+// connError is what the calls get that wait when the peer breaks the protocol. It
+// is ErrClosed as well as its cause, an ErrProtocol.
 type connError struct{ cause error }
 
 func (e *connError) Error() string   { return "ttrpc: connection failed: " + e.cause.Error() }
 func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 
 // closeError turns the error that ended a connection into what its calls
-// return: ErrClosed, bare, for every kind of close.
+// return: ErrClosed, bare, unless the peer broke the protocol. Programs compare
+// with it, and a connection that cannot be read is as closed as any.
 func closeError(err error) error {
-	if err == nil || err == ErrClosed || err == ErrServerClosed || isClosedError(err) {
-		return ErrClosed
+	if errors.Is(err, ErrProtocol) {
+		return &connError{cause: err}
 	}
-	return &connError{cause: err}
+	return ErrClosed
 }
 
 // errorStatus turns the error of a handler into the status that the client
@@ -191,10 +193,16 @@ func truncate(s string, n int) string {
 }
 
 // clientError turns a status that came with a response into an error; nil for
-// none and for OK.
-func clientError(st *spb.Status) error {
+// none and for OK. When the call's own deadline has passed, the server may have
+// noticed it first: the caller gets the same error either way.
+func clientError(ctx context.Context, st *spb.Status) error {
 	if st == nil || codes.Code(st.Code) == codes.OK {
 		return nil
+	}
+	if codes.Code(st.Code) == codes.DeadlineExceeded {
+		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			return context.DeadlineExceeded
+		}
 	}
 	return status.ErrorProto(st)
 }

@@ -61,8 +61,14 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	return call
 }
 
-// release frees the request.
+// release ends a call that ran.
 func (call *serverCall) release() {
+	call.free()
+	call.sc.running.Add(-1)
+}
+
+// free gives the request's buffer back.
+func (call *serverCall) free() {
 	call.payload = nil
 	call.request.release()
 	call.request = nil

@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 )
 
-// rejectSlack is how far replies to what is refused may go over the limit of
-// bytes that wait to be written, before a peer that does not read them loses
-// its connection. The reading goroutine writes them and cannot wait.
-const rejectSlack = 64 << 10
+// replyLimit is how many bytes of replies to what is refused may wait to be
+// written, before a peer that does not read them loses its connection. The
+// reading goroutine writes them and cannot wait for room.
+const replyLimit = 64 << 10
 
 // A serverConn is a connection to a server: its handshake, then a conn whose
 // frames it turns into calls.
@@ -28,7 +29,15 @@ type serverConn struct {
 	// then, and never changed again.
 	conn *conn
 
+	// abort ends the handshake; nil before it and without a handshaker.
+	// Guarded by server.mu.
+	abort func()
+
 	lease lease // of the right to read the conn
+
+	// running is how many handlers run. It can be more than there are
+	// streams: one that failed ends before its handler does.
+	running atomic.Int64
 }
 
 // serve is the goroutine of the connection. Server.startConn starts it; it ends
@@ -70,13 +79,14 @@ func (sc *serverConn) handshake() (nc net.Conn, err error) {
 	// The end of Serve's context ends handlers, not connections.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sc.serving.ctx), limit)
 	defer cancel()
+	sc.setAbort(cancel)
 	stop := context.AfterFunc(ctx, func() { sc.nc.Close() })
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
 		}
 		if !stop() && err == nil {
-			err = fmt.Errorf("handshake took longer than %v", limit)
+			err = fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit)
 		}
 		if err != nil && nc != nil && nc != sc.nc {
 			nc.Close()
@@ -87,6 +97,28 @@ func (sc *serverConn) handshake() (nc net.Conn, err error) {
 		err = errors.New("the handshaker returned no connection")
 	}
 	return nc, err
+}
+
+// setAbort makes cancel what ends the handshake when the server is closed.
+func (sc *serverConn) setAbort(cancel func()) {
+	s := sc.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sc.abort = cancel
+	if s.state != serverOpen {
+		cancel()
+	}
+}
+
+// abandonHandshake ends a handshake that is under way.
+func (sc *serverConn) abandonHandshake() {
+	sc.server.mu.Lock()
+	abort := sc.abort
+	sc.server.mu.Unlock()
+	if abort != nil {
+		abort()
+	}
+	sc.nc.Close()
 }
 
 // start makes the conn, unless the server was closed in the meantime.
@@ -115,7 +147,7 @@ func (sc *serverConn) drain() {
 	if c := sc.started(); c != nil {
 		c.drain()
 	} else {
-		sc.nc.Close()
+		sc.abandonHandshake()
 	}
 }
 
@@ -124,7 +156,7 @@ func (sc *serverConn) close() {
 	if c := sc.started(); c != nil {
 		c.fail(ErrServerClosed)
 	} else {
-		sc.nc.Close()
+		sc.abandonHandshake()
 	}
 }
 
@@ -193,7 +225,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	}
 	call := newServerCall(sc, method, h, &req, buf)
 	if st := sc.insert(call); st != nil {
-		call.release()
+		call.free()
 		return sc.reject(h.id, st)
 	}
 	if err := sc.serving.ctx.Err(); err != nil {
@@ -254,11 +286,12 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 		return newStatus(codes.InvalidArgument, "stream id %d is in use", id)
 	case c.err != nil || c.draining:
 		return newStatus(codes.Unavailable, "the server is shutting down")
-	case sc.server.cfg.maxCalls > 0 && len(c.streams) >= sc.server.cfg.maxCalls:
+	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
 		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
 	}
 	c.lastID = max(c.lastID, id)
 	c.insertLocked(&call.stream)
+	sc.running.Add(1)
 	return nil
 }
 
@@ -288,26 +321,41 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 }
 
 // streamFailed is part of role: the stream ends with a response that says why.
-// A frame that was to begin a stream is answered, too; one for a stream that has
-// ended is not.
+// A frame that was to begin a stream is answered, too. One for a stream that has
+// ended is not, nor is one of a kind that a later version may know.
 func (sc *serverConn) streamFailed(e *streamError) error {
-	status := newStatus(e.code, "%v", e.err)
-	if st := sc.conn.lookup(e.h.id); st != nil {
-		frame := responseFrame(e.h.id, status)
-		sc.conn.ch.forceReserve(len(frame.b))
-		sc.finish(st, frame, e.err)
-		st.drop(e.err)
+	id, status := e.h.id, newStatus(e.code, "%v", e.err)
+	if !id.isClient() || e.h.typ == messageTypeRequest {
+		if sc.conn.lookup(id) == nil {
+			return sc.reject(id, status)
+		}
+	} else if e.h.typ != messageTypeData {
 		return nil
 	}
-	if e.h.id.isClient() && e.h.typ != messageTypeRequest {
+	st := sc.conn.lookup(id)
+	if st == nil {
 		return nil
 	}
-	return sc.reject(e.h.id, status)
+	ok := true
+	sc.remove(st, e.err, func() { ok = sc.conn.ch.enqueueReply(responseFrame(id, status)) })
+	st.drop(e.err)
+	return sc.replied(ok)
 }
 
 // reject answers a frame that has no stream.
 func (sc *serverConn) reject(id streamID, status *spb.Status) error {
-	if !sc.conn.ch.enqueueReply(responseFrame(id, status)) {
+	c := sc.conn
+	if id.isClient() {
+		c.mu.Lock()
+		c.lastID = max(c.lastID, id) // data that follows is late, not new
+		c.mu.Unlock()
+	}
+	return sc.replied(c.ch.enqueueReply(responseFrame(id, status)))
+}
+
+// replied sends a reply of the reading goroutine, if it was queued.
+func (sc *serverConn) replied(queued bool) error {
+	if !queued {
 		return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
 	}
 	sc.conn.ch.flush()
@@ -321,7 +369,8 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 		frame.release()
 		return
 	}
-	sc.finish(st, frame, ErrStreamClosed)
+	sc.finish(st, frame)
+	sc.conn.ch.flush()
 }
 
 // replyHere is reply on the reading goroutine: it neither waits nor writes.
@@ -332,35 +381,37 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 		return false
 	}
 	ch.replies = true
-	sc.finishQueued(st, frame, ErrStreamClosed)
+	sc.finish(st, frame)
 	return true
 }
 
-// finish is finishQueued and sends what is queued.
-func (sc *serverConn) finish(st *stream, frame *buffer, err error) {
-	sc.finishQueued(st, frame, err)
-	sc.conn.ch.flush()
+// finish queues the final frame of a call whose handler has returned. Room for
+// it is reserved. If the stream has ended already the frame is dropped.
+func (sc *serverConn) finish(st *stream, frame *buffer) {
+	ch := sc.conn.ch
+	if !sc.remove(st, ErrStreamClosed, func() { ch.enqueue(frame) }) {
+		ch.unreserve(len(frame.b))
+		frame.release()
+	}
 }
 
-// finishQueued queues the final frame of a stream, for which room is reserved, takes
-// the stream out of the table and ends it for the reason err. If it has ended
-// already the frame is dropped. Nothing is sent on a stream after its final
-// frame: queueing that and removing the stream are one step under conn.mu, and
-// data is refused from the same step on.
-func (sc *serverConn) finishQueued(st *stream, frame *buffer, err error) {
+// remove takes a stream out of the table and ends it for the reason err, after
+// queue has queued its final frame. It says false, and nothing has happened,
+// when the stream has ended already. Nothing is sent on a stream after its final
+// frame: that is queued and data is refused from one step on.
+func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
 	c := sc.conn
 	c.mu.Lock()
 	if c.streams[st.id] != st {
 		c.mu.Unlock()
-		c.ch.unreserve(len(frame.b))
-		frame.release()
-		return
+		return false
 	}
 	st.mu.Lock()
 	st.sendErr = err
-	c.ch.enqueue(frame)
+	queue()
 	st.mu.Unlock()
 	c.removeLocked(st)
 	c.mu.Unlock()
 	st.end(err)
+	return true
 }

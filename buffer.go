@@ -27,8 +27,20 @@ const (
 
 var bufferPools [maxBufferBits - minBufferBits + 1]sync.Pool
 
+// bufferHook is nil but in tests, which set it before they start: it is told of
+// each buffer that gets an owner, and of each that loses its last one.
+var bufferHook func(b *buffer, owned bool)
+
 // getBuffer returns a buffer of length 0 and a capacity of at least n.
 func getBuffer(n int) *buffer {
+	buf := takeBuffer(n)
+	if bufferHook != nil {
+		bufferHook(buf, true)
+	}
+	return buf
+}
+
+func takeBuffer(n int) *buffer {
 	class := bufferClass(n)
 	if class < 0 {
 		return &buffer{b: make([]byte, 0, n), class: -1}
@@ -74,6 +86,9 @@ func (b *buffer) release() {
 		panic("BUG: ttrpc: buffer released twice")
 	}
 	b.pooled = true
+	if bufferHook != nil {
+		bufferHook(b, false)
+	}
 	if b.class < 0 || cap(b.b) != bufferClassSize(int(b.class)) {
 		return
 	}

@@ -272,6 +272,7 @@ func (w *writer) writeClaimed() {
 	for i := 0; i < inlineWrites; i++ {
 		written, done, err := w.writeNow(queue)
 		if err != nil {
+			releaseAll(queue)
 			w.fail(err)
 			return
 		}
@@ -343,6 +344,7 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 				continue
 			}
 			if err := w.writeFrame(buf.b[skip:]); err != nil {
+				releaseAll(queue)
 				w.fail(err)
 				return
 			}
@@ -376,15 +378,19 @@ func (w *writer) fail(err error) {
 		return
 	}
 	w.err = err
-	for _, buf := range w.queue {
-		buf.release()
-	}
+	releaseAll(w.queue)
 	w.queue, w.spare = nil, nil
 	w.unreserveLocked(0)
 	flushed := w.takeFlushedLocked()
 	w.mu.Unlock()
 	runAll(flushed)
 	w.failed(err)
+}
+
+func releaseAll(queue []*buffer) {
+	for _, buf := range queue {
+		buf.release()
+	}
 }
 
 // whenFlushed calls f once, from any goroutine or this one, when everything

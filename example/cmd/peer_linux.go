@@ -1,0 +1,26 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/containerd/ttrpc"
+)
+
+// handshake refuses peers of other users than this process's. What it learns
+// of a peer on the way is there for its calls: see describePeer.
+func handshake() []ttrpc.ServerOpt {
+	return []ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())}
+}
+
+// describePeer tells who makes the call whose context this is.
+func describePeer(ctx context.Context) string {
+	peer, _ := ttrpc.PeerFromContext(ctx)
+	cred, ok := peer.(*unix.Ucred)
+	if !ok {
+		return "an unknown peer"
+	}
+	return fmt.Sprintf("pid %d, uid %d, gid %d", cred.Pid, cred.Uid, cred.Gid)
+}

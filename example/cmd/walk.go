@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/example/inventory"
+)
+
+// callLimit bounds each step of the walk.
+const callLimit = 10 * time.Second
+
+// walker is the client's half of the walk.
+type walker struct {
+	stub  inventory.InventoryClient
+	calls *callLog
+	out   *transcript
+}
+
+// walk makes calls of every kind and prints what comes of them.
+func walk(ctx context.Context, client *ttrpc.Client, calls *callLog, out *transcript) (*walker, error) {
+	w := &walker{stub: inventory.NewInventoryClient(client), calls: calls, out: out}
+	for _, step := range []struct {
+		title string
+		do    func(context.Context) error
+	}{
+		{"A unary call", w.unary},
+		{"Metadata", w.metadata},
+		{"Interceptors", w.interceptors},
+		{"Peer credentials", w.credentials},
+		{"A stream from the server", w.serverStream},
+		{"A stream from the client", w.clientStream},
+		{"A stream both ways", w.bothWays},
+		{"Errors with details", w.details},
+		{"A deadline", w.deadline},
+	} {
+		if err := w.step(ctx, step.title, step.do); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// step runs one step of the walk. Its limit is no deadline, which would go to
+// the server with each call.
+func (w *walker) step(ctx context.Context, title string, do func(context.Context) error) error {
+	w.out.step(title)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	limit := time.AfterFunc(callLimit, cancel)
+	err := do(ctx)
+	if !limit.Stop() {
+		err = fmt.Errorf("it took longer than %v", callLimit)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", title, err)
+	}
+	return nil
+}
+
+func (w *walker) unary(ctx context.Context) error {
+	item, err := w.stub.GetItem(ctx, &inventory.GetItemRequest{Name: "bolt"})
+	if err != nil {
+		return err
+	}
+	w.out.client("there are %d of %q", item.Count, item.Name)
+	return nil
+}
+
+func (w *walker) metadata(ctx context.Context) error {
+	ctx = ttrpc.WithMetadata(ctx, ttrpc.MD{"user": {"ada"}, "role": {"mechanic", "buyer"}})
+	item, err := w.stub.TakeItem(ctx, &inventory.TakeItemRequest{Name: "bolt", Count: 4})
+	if err != nil {
+		return err
+	}
+	w.out.client("took 4 of %q, %d are left; the server saw who asked", item.Name, item.Count)
+	return nil
+}
+
+func (w *walker) interceptors(ctx context.Context) error {
+	if _, err := w.stub.GetItem(ctx, &inventory.GetItemRequest{Name: "nut"}); err != nil {
+		return err
+	}
+	calls, method, took := w.calls.last()
+	w.out.client("an interceptor gave this call request-id %d", calls)
+	w.out.client("and timed it: %s took %v;", method, took.Round(time.Microsecond))
+	w.out.client("the lines of the server are from interceptors of its own")
+	return nil
+}
+
+func (w *walker) credentials(ctx context.Context) error {
+	w.out.client("I am pid %d, uid %d, gid %d", os.Getpid(), os.Geteuid(), os.Getegid())
+	if _, err := w.stub.GetItem(ctx, &inventory.GetItemRequest{Name: "washer"}); err != nil {
+		return err
+	}
+	w.out.client("that is what the kernel told the server (on Linux), which admits its own user only")
+	return nil
+}
+
+func (w *walker) serverStream(ctx context.Context) error {
+	stream, err := w.stub.ListItems(ctx, &inventory.ListItemsRequest{})
+	if err != nil {
+		return err
+	}
+	for {
+		item, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			w.out.client("end of the list")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w.out.client("received %d of %q", item.Count, item.Name)
+	}
+}
+
+func (w *walker) clientStream(ctx context.Context) error {
+	stream, err := w.stub.AddItems(ctx)
+	if err != nil {
+		return err
+	}
+	for _, item := range []*inventory.Item{{Name: "bolt", Count: 24}, {Name: "screw", Count: 500}, {Name: "nut", Count: 2}} {
+		if err := stream.Send(item); err != nil {
+			return err
+		}
+		w.out.client("sent %d of %q", item.Count, item.Name)
+	}
+	sum, err := stream.CloseAndRecv()
+	if err != nil {
+		return err
+	}
+	w.out.client("the server added %d messages, %d pieces", sum.Items, sum.Count)
+	return nil
+}
+
+func (w *walker) bothWays(ctx context.Context) error {
+	stream, err := w.stub.CountItems(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"bolt", "screw", "spanner"} {
+		if err := stream.Send(&inventory.CountItemsRequest{Name: name}); err != nil {
+			return err
+		}
+		answer, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		w.out.client("%s? %d", name, answer.Count)
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after the last answer: %v, not the end", err)
+	}
+	w.out.client("done on both sides")
+	return nil
+}
+
+func (w *walker) details(ctx context.Context) error {
+	_, err := w.stub.GetItem(ctx, &inventory.GetItemRequest{Name: "bold"})
+	if err := w.printError(err); err != nil {
+		return err
+	}
+	_, err = w.stub.TakeItem(ctx, &inventory.TakeItemRequest{Name: "nut", Count: 1000})
+	return w.printError(err)
+}
+
+// printError looks into the status that a call returned as its error.
+func (w *walker) printError(err error) error {
+	st, ok := status.FromError(err)
+	if err == nil || !ok {
+		return fmt.Errorf("got %v, not a status", err)
+	}
+	w.out.client("%v: %s", st.Code(), st.Message())
+	for _, detail := range st.Details() {
+		switch detail := detail.(type) {
+		case *inventory.ItemMissing:
+			w.out.client("  its details: %q is missing, similar: %s", detail.Name, strings.Join(detail.Similar, ", "))
+		case *inventory.Shortage:
+			w.out.client("  its details: %d of %q wanted, %d available", detail.Wanted, detail.Name, detail.Available)
+		}
+	}
+	return nil
+}
+
+func (w *walker) deadline(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	_, err := w.stub.Restock(ctx, &inventory.RestockRequest{Delivery: durationpb.New(time.Hour)})
+	// The server watches the deadline too, and its answer may be first.
+	if !errors.Is(err, context.DeadlineExceeded) && status.Code(err) != codes.DeadlineExceeded {
+		return fmt.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+	w.out.client("Restock: %v", err)
+	return nil
+}
+
+// shutdown has the server stop while a stream is in flight, which it lets
+// finish.
+func (w *walker) shutdown(ctx context.Context, stop func()) error {
+	stream, err := w.stub.CountItems(ctx)
+	if err != nil {
+		return err
+	}
+	ask := func() error {
+		if err := stream.Send(&inventory.CountItemsRequest{Name: "bolt"}); err != nil {
+			return err
+		}
+		answer, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		w.out.client("bolt? %d", answer.Count)
+		return nil
+	}
+	if err := ask(); err != nil {
+		return err
+	}
+	w.out.client("the server is told to stop, the stream goes on")
+	stop()
+	if err := ask(); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after the last answer: %v, not the end", err)
+	}
+	w.out.client("done, and the server closes the connection")
+	return nil
+}

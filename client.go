@@ -22,6 +22,7 @@ type Client struct {
 	callChain   UnaryClientInterceptor  // nil for none
 	streamChain StreamClientInterceptor // nil for none
 	reader      clientReader
+	callStreams sync.Pool // of *stream: see putCallStream
 
 	// userClosed is closed when the user's OnClose has returned.
 	userClosed chan struct{}
@@ -145,7 +146,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*
 	if err != nil {
 		return err
 	}
-	st := getCallStream(c.conn)
+	st := c.getCallStream()
 	lead, err := c.open(ctx, st, buf)
 	if err != nil {
 		return err
@@ -164,7 +165,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*
 		err = use(&r)
 	}
 	m.buf.release()
-	putCallStream(st)
+	c.putCallStream(st)
 	return err
 }
 
@@ -238,11 +239,15 @@ func (c *conn) nextIDLocked() streamID {
 }
 
 // abandon gives up on st because of err: what still comes for it is dropped.
+// A stream that has ended by itself keeps what was received.
 func (c *Client) abandon(st *stream, err error) {
-	if c.conn.remove(st) {
+	removed := c.conn.remove(st)
+	if removed {
 		st.end(err)
 	}
-	st.drop(err)
+	if removed || st.unary {
+		st.drop(err)
+	}
 }
 
 // handleFrame is part of role.
@@ -365,20 +370,20 @@ func timeoutOf(ctx context.Context) (int64, error) {
 	return int64(timeout), nil
 }
 
-// callStreams keeps the streams of unary calls that ended with a response:
-// nobody else refers to such a stream, see stream.recvResponse.
-var callStreams sync.Pool
-
-func getCallStream(c *conn) *stream {
-	st, ok := callStreams.Get().(*stream)
+// getCallStream returns a stream for a unary call, one that is used again if
+// there is one.
+func (c *Client) getCallStream() *stream {
+	st, ok := c.callStreams.Get().(*stream)
 	if !ok {
-		st = &stream{unary: true, wake: make(chan struct{}, 1)}
+		st = &stream{unary: true}
 	}
-	st.init(c)
+	st.init(c.conn)
 	return st
 }
 
-func putCallStream(st *stream) {
-	st.conn, st.recvErr = nil, nil
-	callStreams.Put(st)
+// putCallStream keeps the stream of a unary call that ended with a response:
+// nobody else refers to it, see stream.recvResponse.
+func (c *Client) putCallStream(st *stream) {
+	st.recvErr = nil
+	c.callStreams.Put(st)
 }

@@ -190,7 +190,7 @@ func (c *conn) removeLocked(st *stream) bool {
 	}
 	delete(c.streams, st.id)
 	if len(c.streams) == 0 && c.draining {
-		c.closeIdleLocked()
+		go c.closeFlushed() // not under mu, which fail takes
 	}
 	return true
 }
@@ -199,16 +199,16 @@ func (c *conn) removeLocked(st *stream) bool {
 // that was queued is written.
 func (c *conn) drain() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.draining = true
-	if len(c.streams) == 0 {
-		c.closeIdleLocked()
+	idle := len(c.streams) == 0
+	c.mu.Unlock()
+	if idle {
+		c.closeFlushed()
 	}
 }
 
-func (c *conn) closeIdleLocked() {
-	// Not under mu, which fail takes.
-	go c.ch.whenFlushed(func() { c.fail(ErrServerClosed) })
+func (c *conn) closeFlushed() {
+	c.ch.whenFlushed(func() { c.fail(ErrServerClosed) })
 }
 
 // deliver gives st a message that the peer sent. When the inbox is full it
@@ -218,6 +218,7 @@ func (c *conn) deliver(st *stream, m message) error {
 	if st.push(m) {
 		return nil
 	}
+	c.ch.flushReplies()
 	c.pauses.begin()
 	defer c.pauses.end()
 	for !st.push(m) {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,9 +28,6 @@ import (
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	settle(t)
-	// What is pooled may hold channels, which cannot leave or enter a bubble.
-	callStreams = sync.Pool{}
-	defer func() { callStreams = sync.Pool{} }()
 	keepLedger(t, func() {
 		synctest.Test(t, func(t *testing.T) {
 			t.Cleanup(func() { time.Sleep(afterwards) }) // the last one to run

@@ -38,6 +38,7 @@ type Server struct {
 	streamChain StreamServerInterceptor // nil for none
 	log         limitedLogger
 	services    atomic.Pointer[registry]
+	watchdog    watchdog
 
 	mu        sync.Mutex
 	state     serverState
@@ -184,6 +185,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	for _, sc := range conns {
 		sc.drain()
+	}
+	select {
+	case <-s.noConns: // whatever ctx says
+		return err
+	default:
 	}
 	select {
 	case <-s.noConns:

@@ -61,13 +61,7 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	return call
 }
 
-// release ends a call that ran.
-func (call *serverCall) release() {
-	call.free()
-	call.sc.running.Add(-1)
-}
-
-// free gives the request's buffer back.
+// free gives the request back, and what nobody receives any more.
 func (call *serverCall) free() {
 	call.payload = nil
 	call.request.release()
@@ -83,7 +77,7 @@ func (call *serverCall) run() {
 	var frame *buffer
 	start := clock()
 	if call.lease != nil {
-		call.lease.begin(start)
+		call.lease.begin(start, &call.method.cost)
 	}
 	defer func() {
 		if frame == nil {
@@ -93,6 +87,8 @@ func (call *serverCall) run() {
 			call.lease = nil
 		}
 		call.method.cost.add(time.Duration(clock() - start))
+		call.ctx.cancel(context.Canceled)
+		call.free()
 		call.answer(frame)
 	}()
 	if call.stream.unary {
@@ -102,19 +98,23 @@ func (call *serverCall) run() {
 	}
 }
 
-// answer sends the final frame and frees the call.
+// answer sends the final frame.
 func (call *serverCall) answer(frame *buffer) {
 	switch {
 	case call.lease == nil:
-		call.sc.reply(&call.stream, frame)
-	case !call.sc.replyHere(&call.stream, frame):
-		go func() {
-			call.sc.reply(&call.stream, frame)
-			call.release()
-		}()
-		return
+		call.reply(frame)
+	case call.sc.replyHere(&call.stream, frame):
+		call.sc.running.Add(-1)
+	default:
+		go call.reply(frame)
 	}
-	call.release()
+}
+
+// reply sends the final frame when there is room for it. Until then the call
+// counts as running: it costs a goroutine.
+func (call *serverCall) reply(frame *buffer) {
+	call.sc.reply(&call.stream, frame)
+	call.sc.running.Add(-1)
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for

@@ -43,22 +43,32 @@ type serverConn struct {
 // serve is the goroutine of the connection. Server.startConn starts it; it ends
 // with the connection.
 func (sc *serverConn) serve() {
+	if sc.establish() {
+		sc.conn.readLoop()
+	}
+}
+
+// establish does the handshake and makes the conn. If that fails, if only by a
+// handshaker that ends the goroutine, nothing is left of the connection.
+func (sc *serverConn) establish() (ok bool) {
+	defer func() {
+		if !ok {
+			sc.nc.Close()
+			sc.server.removeConn(sc)
+		}
+	}()
 	nc, err := sc.handshake()
 	if err != nil {
-		sc.nc.Close()
-		sc.server.removeConn(sc)
 		if sc.server.isOpen() {
 			sc.server.log.Printf("connection refused: %v", err)
 		}
-		return
+		return false
 	}
 	if !sc.start(nc) {
 		nc.Close()
-		sc.nc.Close()
-		sc.server.removeConn(sc)
-		return
+		return false
 	}
-	sc.conn.readLoop()
+	return true
 }
 
 func (s *Server) isOpen() bool {
@@ -130,7 +140,7 @@ func (sc *serverConn) start(nc net.Conn) bool {
 		return false
 	}
 	sc.conn = newConn(nc, sc, s.cfg.conn)
-	sc.lease.taken = sc.readOn
+	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	return true
 }
 
@@ -308,7 +318,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 			return nil // the stream has ended and the client may not know yet
 		}
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
-	case st.receiveClosed():
+	case !st.mayReceive():
 		buf.release()
 		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
 	}

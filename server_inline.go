@@ -65,19 +65,24 @@ var errReadLent = errors.New("another goroutine reads")
 // Either the holder ends it, and reads on, or the watchdog takes it.
 type lease struct {
 	since atomic.Int64 // clock when the handler began; 0 while none runs
-	taken func()       // starts another reading goroutine
+	cost  *methodCost  // of its method; set before since
+
+	watchdog *watchdog
+	taken    func() // starts another reading goroutine
 
 	watched atomic.Bool // in watchdog.leases
 	seen    int64       // since at the watchdog's last look; only its goroutine's
 }
 
-// begin lends the right to read out. now is the clock.
-func (l *lease) begin(now int64) {
+// begin lends the right to read out, for a handler whose method costs that much.
+// now is the clock.
+func (l *lease) begin(now int64, cost *methodCost) {
+	l.cost = cost
 	l.since.Store(now)
 	// The watchdog clears watched before it looks at since for the last time,
 	// and this is the other way round: one of them sees the other.
 	if !l.watched.Load() && l.watched.CompareAndSwap(false, true) {
-		theWatchdog.watch(l)
+		l.watchdog.watch(l)
 	}
 }
 
@@ -90,6 +95,8 @@ func (l *lease) end(start int64) bool { return l.since.CompareAndSwap(start, 0) 
 func (l *lease) check(now int64) (active bool) {
 	since := l.since.Load()
 	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
+		// The method is not quick any more, before the next call of it is read.
+		l.cost.add(maxCostSample)
 		l.taken()
 		return true
 	}
@@ -98,15 +105,13 @@ func (l *lease) check(now int64) (active bool) {
 	return active
 }
 
-// watchdog looks at the leases of all connections that use theirs. Its
+// watchdog looks at the leases of a server's connections that use theirs. Its
 // goroutine is there while there are any.
 type watchdog struct {
 	mu     sync.Mutex
 	leases []*lease
 	runs   bool
 }
-
-var theWatchdog watchdog
 
 // watch adds a lease. The watchdog drops it when it is not used any more.
 func (w *watchdog) watch(l *lease) {

@@ -58,6 +58,7 @@ type stream struct {
 	inboxSpace [1]message    // the inbox of a stream with one message at a time
 	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
 	pauseMark  time.Duration // conn.pauses when a receiver last took a message
+	peerClosed bool          // the peer's last message has come
 	recvErr    error         // what receivers get once the inbox is empty; nil while more may come
 	sendErr    error         // what senders get; nil while they may send
 }
@@ -88,6 +89,7 @@ func (st *stream) signal() {
 func (st *stream) push(m message) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.peerClosed = st.peerClosed || m.last
 	if st.recvErr != nil {
 		m.buf.release()
 		return true
@@ -98,6 +100,9 @@ func (st *stream) push(m message) bool {
 	if m.none {
 		m.buf.release()
 	} else {
+		if len(st.inbox) == 0 {
+			st.pauseMark = st.conn.pauses.total() // no receiver is late yet
+		}
 		st.inbox = append(st.inbox, m)
 		st.inboxSize += m.size()
 	}
@@ -135,12 +140,11 @@ func (st *stream) end(err error) {
 	}
 }
 
-// receiveClosed says whether the peer has sent its last message, or the stream
-// has ended.
-func (st *stream) receiveClosed() bool {
+// mayReceive says whether the peer may send more messages.
+func (st *stream) mayReceive() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.unary || st.recvErr != nil
+	return !st.unary && !st.peerClosed
 }
 
 // setRecvErr makes err what receivers get from now on, instead of io.EOF.
@@ -184,6 +188,10 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 		select {
 		case <-st.wake:
 		case <-done:
+			// What the stream has to say comes first, if it came as well.
+			if m, ok, err := st.poll(); ok || err != nil {
+				return m, err
+			}
 			return message{}, ctx.Err()
 		}
 	}

@@ -16,6 +16,28 @@ help: ## Print this list
 test: ## Run the tests of the root module
 	$(GO) test ./...
 
+.PHONY: race
+race: ## Run the tests of the root module with the race detector
+	$(GO) test -race ./...
+
+# The tests named TestRace... repeat what once raced, a few times by default.
+STRESS ?= 10000
+
+.PHONY: stress
+stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STRESS=)
+	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
+
+# The modules that are linted; gofmt takes all files.
+LINT_MODULES ?= . bench e2e interop tools/apidiff tools/protogen
+
+.PHONY: lint
+lint: ## Run gofmt, go vet and staticcheck, and go vet for other systems
+	GO='$(GO)' tools/lint/lint.sh $(LINT_MODULES)
+
+.PHONY: apidiff
+apidiff: ## Compare the exported API with those of released versions
+	$(GO) -C tools/apidiff run .
+
 .PHONY: demo
 demo: ## Run the example: server and client over a unix socket
 	$(GO) run ./example/cmd

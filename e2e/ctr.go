@@ -64,7 +64,7 @@ func (e *env) ctrCommand(ctx context.Context, args ...string) *exec.Cmd {
 	all := append([]string{"--address", e.socket(), "--namespace", e.job.Namespace}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(e.bin, "ctr"), all...)
 	cmd.Env = e.environ()
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second // of a busy machine; its pipes end with ctr
 	return cmd
 }
 

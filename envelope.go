@@ -35,7 +35,10 @@ const (
 // takes a response without a status for an error, so success always has one.
 var statusOK = []byte{1<<3 | 2, 0}
 
-var errInvalidUTF8 = errors.New("string field contains invalid UTF-8")
+var (
+	errInvalidUTF8  = errors.New("string field contains invalid UTF-8")
+	errInvalidField = errors.New("invalid field number")
+)
 
 // requestEnvelope is what goes around the message of a request.
 type requestEnvelope struct {
@@ -243,6 +246,9 @@ func consumeField(b *[]byte) (f field, err error) {
 	num, typ, n := protowire.ConsumeTag(*b)
 	if n < 0 {
 		return f, protowire.ParseError(n)
+	}
+	if num > protowire.MaxValidNumber { // which ConsumeTag lets pass
+		return f, errInvalidField
 	}
 	rest := (*b)[n:]
 	f.num, f.typ = num, typ

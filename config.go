@@ -35,7 +35,7 @@ func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
 }
 
 // WithChainUnaryClientInterceptor adds interceptors of unary calls. The first
-// is the outermost. (Since v1.1.1.)
+// is the outermost. (Since v1.2.3.)
 func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
 	return func(c *Client) { c.cfg.unary = append(c.cfg.unary, interceptors...) }
 }
@@ -159,7 +159,7 @@ func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
 }
 
 // WithChainUnaryServerInterceptor adds interceptors of unary calls. The first
-// is the outermost. (Since v1.1.1.)
+// is the outermost. (Since v1.2.3.)
 func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
 		c.unary = append(c.unary, interceptors...)

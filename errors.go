@@ -35,13 +35,13 @@ var (
 
 	// ErrStreamFull ends a stream whose receiver took no message for a
 	// second while its buffer was full: the connection's other calls are not
-	// held up by it any longer. (Since v1.2.8.)
+	// held up by it any longer. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
 
 // OversizedMessageErr is the refusal to send a message that is longer than the
 // other side takes. Nothing was sent and the connection is as before. As a
-// status it is ResourceExhausted. (Since v1.2.4.)
+// status it is ResourceExhausted. (Since v1.2.6.)
 type OversizedMessageErr struct {
 	messageLength int
 	maximumLength int
@@ -72,6 +72,10 @@ func (e *OversizedMessageErr) Error() string { return e.err.Error() }
 
 // Unwrap returns the error with the gRPC status.
 func (e *OversizedMessageErr) Unwrap() error { return e.err }
+
+// GRPCStatus is looked for by package google.golang.org/grpc/status. Without it
+// the text of a status made from this error would have that of a status in it.
+func (e *OversizedMessageErr) GRPCStatus() *status.Status { return status.Convert(e.err) }
 
 // RejectedLength returns the length of the message that was refused, in bytes,
 // with its envelope.

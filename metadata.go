@@ -44,7 +44,7 @@ func (m MD) Append(key string, values ...string) {
 	m[key] = append(m[key], values...)
 }
 
-// Clone returns a deep copy, nil for nil. (Since v1.2.6.)
+// Clone returns a deep copy, nil for nil. (Since v1.2.7.)
 func (m MD) Clone() MD {
 	if m == nil {
 		return nil

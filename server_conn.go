@@ -334,7 +334,8 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 // A frame that was to begin a stream is answered, too. One for a stream that has
 // ended is not, nor is one of a kind that a later version may know.
 func (sc *serverConn) streamFailed(e *streamError) error {
-	id, status := e.h.id, newStatus(e.code, "%v", e.err)
+	id, status := e.h.id, errorStatus(e.err)
+	status.Code = int32(e.code)
 	if !id.isClient() || e.h.typ == messageTypeRequest {
 		if sc.conn.lookup(id) == nil {
 			return sc.reject(id, status)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/pluginpb"
+	"github.com/containerd/ttrpc/tools/protogen/compile"
 )
 
 // generate runs all jobs and returns the contents of the files by their names,
@@ -32,11 +30,11 @@ func generate(jobs []job) (map[string]string, error) {
 	}
 	generated := make(map[string]string)
 	for _, j := range jobs {
-		req, err := request(j.Roots, j.Files, j.Parameter)
+		req, err := compile.Request(j.Roots, j.Files, j.Parameter)
 		if err != nil {
 			return nil, err
 		}
-		resp, err := runPlugin(plugins[plugin{j.Module, j.Plugin}], req)
+		resp, err := compile.Run(plugins[plugin{j.Module, j.Plugin}], req)
 		if err != nil {
 			return nil, fmt.Errorf("%s for %s: %w", path.Base(j.Plugin), strings.Join(j.Files, ", "), err)
 		}
@@ -78,28 +76,6 @@ func build(dir string, jobs []job) (map[plugin]string, error) {
 		}
 	}
 	return programs, nil
-}
-
-// runPlugin asks a plugin for what the request names.
-func runPlugin(program string, req *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeGeneratorResponse, error) {
-	in, err := proto.Marshal(req)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	cmd := exec.Command(program)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return nil, err
-	}
-	resp := new(pluginpb.CodeGeneratorResponse)
-	if err := proto.Unmarshal(out.Bytes(), resp); err != nil {
-		return nil, err
-	}
-	if resp.Error != nil {
-		return nil, errors.New(resp.GetError())
-	}
-	return resp, nil
 }
 
 // write writes the files that differ from what is there.

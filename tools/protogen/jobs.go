@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path"
 	"strings"
+
+	"github.com/containerd/ttrpc/tools/protogen/compile"
 )
 
 // job is one run of a plugin.
@@ -13,7 +15,7 @@ type job struct {
 	Module    string   // directory of the module that pins the plugin's version; "" is the root module
 	Parameter string   // the plugin's options
 	Out       string   // directory that the names of generated files are relative to
-	Roots     []root   // where the proto files are
+	Roots     []compile.Root   // where the proto files are
 	Files     []string // import paths of the proto files
 }
 
@@ -34,7 +36,7 @@ func jobs() ([]job, error) {
 	}
 	// These files keep the long import path under which they have always been
 	// registered, so that another program's "request.proto" is a different file.
-	roots := []root{{Prefix: module + "/", Dir: "."}}
+	roots := []compile.Root{{Prefix: module + "/", Dir: "."}}
 	const example = module + "/example/inventory/inventory.proto"
 	return append([]job{
 		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{module + "/request.proto", example}},
@@ -50,7 +52,7 @@ func goldenJobs() ([]job, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := []root{{Dir: gentest + "/proto"}, {Dir: gogo}}
+	roots := []compile.Root{{Dir: gentest + "/proto"}, {Dir: gogo}}
 
 	both := []string{
 		"basic/basic.proto",
@@ -81,7 +83,7 @@ func goldenJobs() ([]job, error) {
 // nestedJobs generates what the nested modules below gentest test: code that
 // runs on released versions of ttrpc, and what takes a newer protobuf than the
 // root module's.
-func nestedJobs(gentest string, roots []root) []job {
+func nestedJobs(gentest string, roots []compile.Root) []job {
 	const unary = "unary/unary.proto"
 	list := gogoJobs(gentest+"/released102", roots, []string{unary})
 
@@ -99,7 +101,7 @@ func nestedJobs(gentest string, roots []root) []job {
 // gogoJobs generates proto files with gogo, for Go packages in directories of
 // their own although go_package names others. gogo's generator takes the files
 // of one package at a time.
-func gogoJobs(out string, roots []root, files []string) []job {
+func gogoJobs(out string, roots []compile.Root, files []string) []job {
 	parameter := "plugins=ttrpc,paths=source_relative"
 	for _, name := range []string{"any", "duration", "empty", "struct", "timestamp", "wrappers"} {
 		parameter += fmt.Sprintf(",Mgoogle/protobuf/%s.proto=github.com/gogo/protobuf/types", name)

@@ -1,9 +1,14 @@
-package main
+// Package compile stands in for protoc: it compiles proto files in Go, and runs a
+// plugin on the result.
+package compile
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -19,15 +24,15 @@ import (
 	_ "google.golang.org/genproto/googleapis/rpc/status"
 )
 
-// root says where proto files are found: those whose import path begins with
+// Root says where proto files are found: those whose import path begins with
 // Prefix lie in Dir. The prefix is empty or ends in a slash.
-type root struct {
+type Root struct {
 	Prefix, Dir string
 }
 
-// request compiles proto files and returns what a plugin is asked for them:
+// Request compiles proto files and returns what a plugin is asked for them:
 // the files, and before them everything they import, as protoc orders it.
-func request(roots []root, files []string, parameter string) (*pluginpb.CodeGeneratorRequest, error) {
+func Request(roots []Root, files []string, parameter string) (*pluginpb.CodeGeneratorRequest, error) {
 	compiler := protocompile.Compiler{
 		Resolver: protocompile.CompositeResolver{
 			protocompile.ResolverFunc(func(path string) (protocompile.SearchResult, error) { return find(roots, path) }),
@@ -72,7 +77,7 @@ func toProto(fd protoreflect.FileDescriptor) *descriptorpb.FileDescriptorProto {
 }
 
 // find looks a proto file up in the roots.
-func find(roots []root, path string) (protocompile.SearchResult, error) {
+func find(roots []Root, path string) (protocompile.SearchResult, error) {
 	for _, r := range roots {
 		rest, ok := strings.CutPrefix(path, r.Prefix)
 		if !ok {
@@ -96,4 +101,26 @@ func linked(path string) (protocompile.SearchResult, error) {
 		return protocompile.SearchResult{}, err
 	}
 	return protocompile.SearchResult{Desc: fd}, nil
+}
+
+// Run asks a plugin for what the request names. Its warnings go to stderr.
+func Run(program string, req *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeGeneratorResponse, error) {
+	in, err := proto.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(program)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	resp := new(pluginpb.CodeGeneratorResponse)
+	if err := proto.Unmarshal(out.Bytes(), resp); err != nil {
+		return nil, err
+	}
+	if resp.Error != nil {
+		return nil, errors.New(resp.GetError())
+	}
+	return resp, nil
 }

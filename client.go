@@ -21,7 +21,7 @@ type Client struct {
 	cfg         clientConfig
 	callChain   UnaryClientInterceptor  // nil for none
 	streamChain StreamClientInterceptor // nil for none
-	reader      clientReader
+	idle        idleTimer
 	callStreams sync.Pool // of *stream: see putCallStream
 
 	// userClosed is closed when the user's OnClose has returned.
@@ -41,8 +41,8 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.callChain = chainUnaryClient(c.cfg.unary)
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
-	c.reader.wake = make(chan struct{}, 1)
-	go c.readLoop()
+	c.conn.gathers = true
+	go c.conn.readLoop()
 	return c
 }
 
@@ -147,12 +147,8 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*
 		return err
 	}
 	st := c.getCallStream()
-	lead, err := c.open(ctx, st, buf)
-	if err != nil {
+	if err := c.open(ctx, st, buf); err != nil {
 		return err
-	}
-	if lead {
-		c.lead(ctx, st)
 	}
 	m, err := st.recvResponse(ctx)
 	if err != nil {
@@ -190,29 +186,27 @@ func (c *Client) encodeRequest(req *requestEnvelope, fl flags) (*buffer, error) 
 }
 
 // open gives st the next id, adds it to the table and queues buf, its request.
-// Both happen under one lock: ids rise on the wire. It takes over buf. It says
-// true when the caller has to lead.
-func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, err error) {
+// Both happen under one lock: ids rise on the wire. It takes over buf.
+func (c *Client) open(ctx context.Context, st *stream, buf *buffer) error {
 	conn := c.conn
 	if err := conn.ch.reserve(ctx, len(buf.b)); err != nil {
 		buf.release()
 		if ctxErr := ctx.Err(); ctxErr != nil {
-			return false, ctxErr
+			return ctxErr
 		}
-		return false, ErrClosed
+		return ErrClosed
 	}
 	conn.mu.Lock()
 	if conn.err != nil {
 		conn.mu.Unlock()
 		conn.ch.unreserve(len(buf.b))
 		buf.release()
-		return false, ErrClosed
+		return ErrClosed
 	}
 	st.id = conn.nextIDLocked()
 	putStreamID(buf.b, st.id)
 	conn.insertLocked(st)
 	conn.ch.enqueue(buf)
-	lead = c.takeRoleLocked(st)
 	crowded := len(conn.streams) > 1
 	conn.mu.Unlock()
 	if crowded {
@@ -220,7 +214,7 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 	} else {
 		conn.ch.flush()
 	}
-	return lead, nil
+	return nil
 }
 
 // nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
@@ -259,17 +253,12 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		return err
 	}
 	unary := st.unary // the stream of a unary call is gone after deliver
-	m := message{
+	c.conn.deliver(st, message{
 		typ:  h.typ,
 		last: last,
 		none: h.typ == messageTypeData && h.flags.has(flagNoData),
 		buf:  buf,
-	}
-	if !st.push(m) {
-		// Waiting for the receiver is not for a caller that leads.
-		c.reader.stalled = &stalledMessage{st: st, m: m}
-		return errStalled
-	}
+	})
 	if last && !unary {
 		st.end(io.EOF)
 	}
@@ -293,6 +282,7 @@ func (c *Client) route(h header, last bool) (*stream, error) {
 	if st.unary && h.typ == messageTypeData {
 		return nil, &streamError{h: h, err: fmt.Errorf("%w: data on a unary call", ErrProtocol)}
 	}
+	c.conn.wakingLocked(st)
 	if last {
 		c.conn.removeLocked(st)
 	}
@@ -315,13 +305,56 @@ func (c *Client) streamFailed(err *streamError) error {
 // ended is part of role. OnClose runs on a goroutine of its own: it may wait
 // for what its caller holds.
 func (c *Client) ended(error) {
-	c.conn.ch.interrupt() // a caller that leads; the socket may stay open for a while
 	go func() {
 		defer close(c.userClosed)
 		if c.cfg.onClose != nil {
 			c.cfg.onClose()
 		}
 	}()
+}
+
+// mayLeaveReading is part of role: nobody else waits.
+func (c *Client) mayLeaveReading() bool { return c.conn.reader.parked == 0 }
+
+// idleLimit is for how long nobody reads after a call: until then the end of the
+// connection may go unnoticed.
+const idleLimit = 10 * time.Millisecond
+
+// idleTimer has the reading goroutine read again when no receiver has led for an
+// idleLimit. Guarded by conn.mu.
+type idleTimer struct {
+	timer   *time.Timer // nil until the first time
+	running bool
+	taken   bool // a receiver has led since the timer was started
+}
+
+// readingLeft is part of role.
+func (c *Client) readingLeft() {
+	if c.idle.running {
+		return
+	}
+	c.idle.running, c.idle.taken = true, false
+	if c.idle.timer == nil {
+		c.idle.timer = time.AfterFunc(idleLimit, c.idleExpired)
+	} else {
+		c.idle.timer.Reset(idleLimit)
+	}
+}
+
+// readingTaken is part of role.
+func (c *Client) readingTaken() { c.idle.taken = true }
+
+func (c *Client) idleExpired() {
+	c.conn.mu.Lock()
+	c.idle.running = false
+	again := c.idle.taken && c.conn.reader.role == readByNobody
+	if again {
+		c.readingLeft()
+	}
+	c.conn.mu.Unlock()
+	if !again {
+		c.conn.readAgain()
+	}
 }
 
 // newRequest builds the Request that interceptors see.

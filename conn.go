@@ -27,7 +27,7 @@ const (
 )
 
 // role is what a conn leaves to the Client or the serverConn that owns it.
-// The reading goroutine calls these; none may block or run user code.
+// Whoever reads calls these; none may block or run user code.
 type role interface {
 	// handleFrame takes over buf.
 	handleFrame(h header, buf *buffer) error
@@ -40,6 +40,15 @@ type role interface {
 	// ended is called once, when the connection is over and every stream
 	// has ended.
 	ended(err error)
+
+	// mayLeaveReading says, with conn.mu held, whether reading can wait for
+	// the receiver that has just got something.
+	mayLeaveReading() bool
+
+	// readingLeft is called with conn.mu held when nobody reads any more.
+	// conn.readAgain must follow before long, unless readingTaken does.
+	readingLeft()
+	readingTaken()
 }
 
 // A conn is the shared state of a connection, for both roles: its streams and
@@ -54,6 +63,11 @@ type conn struct {
 
 	// pauses is how long the reading goroutine has waited for receivers.
 	pauses pauseClock
+
+	// gathers has writes held while frames are handed out: see hold.
+	gathers bool
+
+	reader connReader
 
 	mu       sync.Mutex
 	streams  map[streamID]*stream // nil until the first and after the end
@@ -79,24 +93,6 @@ func newConn(nc net.Conn, r role, cfg connConfig) *conn {
 	c := &conn{role: r, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
 	return c
-}
-
-// readLoop is the reading goroutine: the owner of the conn starts it, it owns
-// the channel's reading half, and it ends with the connection.
-func (c *conn) readLoop() {
-	for {
-		h, buf, err := c.ch.readFrame()
-		if err == nil {
-			err = c.role.handleFrame(h, buf)
-		}
-		if err == errReadLent {
-			return
-		}
-		if err != nil && !c.handleError(err) {
-			c.ch.releaseRead()
-			return
-		}
-	}
 }
 
 // handleError is the one place that tells an error of a stream, after which
@@ -129,6 +125,7 @@ func (c *conn) fail(err error) {
 	for _, st := range streams {
 		st.end(c.err)
 	}
+	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
 	c.closeChannel(err)
 	close(c.done)
 	c.role.ended(err)
@@ -189,6 +186,7 @@ func (c *conn) removeLocked(st *stream) bool {
 		return false
 	}
 	delete(c.streams, st.id)
+	c.unparkLocked(st)
 	if len(c.streams) == 0 && c.draining {
 		go c.closeFlushed() // not under mu, which fail takes
 	}
@@ -211,13 +209,10 @@ func (c *conn) closeFlushed() {
 	c.ch.whenFlushed(func() { c.fail(ErrServerClosed) })
 }
 
-// deliver gives st a message that the peer sent. When the inbox is full it
-// waits, and so does everything else on the connection, for as long as
-// stream.roomAfter allows; then it returns an error of that stream alone.
-func (c *conn) deliver(st *stream, m message) error {
-	if st.push(m) {
-		return nil
-	}
+// waitDeliver gives st a message although its inbox was full. It waits for room,
+// and so does everything else on the connection, for as long as stream.roomAfter
+// allows; then it returns an error of that stream alone.
+func (c *conn) waitDeliver(st *stream, m message) error {
 	c.ch.flushReplies()
 	c.pauses.begin()
 	defer c.pauses.end()

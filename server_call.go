@@ -77,7 +77,8 @@ func (call *serverCall) run() {
 	var frame *buffer
 	start := clock()
 	if call.lease != nil {
-		call.lease.begin(start, &call.method.cost)
+		call.lease.cost = &call.method.cost
+		call.lease.begin(start)
 	}
 	defer func() {
 		if frame == nil {

@@ -33,7 +33,8 @@ type serverConn struct {
 	// Guarded by server.mu.
 	abort func()
 
-	lease lease // of the right to read the conn
+	lease lease // of the right to read the conn, while a handler runs
+	left  lease // of the same, while nobody reads
 
 	// running is how many handlers run. It can be more than there are
 	// streams: one that failed ends before its handler does.
@@ -141,6 +142,7 @@ func (sc *serverConn) start(nc net.Conn) bool {
 	}
 	sc.conn = newConn(nc, sc, s.cfg.conn)
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
+	sc.left.watchdog, sc.left.taken = &s.watchdog, sc.conn.readAgain
 	return true
 }
 
@@ -241,7 +243,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if err := sc.serving.ctx.Err(); err != nil {
 		call.ctx.cancel(err) // Serve's context ended before the call came
 	}
-	if method.cost.quick() {
+	if method.cost.quick() && !sc.conn.reader.leading {
 		return sc.runHere(call)
 	}
 	go call.run()
@@ -265,6 +267,16 @@ func (sc *serverConn) runHere(call *serverCall) error {
 	}
 	return nil
 }
+
+// mayLeaveReading is part of role: a client may send a request at any time, but
+// likely does not while it has one stream and waits for what that answers.
+func (sc *serverConn) mayLeaveReading() bool { return len(sc.conn.streams) == 1 }
+
+// readingLeft is part of role.
+func (sc *serverConn) readingLeft() { sc.left.begin(clock()) }
+
+// readingTaken is part of role.
+func (sc *serverConn) readingTaken() { sc.left.since.Store(0) }
 
 // readOn starts another reading goroutine in place of one that cannot go on.
 func (sc *serverConn) readOn() { go sc.conn.readLoop() }
@@ -310,6 +322,9 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 	c := sc.conn
 	c.mu.Lock()
 	st, lastID := c.streams[h.id], c.lastID
+	if st != nil {
+		c.wakingLocked(st)
+	}
 	c.mu.Unlock()
 	switch {
 	case st == nil:
@@ -322,12 +337,13 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		buf.release()
 		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
 	}
-	return c.deliver(st, message{
+	c.deliver(st, message{
 		typ:  h.typ,
 		last: h.flags.has(flagRemoteClosed),
 		none: h.flags.has(flagNoData),
 		buf:  buf,
 	})
+	return nil
 }
 
 // streamFailed is part of role: the stream ends with a response that says why.

@@ -65,7 +65,7 @@ var errReadLent = errors.New("another goroutine reads")
 // Either the holder ends it, and reads on, or the watchdog takes it.
 type lease struct {
 	since atomic.Int64 // clock when the handler began; 0 while none runs
-	cost  *methodCost  // of its method; set before since
+	cost  *methodCost  // of its method, nil for none; set before begin
 
 	watchdog *watchdog
 	taken    func() // starts another reading goroutine
@@ -74,10 +74,8 @@ type lease struct {
 	seen    int64       // since at the watchdog's last look; only its goroutine's
 }
 
-// begin lends the right to read out, for a handler whose method costs that much.
-// now is the clock.
-func (l *lease) begin(now int64, cost *methodCost) {
-	l.cost = cost
+// begin lends the right to read out. now is the clock.
+func (l *lease) begin(now int64) {
 	l.since.Store(now)
 	// The watchdog clears watched before it looks at since for the last time,
 	// and this is the other way round: one of them sees the other.
@@ -90,19 +88,20 @@ func (l *lease) begin(now int64, cost *methodCost) {
 // when another goroutine has it.
 func (l *lease) end(start int64) bool { return l.since.CompareAndSwap(start, 0) }
 
-// check takes the lease of a handler that runs for too long, and says whether
-// there was any since the last look.
-func (l *lease) check(now int64) (active bool) {
+// check takes the lease when it has been out for too long, and says whether it
+// did, and whether the lease was in use since the last look.
+func (l *lease) check(now int64) (expired, active bool) {
 	since := l.since.Load()
 	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
-		// The method is not quick any more, before the next call of it is read.
-		l.cost.add(maxCostSample)
-		l.taken()
-		return true
+		if l.cost != nil {
+			// The method is not quick any more, before the next call of it is read.
+			l.cost.add(maxCostSample)
+		}
+		return true, true
 	}
 	active = since != 0 || l.seen != 0
 	l.seen = since
-	return active
+	return false, active
 }
 
 // watchdog looks at the leases of a server's connections that use theirs. Its
@@ -138,10 +137,14 @@ func (w *watchdog) run() {
 // look checks every lease and says whether any is left.
 func (w *watchdog) look(now int64) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	var expired []*lease
 	kept := w.leases[:0]
 	for _, l := range w.leases {
-		if l.check(now) || !l.forget() {
+		over, active := l.check(now)
+		if over {
+			expired = append(expired, l)
+		}
+		if active || !l.forget() {
 			kept = append(kept, l)
 		}
 	}
@@ -150,7 +153,12 @@ func (w *watchdog) look(now int64) bool {
 	}
 	w.leases = kept
 	w.runs = len(kept) > 0
-	return w.runs
+	runs := w.runs
+	w.mu.Unlock()
+	for _, l := range expired {
+		l.taken() // takes conn.mu, under which leases begin
+	}
+	return runs
 }
 
 // forget says that the watchdog does not look any more; false if it has to,

@@ -44,6 +44,10 @@ type stream struct {
 	// client.
 	ctx *callContext
 
+	// parked is set while a receiver waits that does not read. Guarded by
+	// conn.mu. See connReader.
+	parked bool
+
 	// stop ends the watch on the caller's context; nil on a server and when
 	// there is nothing to watch.
 	stop func() bool
@@ -184,6 +188,9 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 	for {
 		if m, ok, err := st.poll(); ok || err != nil {
 			return m, err
+		}
+		if st.conn.park(st) {
+			st.conn.lead(ctx, st)
 		}
 		select {
 		case <-st.wake:

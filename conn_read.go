@@ -1,0 +1,307 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"time"
+)
+
+// On a kernel socket, one who waits for a frame reads it himself when nobody
+// else reads: that saves waking one goroutine which only wakes another. The
+// right to read, and with it the reading half of the channel, belongs to one at
+// a time:
+//
+//   - the reading goroutine: at first, while several wait, when data comes in
+//     bulk, and while nobody waits at all: then it sees what the peer does next;
+//   - a receiver that leads: it handles every frame that comes, until there is
+//     one for itself;
+//   - nobody, for a short time after that, in which the next receiver leads.
+//     role.readingLeft sees to it that the time is short.
+//
+// On other connections, whose reads cannot be interrupted, the reading
+// goroutine has it for good.
+
+type readRole uint8
+
+const (
+	readByLoop readRole = iota
+	readByReceiver
+	readByNobody
+)
+
+func (r readRole) String() string {
+	switch r {
+	case readByLoop:
+		return "reading goroutine"
+	case readByReceiver:
+		return "receiver"
+	}
+	return "nobody"
+}
+
+// connReader is the part of a conn that decides who reads.
+type connReader struct {
+	// Guarded by conn.mu.
+
+	role readRole
+
+	// parked is how many streams have a receiver that waits without reading.
+	// It is a hint: of two receivers of one stream it counts one, and when it
+	// is wrong something is read a little later than it could be.
+	parked int
+
+	// wake gives the role to the reading goroutine. Made when that first
+	// gives it up; sent with conn.mu held by whoever sets role to readByLoop.
+	wake chan struct{}
+
+	// Of whoever has the role.
+
+	leading bool            // it is a receiver
+	woke    bool            // a receiver was woken since reading last waited
+	holding bool            // writes are held until settle
+	stalled *stalledMessage // to deliver before anything else is read
+	watched <-chan struct{} // Done of the context whose end interrupts reading
+	unwatch func() bool     // ends that
+}
+
+// stalledMessage is one that found its stream's inbox full.
+type stalledMessage struct {
+	st *stream
+	m  message
+}
+
+// readLoop is the reading goroutine. The owner of the conn starts it; it ends
+// with the connection, or when another one takes its place (errReadLent).
+func (c *conn) readLoop() {
+	for c.readNext() {
+		if !c.stepDown() {
+			continue
+		}
+		select {
+		case <-c.reader.wake:
+			c.watch(context.Background()) // forget the last leader's
+		case <-c.done:
+			c.abandonRole()
+			return
+		}
+	}
+}
+
+// readNext handles the next frame. It says false when the caller, who has the
+// role, has it no longer: the connection has ended or errReadLent.
+func (c *conn) readNext() bool {
+	r := &c.reader
+	if r.stalled != nil || !c.ch.frameBuffered() {
+		c.settle()
+	}
+	var err error
+	if r.stalled != nil {
+		s := r.stalled
+		r.stalled = nil
+		err = c.waitDeliver(s.st, s.m)
+	} else {
+		var h header
+		var buf *buffer
+		if h, buf, err = c.ch.readFrame(); err == nil {
+			err = c.role.handleFrame(h, buf)
+		}
+	}
+	switch {
+	case err == nil:
+		c.hold()
+		return true
+	case err == errReadLent:
+		return false
+	case c.ch.interrupted(err), c.handleError(err):
+		return true
+	}
+	c.endRead()
+	return false
+}
+
+// deliver gives st a message that the peer sent. If its inbox is full the
+// message stalls, and so does reading.
+func (c *conn) deliver(st *stream, m message) {
+	if !st.push(m) {
+		c.reader.stalled = &stalledMessage{st: st, m: m}
+	}
+}
+
+// unparkLocked notes that the receiver of st, if it waits, is about to be woken.
+func (c *conn) unparkLocked(st *stream) (waited bool) {
+	if !st.parked {
+		return false
+	}
+	st.parked = false
+	c.reader.parked--
+	return true
+}
+
+// wakingLocked is unparkLocked for whoever reads, before it delivers to st.
+func (c *conn) wakingLocked(st *stream) {
+	if c.unparkLocked(st) {
+		c.reader.woke = true
+	}
+}
+
+// hold begins to hold writes when there are more frames to hand out: those who
+// are woken by the first ones likely send something at once.
+func (c *conn) hold() {
+	if c.gathers && !c.reader.holding && c.ch.frameBuffered() {
+		c.reader.holding = true
+		c.ch.hold()
+	}
+}
+
+// settle lets those run whose frames came together, and then writes together
+// what they send next.
+func (c *conn) settle() {
+	if c.reader.holding {
+		c.reader.holding = false
+		runtime.Gosched()
+		c.ch.release()
+	}
+}
+
+// stepDown gives the reading goroutine's role up to the receiver that it has
+// just woken, and that likely comes back to wait for more.
+func (c *conn) stepDown() bool {
+	r := &c.reader
+	if c.ch.sock == nil || !r.woke || r.stalled != nil || c.ch.buffered() || c.ch.bulk {
+		return false
+	}
+	c.ch.flushReplies()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || !c.role.mayLeaveReading() {
+		return false
+	}
+	if r.wake == nil {
+		r.wake = make(chan struct{}, 1)
+	}
+	c.leaveReadingLocked()
+	return true
+}
+
+// park says what the receiver of st does to wait: if true it leads, else it
+// waits for somebody to signal.
+func (c *conn) park(st *stream) (lead bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.streams[st.id] != st || st.receivable() {
+		return false // there is a signal already, or it is on its way
+	}
+	if c.reader.role == readByNobody {
+		c.reader.role = readByReceiver
+		c.role.readingTaken()
+		return true
+	}
+	if !st.parked {
+		st.parked = true
+		c.reader.parked++
+	}
+	return false
+}
+
+// lead reads until there is something to receive on st, or ctx ends, and passes
+// the role on.
+func (c *conn) lead(ctx context.Context, st *stream) {
+	r := &c.reader
+	r.leading = true
+	c.watch(ctx)
+	for r.stalled == nil && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
+		if !c.readNext() {
+			return
+		}
+	}
+	c.settle()
+	r.leading = false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		c.endRead()
+	case r.stalled != nil || c.ch.buffered() || !c.role.mayLeaveReading():
+		c.wakeLoopLocked()
+	default:
+		c.leaveReadingLocked()
+	}
+}
+
+func (c *conn) leaveReadingLocked() {
+	c.reader.role = readByNobody
+	c.reader.woke = false
+	c.role.readingLeft()
+}
+
+// readAgain gives the role to the reading goroutine if nobody has it.
+func (c *conn) readAgain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reader.role == readByNobody && c.err == nil {
+		c.wakeLoopLocked()
+	}
+}
+
+func (c *conn) wakeLoopLocked() {
+	c.reader.role = readByLoop
+	c.reader.wake <- struct{}{} // has room: it is received before the role is given up again
+}
+
+// watch has the end of ctx interrupt reading. The watch stays when the receiver
+// has its message, as it likely comes back with the same context; an interrupt
+// that is for nobody does no harm.
+func (c *conn) watch(ctx context.Context) {
+	r := &c.reader
+	done := ctx.Done()
+	if r.watched == done {
+		return
+	}
+	if r.unwatch != nil {
+		r.unwatch()
+	}
+	r.watched, r.unwatch = done, nil
+	if done != nil {
+		r.unwatch = context.AfterFunc(ctx, c.ch.interrupt)
+	}
+}
+
+// abandonRole is endRead for the reading goroutine that has stepped down, if
+// the role is not with a receiver, who does that.
+func (c *conn) abandonRole() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reader.role != readByReceiver {
+		c.endRead()
+	}
+}
+
+// endRead frees what the role's owner holds, once the connection has ended.
+func (c *conn) endRead() {
+	c.watch(context.Background())
+	c.ch.releaseRead()
+	if s := c.reader.stalled; s != nil {
+		c.reader.stalled = nil
+		s.m.buf.release()
+	}
+}
+
+// interrupt ends a read of a socket that waits, or else the next one: whoever
+// leads looks at its context and its stream again.
+func (ch *channel) interrupt() {
+	if ch.sock != nil {
+		ch.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// interrupted says whether err comes from interrupt, and lets reading go on: who
+// was meant looks at its context next, and who was not just reads.
+func (ch *channel) interrupted(err error) bool {
+	if ch.sock == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	ch.conn.SetReadDeadline(time.Time{})
+	return true
+}

@@ -40,6 +40,7 @@ type writer struct {
 	held     bool      // no flusher comes into being: see hold
 	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
+	refused  bool      // senders get no more room: see refuse
 	flushed  []func()  // see whenFlushed
 
 	queuedTotal  int64       // bytes ever queued
@@ -51,7 +52,7 @@ type writer struct {
 // roomWaiter is a sender that waits for room.
 type roomWaiter struct {
 	n     int
-	ready chan struct{} // closed when n bytes are reserved for it, or w.err is set
+	ready chan struct{} // closed when n bytes are reserved for it, or there is no more room for anyone
 }
 
 func (w *writer) init(ch *channel, maxQueued int, failed func(error)) {
@@ -75,7 +76,7 @@ func (w *writer) reserve(ctx context.Context, n int) error {
 	case <-waiter.ready:
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.err
+		return w.closedLocked()
 	case <-ctx.Done():
 	}
 	w.mu.Lock()
@@ -98,14 +99,31 @@ func (w *writer) tryReserve(n int) bool {
 }
 
 func (w *writer) tryReserveLocked(n int) (bool, error) {
-	if w.err != nil {
-		return false, w.err
+	if err := w.closedLocked(); err != nil {
+		return false, err
 	}
 	if w.reserved >= w.maxQueued || w.waiters.Len() > 0 {
 		return false, nil
 	}
 	w.reserved += n
 	return true, nil
+}
+
+// refuse ends the waiting for room, for senders that wait and that come. What is
+// queued is still written.
+func (w *writer) refuse() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = true
+	w.unreserveLocked(0)
+}
+
+// closedLocked returns why there is no room any more, nil while there may be.
+func (w *writer) closedLocked() error {
+	if w.err == nil && w.refused {
+		return ErrClosed
+	}
+	return w.err
 }
 
 // unreserve gives room back that was not used.
@@ -117,7 +135,7 @@ func (w *writer) unreserve(n int) {
 
 func (w *writer) unreserveLocked(n int) {
 	w.reserved -= n
-	for w.waiters.Len() > 0 && (w.reserved < w.maxQueued || w.err != nil) {
+	for w.waiters.Len() > 0 && (w.reserved < w.maxQueued || w.closedLocked() != nil) {
 		waiter := w.waiters.Remove(w.waiters.Front()).(*roomWaiter)
 		w.reserved += waiter.n
 		close(waiter.ready)

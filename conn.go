@@ -122,6 +122,7 @@ func (c *conn) fail(err error) {
 	c.streams = nil
 	c.mu.Unlock()
 
+	c.ch.refuse()
 	for _, st := range streams {
 		st.end(c.err)
 	}

@@ -57,7 +57,8 @@ type stream struct {
 	wake chan struct{}
 
 	mu         sync.Mutex
-	inbox      []message
+	inbox      []message // inbox[head:] waits
+	head       int
 	inboxSize  int
 	inboxSpace [1]message    // the inbox of a stream with one message at a time
 	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
@@ -72,7 +73,7 @@ func (st *stream) init(c *conn) {
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
-	st.inbox = st.inboxSpace[:0]
+	st.inbox, st.head = st.inboxSpace[:0], 0
 	st.pauseMark = c.pauses.total()
 }
 
@@ -104,10 +105,10 @@ func (st *stream) push(m message) bool {
 	if m.none {
 		m.buf.release()
 	} else {
-		if len(st.inbox) == 0 {
+		if st.emptyLocked() {
 			st.pauseMark = st.conn.pauses.total() // no receiver is late yet
 		}
-		st.inbox = append(st.inbox, m)
+		st.appendLocked(m)
 		st.inboxSize += m.size()
 	}
 	if m.last {
@@ -166,7 +167,7 @@ func (st *stream) drop(err error) {
 		m.buf.release()
 		st.inbox[i] = message{}
 	}
-	st.inbox, st.inboxSize = nil, 0
+	st.inbox, st.head, st.inboxSize = nil, 0, 0
 	st.closeRecvLocked(err)
 }
 
@@ -208,27 +209,39 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 func (st *stream) receivable() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return len(st.inbox) > 0 || st.recvErr != nil
+	return !st.emptyLocked() || st.recvErr != nil
+}
+
+func (st *stream) emptyLocked() bool { return st.head == len(st.inbox) }
+
+// appendLocked adds to the inbox, in the place of what was taken if there is no
+// other.
+func (st *stream) appendLocked(m message) {
+	if st.head > 0 && (st.emptyLocked() || len(st.inbox) == cap(st.inbox) && st.head > len(st.inbox)/2) {
+		n := copy(st.inbox, st.inbox[st.head:])
+		for i := n; i < len(st.inbox); i++ {
+			st.inbox[i] = message{}
+		}
+		st.inbox, st.head = st.inbox[:n], 0
+	}
+	st.inbox = append(st.inbox, m)
 }
 
 // poll is recv without waiting.
 func (st *stream) poll() (m message, ok bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if len(st.inbox) == 0 {
+	if st.emptyLocked() {
 		if st.recvErr != nil {
 			st.signal() // the next receiver wants to know, too
 		}
 		return message{}, false, st.recvErr
 	}
-	m = st.inbox[0]
-	st.inbox[0] = message{}
-	st.inbox = st.inbox[1:]
+	m = st.inbox[st.head]
+	st.inbox[st.head] = message{}
+	st.head++
 	st.inboxSize -= m.size()
-	if len(st.inbox) == 0 {
-		st.inbox = st.inboxSpace[:0]
-	}
-	if len(st.inbox) > 0 || st.recvErr != nil {
+	if !st.emptyLocked() || st.recvErr != nil {
 		st.signal()
 	}
 	st.pauseMark = st.conn.pauses.total()

@@ -1,6 +1,7 @@
 package ttrpc
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -169,6 +170,24 @@ func within[T any](t testing.TB, what string, ch <-chan T) T {
 		t.Fatalf("%s: nothing after %v", what, testTimeout)
 		panic("unreachable")
 	}
+}
+
+// serveTest has s serve on a unix socket until the end of the test, with ctx as
+// Serve's, and returns a client of it.
+func serveTest(t testing.TB, s *Server, ctx context.Context, opts ...ClientOpts) *Client {
+	t.Helper()
+	l, err := net.Listen("unix", socketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := goErr(func() error { return s.Serve(ctx, l) })
+	t.Cleanup(func() {
+		s.Close()
+		if err := within(t, "Serve", served); err != ErrServerClosed {
+			t.Errorf("Serve: got %v, want ErrServerClosed", err)
+		}
+	})
+	return dialTest(t, l.Addr().String(), opts...)
 }
 
 // serverIdle waits until the server has no connection left. It does so by

@@ -25,6 +25,7 @@ var steps = []step{
 	{"run", stepRun},
 	{"exit codes", stepExitCodes},
 	{"daemon killed, restarted", stepDaemonKilled},
+	{"daemon stopped, restarted", stepDaemonRestarted},
 	{"exec", stepExec},
 	{"exec 20 at once", stepExecMany},
 	{"exec with 1 MB", stepExecLarge},

@@ -76,23 +76,71 @@ func stepDaemonKilled(ctx context.Context, e *env) (string, error) {
 	}
 	note := fmt.Sprintf("back in %.2fs", time.Since(start).Seconds())
 
-	again, err := e.wantStatus(ctx, "live", "RUNNING")
-	if err != nil {
-		return note, err
-	}
-	if shimAgain, err := e.shimOf(again); err != nil || again != live || shimAgain != shim {
-		return note, fmt.Errorf("got %v under shim %d, before %v under %d (%v)", again, shimAgain, live, shim, err)
-	}
-	// The old shim serves the new daemon, and its events reach it: the wait for
-	// the exit that killAndRemove does depends on both.
-	err = script{ctr: execArgs("live", "after"), text: "echo after", stdout: "after\n", code: 4}.want(ctx, e)
-	if err != nil {
-		return note, err
-	}
-	if err := e.killAndRemove(ctx, "live"); err != nil {
+	if err := e.wantReconnected(ctx, live, shim); err != nil {
 		return note, err
 	}
 	if err := e.removeExited(ctx); err != nil {
+		return note, err
+	}
+	return note, e.setBaseline(ctx)
+}
+
+// wantReconnected checks that a new daemon has found a task of the one before
+// and its shim, and removes it.
+func (e *env) wantReconnected(ctx context.Context, before task, shim int) error {
+	now, err := e.wantStatus(ctx, before.id, "RUNNING")
+	if err != nil {
+		return err
+	}
+	if shimNow, err := e.shimOf(now); err != nil || now != before || shimNow != shim {
+		return fmt.Errorf("got %v under shim %d, before %v under %d (%v)", now, shimNow, before, shim, err)
+	}
+	// The old shim serves the new daemon, and its events reach it: the wait for
+	// the exit that killAndRemove does depends on both.
+	err = script{ctr: execArgs(before.id, "after"), text: "echo after", stdout: "after\n", code: 4}.want(ctx, e)
+	if err != nil {
+		return err
+	}
+	return e.killAndRemove(ctx, before.id)
+}
+
+// stepDaemonRestarted stops the daemon as an init system does, with a command
+// waiting on a call to the shim, and starts it again.
+func stepDaemonRestarted(ctx context.Context, e *env) (string, error) {
+	live, err := e.start(ctx, "live", "sleep", "1000")
+	if err != nil {
+		return "", err
+	}
+	shim, err := e.shimOf(live)
+	if err != nil {
+		return "", err
+	}
+	// How ctr takes the daemon's end is its own affair: it is ended at last.
+	ctrCtx, endCtr := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.exec(ctrCtx, "live", "waiting", "sh", "-c", "touch /waiting; exec sleep 1000")
+	}()
+	defer func() {
+		endCtr()
+		<-ended
+	}()
+	if err := e.untilFile(ctx, "waiting"); err != nil {
+		return "", err
+	}
+	start := time.Now()
+	if err := e.daemon.stop(ctx); err != nil {
+		return "", err
+	}
+	stopped := time.Since(start)
+	start = time.Now()
+	if err := e.startDaemon(ctx); err != nil {
+		return "", err
+	}
+	endCtr()
+	note := fmt.Sprintf("stopped in %.2fs, back in %.2fs", stopped.Seconds(), time.Since(start).Seconds())
+	if err := e.wantReconnected(ctx, live, shim); err != nil {
 		return note, err
 	}
 	return note, e.setBaseline(ctx)

@@ -50,6 +50,10 @@ generate: ## Generate the checked-in code from the proto files
 checkgenerate: ## Fail if the checked-in generated code is stale
 	$(GO) -C tools/protogen run . -check
 
+.PHONY: gentest
+gentest: ## Try the generators with protoc, buf, protobuild, containerd and every release
+	GO='$(GO)' internal/gentest/nested
+
 # make bench PEERS=ours,ttrpc-v1.2.10,drpc CASES='unary-128-*' ROUNDS=3; all of
 # the flags and names: bench/README.md.
 PEERS ?=

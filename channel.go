@@ -136,6 +136,9 @@ func (ch *channel) readBody() error {
 	if missing < minReadLength {
 		return ch.eof(ch.fill(), 1)
 	}
+	if ch.sock != nil {
+		ch.dropChunk()
+	}
 	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing : len(body.b)+missing])
 	body.b = body.b[:len(body.b)+n]
 	if n > 0 {
@@ -193,7 +196,7 @@ func (ch *channel) fill() error {
 			ch.chunk = getBuffer(minReadLength + headerLength)
 		}
 		ch.chunk.b = ch.chunk.b[:0]
-	} else if ch.off > 0 {
+	} else if ch.off > 0 || ch.sock != nil && cap(ch.chunk.b) >= readChunkLength {
 		ch.keepRest()
 	}
 	n, err := ch.read(ch.chunk.b[rest:cap(ch.chunk.b)])

@@ -101,8 +101,8 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		payload:  p,
 		timeout:  timeout,
 		metadata: contextMetadata(ctx),
-	}, func(r *responseView) error {
-		if err := clientError(ctx, r.status); err != nil {
+	}, func(r responseView) error {
+		if err := localDeadline(ctx, clientError(r.status)); err != nil {
 			return err
 		}
 		return unmarshal(r.payload, resp)
@@ -121,7 +121,7 @@ func (c *Client) callIntercepted(ctx context.Context, service, method string, p 
 	if err := c.callChain(ctx, req, response, info, c.invoke); err != nil {
 		return err
 	}
-	if err := clientError(ctx, response.Status); err != nil {
+	if err := localDeadline(ctx, clientError(response.Status)); err != nil {
 		return err
 	}
 	return unmarshal(response.Payload, resp)
@@ -132,7 +132,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return c.roundTrip(ctx, requestOf(req), func(r *responseView) error {
+	return c.roundTrip(ctx, requestOf(req), func(r responseView) error {
 		resp.Status = r.status
 		resp.Payload = append([]byte(nil), r.payload...)
 		return nil
@@ -141,7 +141,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 
 // roundTrip sends a unary request, waits for its response, and has it read by
 // use before it is gone.
-func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*responseView) error) error {
+func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(responseView) error) error {
 	buf, err := c.encodeRequest(req, 0)
 	if err != nil {
 		return err
@@ -155,10 +155,9 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(*
 		c.abandon(st, err)
 		return err
 	}
-	var r responseView
-	err = r.parse(m.buf.bytes())
+	r, err := parseResponse(m.buf.bytes())
 	if err == nil {
-		err = use(&r)
+		err = use(r)
 	}
 	m.buf.release()
 	c.putCallStream(st)
@@ -253,16 +252,41 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		return err
 	}
 	unary := st.unary // the stream of a unary call is gone after deliver
-	c.conn.deliver(st, message{
+	m := message{
 		typ:  h.typ,
 		last: last,
 		none: h.typ == messageTypeData && h.flags.has(flagNoData),
 		buf:  buf,
-	})
-	if last && !unary {
+	}
+	if unary {
+		st.push(m)
+		return nil
+	}
+	if h.typ == messageTypeResponse {
+		if err := openResponse(buf); err != nil {
+			buf.release()
+			st.end(err)
+			return nil
+		}
+	}
+	c.conn.deliver(st, m)
+	if last {
 		st.end(io.EOF)
 	}
 	return nil
+}
+
+// openResponse leaves the message of a response in its buffer, or returns the
+// error that came with it.
+func openResponse(buf *buffer) error {
+	r, err := parseResponse(buf.bytes())
+	if err == nil {
+		err = clientError(r.status)
+	}
+	if err == nil && buf != nil {
+		buf.b = buf.b[:copy(buf.b, r.payload)]
+	}
+	return err
 }
 
 // route finds the stream that a frame is for, and takes it out of the table if

@@ -170,32 +170,14 @@ func (cs *clientStream) RecvMsg(m any) error {
 	cs.bursts.received()
 	msg, err := cs.recv(cs.ctx)
 	if err != nil {
-		return err
+		return localDeadline(cs.ctx, err)
 	}
 	defer msg.buf.release()
-	switch {
-	case msg.typ == messageTypeResponse:
-		return cs.recvResponseFrame(msg, m)
-	case !cs.desc.StreamingServer:
+	if msg.typ == messageTypeData && !cs.desc.StreamingServer {
 		err := fmt.Errorf("%w: data from a server that does not stream", ErrProtocol)
 		cs.client.abandon(&cs.stream, err)
 		cs.setRecvErr(err)
 		return err
 	}
 	return unmarshal(msg.buf.bytes(), m)
-}
-
-// recvResponseFrame handles the response that ends the stream, with a message
-// or an error.
-func (cs *clientStream) recvResponseFrame(msg message, m any) error {
-	var r responseView
-	err := r.parse(msg.buf.bytes())
-	if err == nil {
-		err = clientError(cs.ctx, r.status)
-	}
-	if err != nil {
-		cs.setRecvErr(err)
-		return err
-	}
-	return unmarshal(r.payload, m)
 }

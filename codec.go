@@ -149,7 +149,7 @@ func (p *payload) append(b []byte) ([]byte, error) {
 	case payloadProto:
 		var out []byte
 		out, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst[:0], p.msg.(proto.Message))
-		n = len(out)
+		n = moveInto(dst, out)
 	case payloadSized:
 		n, err = p.msg.(sizedMarshaler).MarshalToSizedBuffer(dst)
 	case payloadTo:
@@ -157,7 +157,7 @@ func (p *payload) append(b []byte) ([]byte, error) {
 	case payloadXXX:
 		var out []byte
 		out, err = p.msg.(xxxMarshaler).XXX_Marshal(dst[:0], false)
-		n = len(out)
+		n = moveInto(dst, out)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ttrpc: encode %T: %w", p.msg, err)
@@ -166,6 +166,15 @@ func (p *payload) append(b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("ttrpc: encode %T: the message changed while it was encoded (%d bytes, then %d)", p.msg, p.size, n)
 	}
 	return b[:end], nil
+}
+
+// moveInto sees to it that out, which a method was to append to dst[:0], is in
+// dst, and returns its length.
+func moveInto(dst, out []byte) int {
+	if len(out) == len(dst) && len(out) > 0 && &out[0] != &dst[0] {
+		copy(dst, out)
+	}
+	return len(out)
 }
 
 // bytes encodes the message alone, never to nil.

@@ -231,6 +231,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 }
 
 func (c *conn) leaveReadingLocked() {
+	c.ch.dropChunk() // it is empty
 	c.reader.role = readByNobody
 	c.reader.woke = false
 	c.role.readingLeft()

@@ -208,11 +208,11 @@ type responseView struct {
 	payload []byte
 }
 
-func (r *responseView) parse(b []byte) error {
+func parseResponse(b []byte) (r responseView, err error) {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
-			return fmt.Errorf("ttrpc: decode response: %w", err)
+			return r, fmt.Errorf("ttrpc: decode response: %w", err)
 		}
 		switch {
 		case f.num == responseStatus && f.typ == protowire.BytesType:
@@ -224,13 +224,13 @@ func (r *responseView) parse(b []byte) error {
 			}
 			// A message field that comes twice is merged, says protobuf.
 			if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(f.bytes, r.status); err != nil {
-				return fmt.Errorf("ttrpc: decode response: status: %w", err)
+				return r, fmt.Errorf("ttrpc: decode response: status: %w", err)
 			}
 		case f.num == responsePayload && f.typ == protowire.BytesType:
 			r.payload = f.bytes
 		}
 	}
-	return nil
+	return r, nil
 }
 
 // field is one field off the wire: bytes or varint is set, by typ.

@@ -197,16 +197,22 @@ func truncate(s string, n int) string {
 }
 
 // clientError turns a status that came with a response into an error; nil for
-// none and for OK. When the call's own deadline has passed, the server may have
-// noticed it first: the caller gets the same error either way.
-func clientError(ctx context.Context, st *spb.Status) error {
+// none and for OK.
+func clientError(st *spb.Status) error {
 	if st == nil || codes.Code(st.Code) == codes.OK {
 		return nil
 	}
-	if codes.Code(st.Code) == codes.DeadlineExceeded {
+	return status.ErrorProto(st)
+}
+
+// localDeadline returns context.DeadlineExceeded in place of the server's status
+// of that name when the call's own deadline has passed: the server may notice
+// that first, and the caller gets the same error either way.
+func localDeadline(ctx context.Context, err error) error {
+	if err != nil && status.Code(err) == codes.DeadlineExceeded {
 		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 			return context.DeadlineExceeded
 		}
 	}
-	return status.ErrorProto(st)
+	return err
 }

@@ -162,3 +162,14 @@ func echo(ctx context.Context, c *Client, value string) error {
 	}
 	return nil
 }
+
+// waitFor waits for what has no event that a test can see.
+func waitFor(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testTimeout); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

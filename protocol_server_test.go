@@ -43,8 +43,8 @@ func TestServerFramesInPieces(t *testing.T) {
 		got := map[streamID]codes.Code{}
 		for i := 0; i < 3; i++ {
 			f := p.next("three frames in one write")
-			var r responseView
-			if err := r.parse(f.body); err != nil {
+			r, err := parseResponse(f.body)
+			if err != nil {
 				t.Fatal(err)
 			}
 			got[f.id] = codes.Code(r.status.GetCode())

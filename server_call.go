@@ -82,7 +82,7 @@ func (call *serverCall) run() {
 	}
 	defer func() {
 		if frame == nil {
-			frame = responseFrame(call.stream.id, errorStatus(call.panicked(recover())))
+			frame = call.errorFrame(call.panicked(recover()))
 		}
 		if call.lease != nil && !call.lease.end(start) {
 			call.lease = nil
@@ -101,21 +101,12 @@ func (call *serverCall) run() {
 
 // answer sends the final frame.
 func (call *serverCall) answer(frame *buffer) {
-	switch {
-	case call.lease == nil:
-		call.reply(frame)
-	case call.sc.replyHere(&call.stream, frame):
-		call.sc.running.Add(-1)
-	default:
-		go call.reply(frame)
+	sc, st := call.sc, &call.stream
+	if call.lease == nil {
+		sc.reply(st, frame)
+	} else if !sc.replyHere(st, frame) {
+		go sc.reply(st, frame)
 	}
-}
-
-// reply sends the final frame when there is room for it. Until then the call
-// counts as running: it costs a goroutine.
-func (call *serverCall) reply(frame *buffer) {
-	call.sc.reply(&call.stream, frame)
-	call.sc.running.Add(-1)
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for
@@ -152,7 +143,7 @@ func (call *serverCall) runUnary() *buffer {
 			return frame
 		}
 	}
-	return responseFrame(call.stream.id, errorStatus(err))
+	return call.errorFrame(err)
 }
 
 // unmarshal decodes the request. It is what the handler gets.
@@ -184,7 +175,7 @@ func (call *serverCall) runStream() *buffer {
 			return frame
 		}
 	}
-	return responseFrame(call.stream.id, errorStatus(err))
+	return call.errorFrame(err)
 }
 
 // encodeLastData ends a stream of data, with a last message if there is one.
@@ -219,6 +210,10 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	return frame, nil
 }
 
+func (call *serverCall) errorFrame(err error) *buffer {
+	return responseFrame(call.stream.id, errorStatus(err), call.sc.conn.maxLength)
+}
+
 // isNil sees through a typed nil pointer.
 func isNil(m any) bool {
 	if m == nil {
@@ -228,17 +223,17 @@ func isNil(m any) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// maxStatusLength keeps the status of an error in a frame that every peer
-// takes: what is longer loses its details, and then the end of its message.
-const maxStatusLength = 64 << 10
-
-// responseFrame makes a response that carries a status, which is not OK.
-func responseFrame(id streamID, st *spb.Status) *buffer {
-	if proto.Size(st) > maxStatusLength {
-		st = &spb.Status{Code: st.GetCode(), Message: st.GetMessage()}
-		if len(st.Message) > maxStatusLength/2 {
-			st.Message = truncate(st.Message, maxStatusLength/2)
+// responseFrame makes a response that carries a status, which is not OK. What
+// does not fit into maxLength bytes loses its details, and then the end of its
+// message.
+func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
+	const overhead = 32 // for tags, lengths and the code
+	if proto.Size(st) > maxLength-overhead {
+		message := st.GetMessage()
+		if room := max(maxLength-overhead, 0); len(message) > room {
+			message = truncate(message, room)
 		}
+		st = &spb.Status{Code: st.GetCode(), Message: message}
 	}
 	b, err := proto.Marshal(st)
 	if err != nil {

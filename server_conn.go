@@ -364,7 +364,7 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 		return nil
 	}
 	ok := true
-	sc.remove(st, e.err, func() { ok = sc.conn.ch.enqueueReply(responseFrame(id, status)) })
+	sc.remove(st, e.err, func() { ok = sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)) })
 	st.drop(e.err)
 	return sc.replied(ok)
 }
@@ -377,7 +377,7 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 		c.lastID = max(c.lastID, id) // data that follows is late, not new
 		c.mu.Unlock()
 	}
-	return sc.replied(c.ch.enqueueReply(responseFrame(id, status)))
+	return sc.replied(c.ch.enqueueReply(responseFrame(id, status, c.maxLength)))
 }
 
 // replied sends a reply of the reading goroutine, if it was queued.
@@ -394,6 +394,7 @@ func (sc *serverConn) replied(queued bool) error {
 func (sc *serverConn) reply(st *stream, frame *buffer) {
 	if err := sc.conn.ch.reserve(context.Background(), len(frame.b)); err != nil {
 		frame.release()
+		sc.running.Add(-1)
 		return
 	}
 	sc.finish(st, frame)
@@ -414,7 +415,11 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 
 // finish queues the final frame of a call whose handler has returned. Room for
 // it is reserved. If the stream has ended already the frame is dropped.
+//
+// The call stops running first: the client may send its next one as soon as it
+// has the response. Until there is room the call counts, as it costs a goroutine.
 func (sc *serverConn) finish(st *stream, frame *buffer) {
+	sc.running.Add(-1)
 	ch := sc.conn.ch
 	if !sc.remove(st, ErrStreamClosed, func() { ch.enqueue(frame) }) {
 		ch.unreserve(len(frame.b))

@@ -1,0 +1,5 @@
+//go:build !race
+
+package ttrpc
+
+const raceEnabled = false

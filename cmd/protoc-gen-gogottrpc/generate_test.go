@@ -104,6 +104,10 @@ func registered(t *testing.T, name string) *descriptor.FileDescriptorProto {
 		t.Fatalf("%s: %v", name, err)
 	}
 	fd.Name = &name
+	// The command sets options of the file; it is to set them again.
+	if fd.Options != nil {
+		proto.ClearAllExtensions(fd.Options)
+	}
 	return fd
 }
 

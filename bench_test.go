@@ -12,6 +12,13 @@ import (
 // Benchmarks of the hot paths, for benchstat. Those against other libraries, in
 // processes of their own, are in bench/.
 
+// plainBuffers takes away what tests do to released buffers.
+func plainBuffers(b *testing.B) {
+	hook := bufferHook
+	bufferHook = nil
+	b.Cleanup(func() { bufferHook = hook })
+}
+
 func BenchmarkHeader(b *testing.B) {
 	var buf [headerLength]byte
 	h := header{length: 128, id: 3, typ: messageTypeData}
@@ -24,6 +31,7 @@ func BenchmarkHeader(b *testing.B) {
 }
 
 func BenchmarkReadFrame(b *testing.B) {
+	plainBuffers(b)
 	for _, n := range []int{128, 4 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			frame := make([]byte, headerLength+n)
@@ -103,6 +111,7 @@ func BenchmarkCodec(b *testing.B) {
 }
 
 func BenchmarkCall(b *testing.B) {
+	plainBuffers(b)
 	for _, network := range []string{"unix", "pipe"} {
 		for _, callers := range []int{1, 8, 64, 512} {
 			b.Run(fmt.Sprintf("%s/%d", network, callers), func(b *testing.B) {
@@ -135,6 +144,7 @@ func BenchmarkCall(b *testing.B) {
 }
 
 func BenchmarkStreamEcho(b *testing.B) {
+	plainBuffers(b)
 	c := benchClient(b, "unix")
 	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
 	if err != nil {
@@ -155,6 +165,7 @@ func BenchmarkStreamEcho(b *testing.B) {
 }
 
 func BenchmarkServerStream(b *testing.B) {
+	plainBuffers(b)
 	c := benchClient(b, "unix")
 	const messages = 1000
 	b.ReportAllocs()

@@ -43,6 +43,7 @@ var testCases = []testCase{
 	{name: "timeout_on_sleeping_server", checks: "a call past its deadline ends in time with DeadlineExceeded; the connection lives"},
 	{name: "concurrent_large_unary", checks: "16 callers with 300 kB both ways each get their own response"},
 
+	{name: "messages_reset", checks: "a response of no bytes leaves nothing in a message that held something"},
 	{name: "struct_tag_messages", needs: needGogo, checks: "plain structs with protobuf tags are encoded and decoded"},
 	{name: "status_details", checks: "details reach the client in order, byte for byte"},
 	{name: "plain_errors", checks: "errors without a status get the code of their kind, and their text"},

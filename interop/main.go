@@ -1,10 +1,13 @@
 // Command interop runs this checkout against every released ttrpc: programs
 // built from one release alone, each in its own process, as client and as
 // server over a unix socket. It prints the matrix of version, role and case,
-// and exits with 1 when a cell fails.
+// and exits with 1 when a cell fails. cases.go says what each case checks.
 //
 // As a control each release also runs against itself. A case that a release
 // fails there too is a defect of the release, named in known.go.
+//
+// To add a release, run peer/released/pin.sh, which writes its go.mod and
+// go.sum, and name it in builds.go.
 package main
 
 import (
@@ -50,6 +53,7 @@ func main() {
 	}
 	// Ends the builds; the peers end with the driver, whose pipes they read.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the driver at once
 	defer stop()
 	failed, err := run(ctx, o)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 func init() {
 	cases["empty_unary"] = (*env).emptyUnary
 	cases["large_unary"] = (*env).largeUnary
+	cases["messages_reset"] = (*env).messagesReset
 	cases["concurrent_large_unary"] = (*env).concurrentLargeUnary
 	cases["concurrency_256"] = (*env).concurrency256
 	cases["custom_metadata"] = (*env).customMetadata
@@ -39,6 +40,16 @@ func (e *env) exchange(seq, requestSize, responseSize int) error {
 		return err
 	}
 	return checkPattern(resp.Value, seq, responseSize)
+}
+
+// messagesReset decodes nothing into a message that holds something.
+func (e *env) messagesReset() error {
+	resp := bytesMsg{Value: []byte("left over")}
+	req := payloadRequest(1, requestHeader, 0)
+	if err := e.call(context.Background(), "Payload", req, &resp); err != nil {
+		return err
+	}
+	return checkPattern(resp.Value, 1, 0)
 }
 
 func (e *env) largeUnary() error {

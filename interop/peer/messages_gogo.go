@@ -33,9 +33,17 @@ func init() {
 
 func (e *env) structTagMessages() error {
 	req := &structTagBytes{Value: payloadRequest(1, 5000, 6000).Value}
-	resp := &structTagBytes{Value: []byte("left over")}
+	resp := &structTagBytes{}
 	if err := e.call(context.Background(), "Payload", req, resp); err != nil {
 		return err
 	}
-	return checkPattern(resp.Value, 1, 6000)
+	if err := checkPattern(resp.Value, 1, 6000); err != nil {
+		return err
+	}
+	// The same message again, for a response of no bytes.
+	req.Value = payloadRequest(2, requestHeader, 0).Value
+	if err := e.call(context.Background(), "Payload", req, resp); err != nil {
+		return err
+	}
+	return checkPattern(resp.Value, 2, 0)
 }

@@ -265,6 +265,7 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 	if h.typ == messageTypeResponse {
 		if err := openResponse(buf); err != nil {
 			buf.release()
+			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
 			return nil
 		}

@@ -137,6 +137,9 @@ func (cs *clientStream) SendMsg(m any) error {
 	if m == nil {
 		return fmt.Errorf("ttrpc: cannot send a nil message")
 	}
+	if err := cs.ctx.Err(); err != nil {
+		return err // the watch on it may not have run yet
+	}
 	buf, err := cs.encodeData(m, 0)
 	if err != nil {
 		return err

@@ -145,6 +145,15 @@ func (st *stream) end(err error) {
 	}
 }
 
+// refuseSend makes err what senders get, unless there is one already.
+func (st *stream) refuseSend(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr == nil {
+		st.sendErr = err
+	}
+}
+
 // mayReceive says whether the peer may send more messages.
 func (st *stream) mayReceive() bool {
 	st.mu.Lock()

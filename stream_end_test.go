@@ -1,0 +1,48 @@
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// After the server has ended a stream with an error, SendMsg says io.EOF, as its
+// documentation has it: the error is RecvMsg's to tell.
+func TestSendAfterServerError(t *testing.T) {
+	c, _ := newTestPair(t, echoMethods())
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "Unknown", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 2; i++ {
+		if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Unimplemented {
+			t.Errorf("RecvMsg: got %v, want Unimplemented", err)
+		}
+		if err := cs.SendMsg(&KeyValue{}); err != io.EOF {
+			t.Errorf("SendMsg: got %v, want EOF", err)
+		}
+		if err := cs.CloseSend(); err != nil {
+			t.Errorf("CloseSend: got %v, want nil", err)
+		}
+	}
+}
+
+// The end of a stream's context is noticed by a sender at once, and not only
+// when the goroutine that watches the context has run.
+func TestSendAfterCancel(t *testing.T) {
+	c, _ := newTestPair(t, echoMethods())
+	for i := 0; i < 100; i++ {
+		ctx, cancel := context.WithCancel(testContext(t))
+		cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := cs.SendMsg(&KeyValue{}); err != context.Canceled {
+			t.Fatalf("SendMsg: got %v, want context.Canceled", err)
+		}
+	}
+}

@@ -47,6 +47,8 @@ type writer struct {
 	writtenTotal int64       // bytes ever written
 	replyBytes   int         // bytes of replies in the queue: see enqueueReply
 	replyMarks   []replyMark // where they end, in order
+
+	repliesWritten chan struct{} // see replyRoom; nil while nobody waits
 }
 
 // roomWaiter is a sender that waits for room.
@@ -161,24 +163,34 @@ func (w *writer) enqueueLocked(buf *buffer) {
 	w.queue = w.gatherLocked(buf)
 }
 
-// enqueueReply is enqueue for the reading goroutine, which cannot wait for room
-// to answer what it refuses. It says false, and the frame is dropped, when the
-// peer has let more than replyLimit of such replies gather.
-func (w *writer) enqueueReply(buf *buffer) bool {
+// enqueueReply is enqueue for whoever reads, who cannot wait for room to answer
+// what it refuses. It says true when replies of more than replyLimit wait: the
+// one who reads waits for replyRoom before the next.
+func (w *writer) enqueueReply(buf *buffer) (full bool) {
 	n := len(buf.b)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.replyBytes > replyLimit {
-		buf.release()
-		return false
-	}
 	w.reserved += n
 	if w.err == nil {
 		w.replyBytes += n
 		w.replyMarks = append(w.replyMarks, replyMark{end: w.queuedTotal + int64(n), n: n})
 	}
 	w.enqueueLocked(buf)
-	return true
+	return w.replyBytes > replyLimit
+}
+
+// replyRoom returns a channel that is closed when no more replies than replyLimit
+// wait, and how many bytes were written so far.
+func (w *writer) replyRoom() (<-chan struct{}, int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.replyBytes <= replyLimit || w.err != nil {
+		return closedChan, w.writtenTotal
+	}
+	if w.repliesWritten == nil {
+		w.repliesWritten = make(chan struct{})
+	}
+	return w.repliesWritten, w.writtenTotal
 }
 
 // replyMark is a reply in the queue.
@@ -195,6 +207,10 @@ func (w *writer) countRepliesLocked() {
 		written++
 	}
 	w.replyMarks = append(w.replyMarks[:0], w.replyMarks[written:]...)
+	if w.repliesWritten != nil && w.replyBytes <= replyLimit {
+		close(w.repliesWritten)
+		w.repliesWritten = nil
+	}
 }
 
 // gatherLocked appends buf to the queue. On a socket it copies small frames

@@ -339,7 +339,7 @@ func (c *Client) ended(error) {
 }
 
 // mayLeaveReading is part of role: nobody else waits.
-func (c *Client) mayLeaveReading() bool { return c.conn.reader.parked == 0 }
+func (c *Client) mayLeaveReading(*stream) bool { return c.conn.reader.parked == 0 }
 
 // idleLimit is for how long nobody reads after a call: until then the end of the
 // connection may go unnoticed.

@@ -179,6 +179,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	if msg.typ == messageTypeData && !cs.desc.StreamingServer {
 		err := fmt.Errorf("%w: data from a server that does not stream", ErrProtocol)
 		cs.client.abandon(&cs.stream, err)
+		cs.drop(err) // if it ended by itself just now
 		cs.setRecvErr(err)
 		return err
 	}

@@ -42,8 +42,8 @@ type role interface {
 	ended(err error)
 
 	// mayLeaveReading says, with conn.mu held, whether reading can wait for
-	// the receiver that has just got something.
-	mayLeaveReading() bool
+	// the receiver of st, which has just got something.
+	mayLeaveReading(st *stream) bool
 
 	// readingLeft is called with conn.mu held when nobody reads any more.
 	// conn.readAgain must follow before long, unless readingTaken does.
@@ -232,6 +232,35 @@ func (c *conn) waitDeliver(st *stream, m message) error {
 		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
 	}
 	return nil
+}
+
+// replyTimeout is how long reading waits for a peer that does not read the
+// replies to what is refused, before it loses its connection.
+const replyTimeout = 10 * time.Second
+
+// waitReplies waits until the replies of whoever reads, who cannot wait for room
+// when there is one to send, are written as far as it takes. Nothing is read in
+// the meantime: only a peer that sends what is refused, and does not read what it
+// gets, waits for itself.
+func (c *conn) waitReplies() error {
+	c.ch.flushReplies()
+	timer := time.NewTimer(replyTimeout)
+	defer timer.Stop()
+	room, written := c.ch.replyRoom()
+	for {
+		select {
+		case <-room:
+			return nil
+		case <-c.done:
+			return ErrClosed
+		case <-timer.C:
+		}
+		before := written
+		if room, written = c.ch.replyRoom(); written == before {
+			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+		}
+		timer.Reset(replyTimeout)
+	}
 }
 
 // pauseClock measures how long reading was paused, in all. One goroutine

@@ -59,7 +59,8 @@ type connReader struct {
 	// Of whoever has the role.
 
 	leading bool            // it is a receiver
-	woke    bool            // a receiver was woken since reading last waited
+	woke    *stream         // whose receiver was woken last, since the role was last left
+	replies bool            // too many replies wait to be written: see waitReplies
 	holding bool            // writes are held until settle
 	stalled *stalledMessage // to deliver before anything else is read
 	watched <-chan struct{} // Done of the context whose end interrupts reading
@@ -96,18 +97,7 @@ func (c *conn) readNext() bool {
 	if r.stalled != nil || !c.ch.frameBuffered() {
 		c.settle()
 	}
-	var err error
-	if r.stalled != nil {
-		s := r.stalled
-		r.stalled = nil
-		err = c.waitDeliver(s.st, s.m)
-	} else {
-		var h header
-		var buf *buffer
-		if h, buf, err = c.ch.readFrame(); err == nil {
-			err = c.role.handleFrame(h, buf)
-		}
-	}
+	err := c.handleNext()
 	switch {
 	case err == nil:
 		c.hold()
@@ -119,6 +109,25 @@ func (c *conn) readNext() bool {
 	}
 	c.endRead()
 	return false
+}
+
+// handleNext does what is to be done next. It waits for something other than a
+// frame only for the reading goroutine: see lead.
+func (c *conn) handleNext() error {
+	r := &c.reader
+	if s := r.stalled; s != nil {
+		r.stalled = nil
+		return c.waitDeliver(s.st, s.m)
+	}
+	if r.replies {
+		r.replies = false
+		return c.waitReplies()
+	}
+	h, buf, err := c.ch.readFrame()
+	if err != nil {
+		return err
+	}
+	return c.role.handleFrame(h, buf)
 }
 
 // deliver gives st a message that the peer sent. If its inbox is full the
@@ -142,7 +151,7 @@ func (c *conn) unparkLocked(st *stream) (waited bool) {
 // wakingLocked is unparkLocked for whoever reads, before it delivers to st.
 func (c *conn) wakingLocked(st *stream) {
 	if c.unparkLocked(st) {
-		c.reader.woke = true
+		c.reader.woke = st
 	}
 }
 
@@ -169,13 +178,14 @@ func (c *conn) settle() {
 // just woken, and that likely comes back to wait for more.
 func (c *conn) stepDown() bool {
 	r := &c.reader
-	if c.ch.sock == nil || !r.woke || r.stalled != nil || c.ch.buffered() || c.ch.bulk {
+	if c.ch.sock == nil || r.woke == nil || r.stalled != nil || r.replies || c.ch.buffered() || c.ch.bulk {
 		return false
 	}
+	c.settle()
 	c.ch.flushReplies()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || !c.role.mayLeaveReading() {
+	if c.err != nil || !c.role.mayLeaveReading(r.woke) {
 		return false
 	}
 	if r.wake == nil {
@@ -211,7 +221,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	r := &c.reader
 	r.leading = true
 	c.watch(ctx)
-	for r.stalled == nil && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
+	for r.stalled == nil && !r.replies && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
 		if !c.readNext() {
 			return
 		}
@@ -223,7 +233,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	switch {
 	case c.err != nil:
 		c.endRead()
-	case r.stalled != nil || c.ch.buffered() || !c.role.mayLeaveReading():
+	case r.stalled != nil || r.replies || c.ch.buffered() || !c.role.mayLeaveReading(st):
 		c.wakeLoopLocked()
 	default:
 		c.leaveReadingLocked()
@@ -233,7 +243,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 func (c *conn) leaveReadingLocked() {
 	c.ch.dropChunk() // it is empty
 	c.reader.role = readByNobody
-	c.reader.woke = false
+	c.reader.woke = nil
 	c.role.readingLeft()
 }
 

@@ -352,8 +352,9 @@ func TestClientCloseLingers(t *testing.T) {
 	})
 }
 
-// The server's replies to what it refuses cannot wait: a peer that does not read
-// them loses its connection, and they take a bounded amount of memory.
+// The server reads no more while too many of its replies to what it refuses wait:
+// they take a bounded amount of memory, and a peer that reads none of them for
+// replyTimeout loses its connection.
 func TestServerRepliesUnread(t *testing.T) {
 	for name, bad := range map[string]rawFrame{
 		"even id":        {id: 2, typ: messageTypeRequest},
@@ -386,7 +387,7 @@ func TestServerRepliesUnread(t *testing.T) {
 				if sent*reply > 4*replyLimit {
 					t.Errorf("the server took %d bad frames before it closed the connection", sent)
 				}
-				wantElapsed(t, "the connection is closed", start, 0)
+				wantElapsed(t, "the connection is closed", start, replyTimeout)
 			})
 		})
 	}

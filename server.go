@@ -175,7 +175,7 @@ func isTemporary(err error) bool {
 // rest goes on, and Close can end it.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	err := s.stopLocked(serverDraining)
+	listeners := s.stopLocked(serverDraining)
 	conns := s.connsLocked()
 	if s.noConns == nil {
 		s.noConns = make(chan struct{})
@@ -183,6 +183,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
+	err := closeListeners(listeners)
 	for _, sc := range conns {
 		sc.drain()
 	}
@@ -204,28 +205,37 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // get ErrClosed.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	err := s.stopLocked(serverClosed)
+	listeners := s.stopLocked(serverClosed)
 	conns := s.connsLocked()
 	s.mu.Unlock()
 
+	err := closeListeners(listeners)
 	for _, sc := range conns {
 		sc.close()
 	}
 	return err
 }
 
-// stopLocked raises the state, closes the listeners, and returns the first
-// error of that.
-func (s *Server) stopLocked(state serverState) (err error) {
+// stopLocked raises the state and returns the listeners, which are to be closed
+// without the lock: their code is not ours.
+func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 	if s.state == serverOpen {
 		close(s.stopped)
 	}
 	s.state = max(s.state, state)
 	for l := range s.listeners {
+		listeners = append(listeners, l)
+		delete(s.listeners, l)
+	}
+	return listeners
+}
+
+// closeListeners returns the first error other than that of one closed already.
+func closeListeners(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
 		if cerr := l.Close(); cerr != nil && err == nil && !errors.Is(cerr, net.ErrClosed) {
 			err = cerr
 		}
-		delete(s.listeners, l)
 	}
 	return err
 }

@@ -13,8 +13,7 @@ import (
 )
 
 // replyLimit is how many bytes of replies to what is refused may wait to be
-// written, before a peer that does not read them loses its connection. The
-// reading goroutine writes them and cannot wait for room.
+// written before reading does: see conn.waitReplies.
 const replyLimit = 64 << 10
 
 // A serverConn is a connection to a server: its handshake, then a conn whose
@@ -270,7 +269,9 @@ func (sc *serverConn) runHere(call *serverCall) error {
 
 // mayLeaveReading is part of role: a client may send a request at any time, but
 // likely does not while it has one stream and waits for what that answers.
-func (sc *serverConn) mayLeaveReading() bool { return len(sc.conn.streams) == 1 }
+func (sc *serverConn) mayLeaveReading(st *stream) bool {
+	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st && st.mayReceive()
+}
 
 // readingLeft is part of role.
 func (sc *serverConn) readingLeft() { sc.left.begin(clock()) }
@@ -363,10 +364,10 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	if st == nil {
 		return nil
 	}
-	ok := true
-	sc.remove(st, e.err, func() { ok = sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)) })
+	sc.remove(st, e.err, func() { sc.queueReply(id, status) })
 	st.drop(e.err)
-	return sc.replied(ok)
+	sc.conn.ch.flush()
+	return nil
 }
 
 // reject answers a frame that has no stream.
@@ -377,16 +378,16 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 		c.lastID = max(c.lastID, id) // data that follows is late, not new
 		c.mu.Unlock()
 	}
-	return sc.replied(c.ch.enqueueReply(responseFrame(id, status, c.maxLength)))
+	sc.queueReply(id, status)
+	c.ch.flush()
+	return nil
 }
 
-// replied sends a reply of the reading goroutine, if it was queued.
-func (sc *serverConn) replied(queued bool) error {
-	if !queued {
-		return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+// queueReply queues a reply of whoever reads.
+func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
+	if full := sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
+		sc.conn.reader.replies = true
 	}
-	sc.conn.ch.flush()
-	return nil
 }
 
 // reply sends the final frame of a call whose handler has returned. It waits for
@@ -443,6 +444,9 @@ func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
 	queue()
 	st.mu.Unlock()
 	c.removeLocked(st)
+	if c.reader.role == readByNobody {
+		c.wakeLoopLocked() // the handler does not come back to read
+	}
 	c.mu.Unlock()
 	st.end(err)
 	return true

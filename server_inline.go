@@ -21,7 +21,7 @@ const (
 	quickHandler = 5 * time.Microsecond
 
 	// handlerGrace is how long it may take once in a while.
-	handlerGrace = 400 * time.Microsecond
+	handlerGrace = 300 * time.Microsecond
 
 	// maxCostSample is what a slow run counts at most in the average: one
 	// that was held up by something else does not count for ever.
@@ -125,7 +125,7 @@ func (w *watchdog) watch(l *lease) {
 
 // run ends when no lease is left.
 func (w *watchdog) run() {
-	ticker := time.NewTicker(handlerGrace / 2)
+	ticker := time.NewTicker(handlerGrace / 3)
 	defer ticker.Stop()
 	for range ticker.C {
 		if !w.look(clock()) {

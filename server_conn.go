@@ -95,7 +95,7 @@ func (sc *serverConn) handshake() (nc net.Conn, err error) {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
 		}
-		if !stop() && err == nil {
+		if (!stop() || ctx.Err() != nil) && err == nil {
 			err = fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit)
 		}
 		if err != nil && nc != nil && nc != sc.nc {

@@ -104,9 +104,12 @@ package ttrpc
 //     (Client.abandon), or with the connection (conn.fail). Nothing else is counted:
 //     a connection is idle when the table is empty.
 //  2. What is refused never touches the table (serverConn.reject).
-//  3. Whoever reads waits for a consumer in one place only, conn.waitDeliver, for a
-//     limited time. It runs user code only where that is known to be quick, and
-//     with a watchdog that has another goroutine read on when it is not.
+//  3. Whoever reads waits for nothing but frames, save in two places, for a limited
+//     time, and as the reading goroutine: conn.waitDeliver for the receiver of a
+//     full stream, conn.waitReplies for a peer that does not read the answers to
+//     what it should not have sent. Reading runs user code only where that is
+//     known to be quick, and with a watchdog that has another goroutine read on
+//     when it is not.
 //  4. Nothing is written on a stream after its final frame: that is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
 //  5. No caller blocks in a system call that its context cannot end: callers write

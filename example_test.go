@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/details"
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
@@ -24,12 +25,8 @@ type shelf struct{}
 
 func (shelf) GetItem(_ context.Context, req *inventory.GetItemRequest) (*inventory.Item, error) {
 	if req.Name != "bolt" {
-		st, err := status.Newf(codes.NotFound, "no item %q", req.Name).
-			WithDetails(&inventory.ItemMissing{Name: req.Name, Similar: []string{"bolt"}})
-		if err != nil {
-			return nil, err
-		}
-		return nil, st.Err()
+		return nil, details.Error(codes.NotFound, "no such item",
+			&inventory.ItemMissing{Name: req.Name, Similar: []string{"bolt"}})
 	}
 	return &inventory.Item{Name: req.Name, Count: 40}, nil
 }
@@ -285,10 +282,8 @@ func ExampleClient_Call_errors() {
 	_, err := stub.GetItem(context.Background(), &inventory.GetItemRequest{Name: "bold"})
 	st := status.Convert(err)
 	fmt.Println(st.Code(), st.Message())
-	for _, detail := range st.Details() {
-		if missing, ok := detail.(*inventory.ItemMissing); ok {
-			fmt.Println("similar:", missing.Similar)
-		}
+	if missing, ok := details.Find[*inventory.ItemMissing](err); ok {
+		fmt.Println("similar:", missing.Similar)
 	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -306,7 +301,7 @@ func ExampleClient_Call_errors() {
 	_, err = stub.GetItem(context.Background(), &inventory.GetItemRequest{Name: "bolt"})
 	fmt.Println(err == ttrpc.ErrClosed)
 	// Output:
-	// NotFound no item "bold"
+	// NotFound no such item
 	// similar: [bolt]
 	// true
 	// the limit is 4194304

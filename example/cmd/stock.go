@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sort"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/containerd/ttrpc/details"
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
@@ -51,7 +53,7 @@ func (s *stock) TakeItem(_ context.Context, req *inventory.TakeItemRequest) (*in
 	case req.Count < 1:
 		return nil, status.Errorf(codes.InvalidArgument, "cannot take %d", req.Count)
 	case req.Count > count:
-		return nil, withDetails(status.Newf(codes.FailedPrecondition, "too few of %q", req.Name),
+		return nil, details.Error(codes.FailedPrecondition, fmt.Sprintf("too few of %q", req.Name),
 			&inventory.Shortage{Name: req.Name, Wanted: req.Count, Available: count})
 	}
 	s.counts[req.Name] = count - req.Count
@@ -63,24 +65,7 @@ func (s *stock) missingLocked(name string) error {
 	if name != "" {
 		missing.Similar = s.namesLocked(name[:1])
 	}
-	return withDetails(status.Newf(codes.NotFound, "no item %q", name), missing)
-}
-
-// message is what a status takes as a detail; the generated ones are.
-type message interface {
-	Reset()
-	String() string
-	ProtoMessage()
-}
-
-// withDetails makes the error that a handler returns of a status: it reaches
-// the client as it is.
-func withDetails(st *status.Status, detail message) error {
-	detailed, err := st.WithDetails(detail)
-	if err != nil {
-		return st.Err() // still true, if it says less
-	}
-	return detailed.Err()
+	return details.Error(codes.NotFound, fmt.Sprintf("no item %q", name), missing)
 }
 
 // ListItems is a stream from the server: Send as often as it takes, then

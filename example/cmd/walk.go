@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/details"
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
@@ -184,13 +185,11 @@ func (w *walker) printError(err error) error {
 		return fmt.Errorf("got %v, not a status", err)
 	}
 	w.out.client("%v: %s", st.Code(), st.Message())
-	for _, detail := range st.Details() {
-		switch detail := detail.(type) {
-		case *inventory.ItemMissing:
-			w.out.client("  its details: %q is missing, similar: %s", detail.Name, strings.Join(detail.Similar, ", "))
-		case *inventory.Shortage:
-			w.out.client("  its details: %d of %q wanted, %d available", detail.Wanted, detail.Name, detail.Available)
-		}
+	if missing, ok := details.Find[*inventory.ItemMissing](err); ok {
+		w.out.client("  its details: %q is missing, similar: %s", missing.Name, strings.Join(missing.Similar, ", "))
+	}
+	if short, ok := details.Find[*inventory.Shortage](err); ok {
+		w.out.client("  its details: %d of %q wanted, %d available", short.Wanted, short.Name, short.Available)
 	}
 	return nil
 }

@@ -1,7 +1,12 @@
-// Package gentest tests the code that the generators write. Its directories have
-// the proto files, and below pbgo and gogo what protoc-gen-go-ttrpc and
+// Package gentest tests the code that the generators write. Its directory proto
+// has the proto files, and pbgo and gogo what protoc-gen-go-ttrpc and
 // protoc-gen-gogottrpc make of them; the tests compile that code, and call every
 // method of every service over a pipe.
 //
 // `make generate` writes the code anew, and `make checkgenerate` compares it.
+//
+// The other directories are modules of their own, which `make gentest` runs:
+// programs written for released versions (released102, released1210), the newest
+// version of everything (newest), the compilers that the README names
+// (compilers), and the API of containerd (containerd).
 package gentest

@@ -63,6 +63,7 @@ type connReader struct {
 	replies bool            // too many replies wait to be written: see waitReplies
 	holding bool            // writes are held until settle
 	stalled *stalledMessage // to deliver before anything else is read
+	last    <-chan struct{} // Done of the last leader's context
 	watched <-chan struct{} // Done of the context whose end interrupts reading
 	unwatch func() bool     // ends that
 }
@@ -186,6 +187,7 @@ func (c *conn) stepDown() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || !c.role.mayLeaveReading(r.woke) {
+		r.woke = nil
 		return false
 	}
 	if r.wake == nil {
@@ -208,11 +210,15 @@ func (c *conn) park(st *stream) (lead bool) {
 		c.role.readingTaken()
 		return true
 	}
+	c.parkLocked(st)
+	return false
+}
+
+func (c *conn) parkLocked(st *stream) {
 	if !st.parked {
 		st.parked = true
 		c.reader.parked++
 	}
-	return false
 }
 
 // lead reads until there is something to receive on st, or ctx ends, and passes
@@ -220,6 +226,8 @@ func (c *conn) park(st *stream) (lead bool) {
 func (c *conn) lead(ctx context.Context, st *stream) {
 	r := &c.reader
 	r.leading = true
+	again := r.last == ctx.Done()
+	r.last = ctx.Done()
 	c.watch(ctx)
 	for r.stalled == nil && !r.replies && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
 		if !c.readNext() {
@@ -227,6 +235,9 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 		}
 	}
 	c.settle()
+	if !again {
+		c.watch(context.Background())
+	}
 	r.leading = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,6 +245,9 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	case c.err != nil:
 		c.endRead()
 	case r.stalled != nil || r.replies || c.ch.buffered() || !c.role.mayLeaveReading(st):
+		if c.streams[st.id] == st && !st.receivable() {
+			c.parkLocked(st)
+		}
 		c.wakeLoopLocked()
 	default:
 		c.leaveReadingLocked()
@@ -261,9 +275,9 @@ func (c *conn) wakeLoopLocked() {
 	c.reader.wake <- struct{}{} // has room: it is received before the role is given up again
 }
 
-// watch has the end of ctx interrupt reading. The watch stays when the receiver
-// has its message, as it likely comes back with the same context; an interrupt
-// that is for nobody does no harm.
+// watch has the end of ctx interrupt reading. The watch on the context of one
+// who has led with it before stays when it has its message, as it likely comes
+// back; an interrupt that is for nobody does no harm.
 func (c *conn) watch(ctx context.Context) {
 	r := &c.reader
 	done := ctx.Done()

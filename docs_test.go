@@ -1,0 +1,115 @@
+package ttrpc
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b), "\r\n", "\n")
+}
+
+// headings returns the titles of a Markdown file.
+func headings(text string) map[string]bool {
+	titles := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		titles[m[1]] = true
+	}
+	return titles
+}
+
+// Comments that name a section of PROTOCOL.md name one that is there.
+func TestProtocolSections(t *testing.T) {
+	titles := headings(readFile(t, "PROTOCOL.md"))
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, "request.proto")
+	citation := regexp.MustCompile(`PROTOCOL\.md, (?:section )?"([^"]*)"`)
+	commentBreak := regexp.MustCompile(`\n\s*//\s*`) // a citation may go over two lines
+	citations := 0
+	for _, name := range files {
+		if name == "docs_test.go" {
+			continue
+		}
+		text := commentBreak.ReplaceAllString(readFile(t, name), " ")
+		for _, m := range citation.FindAllStringSubmatch(text, -1) {
+			citations++
+			if !titles[m[1]] {
+				t.Errorf("%s: PROTOCOL.md has no section %q", name, m[1])
+			}
+		}
+	}
+	if citations == 0 {
+		t.Error("no citations found: does this test still look for what comments have?")
+	}
+}
+
+// The program at the top of the README is a part of an example that is compiled
+// and run.
+func TestReadmeExample(t *testing.T) {
+	readme, _, _ := strings.Cut(readFile(t, "README.md"), "\n## ")
+	example := readFile(t, "example_test.go")
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
+	if len(blocks) == 0 {
+		t.Fatal("README.md has no example")
+	}
+	for _, block := range blocks {
+		if !strings.Contains(example, block[1]) {
+			t.Errorf("example_test.go has not this:\n%s", block[1])
+		}
+	}
+}
+
+// Files that a document links to exist, and so do the sections that it links to.
+func TestDocumentLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
+	for _, name := range []string{"README.md", "PROTOCOL.md", "CHANGELOG.md", "CONTRIBUTING.md"} {
+		text := readFile(t, name)
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target := m[1]
+			if target == "" {
+				target = name
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", name, target, err)
+				continue
+			}
+			if m[2] == "" {
+				continue
+			}
+			found := false
+			for title := range headings(readFile(t, target)) {
+				anchor := strings.ReplaceAll(strings.ToLower(title), " ", "-")
+				found = found || anchor == m[2][1:]
+			}
+			if !found {
+				t.Errorf("%s links to %s: no such section", name, target+m[2])
+			}
+		}
+	}
+}
+
+// The commands that the documents name are targets of the Makefile.
+func TestDocumentedTargets(t *testing.T) {
+	targets := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):.*## `).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {
+		targets[m[1]] = true
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)").FindAllStringSubmatch(readFile(t, name), -1) {
+			if !targets[m[1]] {
+				t.Errorf("%s names make %s, which there is not", name, m[1])
+			}
+		}
+	}
+}

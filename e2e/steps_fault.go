@@ -78,20 +78,30 @@ func stepShimHangs(ctx context.Context, e *env) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	before, err := e.footprint(ctx)
+	if err != nil {
+		return "", err
+	}
 	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
 		return "", err
 	}
-	resumed := false
-	resume := func() error {
-		if resumed {
-			return nil
-		}
-		resumed = true
-		return syscall.Kill(shim, syscall.SIGCONT)
+	err = errors.Join(e.callHung(ctx, before), syscall.Kill(shim, syscall.SIGCONT))
+	if err != nil {
+		return "", err
 	}
-	defer resume()
+	if err := e.exec(ctx, "hung", "again", "true").wantOutput(0, "", ""); err != nil {
+		return "", fmt.Errorf("after it went on: %w", err)
+	}
+	if err := e.killAndRemove(ctx, "hung"); err != nil {
+		return "", err
+	}
+	return "", e.killAndRemove(ctx, "lively")
+}
 
-	err = parallel(10, func(i int) error {
+// callHung calls a shim that hangs and one that does not, many times at once.
+func (e *env) callHung(ctx context.Context, before footprint) error {
+	const each = 10
+	err := parallel(2*each, func(i int) error {
 		if i%2 == 0 {
 			return e.exec(ctx, "lively", fmt.Sprint("lively-", i), "true").wantOutput(0, "", "")
 		}
@@ -104,14 +114,16 @@ func stepShimHangs(ctx context.Context, e *env) (string, error) {
 		}
 		return nil
 	})
-	if err = errors.Join(err, resume()); err != nil {
-		return "", err
+	if err != nil {
+		return err
 	}
-	if err := e.exec(ctx, "hung", "again", "true").wantOutput(0, "", ""); err != nil {
-		return "", fmt.Errorf("after it went on: %w", err)
+	// ctr gives up by itself. That the daemon's calls to the shim ended as well,
+	// although it still hangs, shows in what the daemon holds.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	limit := footprint{before.Descriptors + each/2, before.Goroutines + each/2}
+	if after, err := e.settledFootprint(ctx, limit); err != nil {
+		return fmt.Errorf("calls to the shim did not end at their deadline: before %s, after %s: %v", before, after, err)
 	}
-	if err := e.killAndRemove(ctx, "hung"); err != nil {
-		return "", err
-	}
-	return "", e.killAndRemove(ctx, "lively")
+	return nil
 }

@@ -58,6 +58,7 @@ var testCases = []testCase{
 	{name: "limit_response_at", checks: "a response of exactly 4 MiB with its envelope arrives"},
 	{name: "limit_response_over", checks: "one byte more ends with ResourceExhausted; the connection lives"},
 	{name: "close_in_call", checks: "Client.Close ends calls in flight with ErrClosed itself, and their handlers; the server keeps nothing"},
+	{name: "shutdown_in_call", checks: "calls in flight get their responses from a server that shuts down and exits; then ErrClosed"},
 	{name: "server_killed_in_call", checks: "SIGKILL of the server ends calls in flight, and later ones, with ErrClosed itself"},
 	{name: "client_killed_in_call", checks: "SIGKILL of the client ends its handlers; the server keeps no goroutine or descriptor"},
 

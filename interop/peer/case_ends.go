@@ -16,6 +16,7 @@ import (
 
 func init() {
 	cases["close_in_call"] = (*env).closeInCall
+	cases["shutdown_in_call"] = (*env).shutdownInCall
 	cases["server_killed_in_call"] = (*env).serverKilledInCall
 	cases["client_killed_in_call"] = (*env).clientKilledInCall
 }
@@ -23,7 +24,7 @@ func init() {
 // held is how many calls or streams are open when one of the ends goes.
 const held = 8
 
-// startCalls starts held calls that last, and returns when their handlers run.
+// startCalls starts n calls that last, and returns when their handlers run.
 func (c *conn) startCalls(ctx context.Context, n int) (<-chan error, error) {
 	ended := make(chan error, n)
 	for i := 0; i < n; i++ {
@@ -159,6 +160,33 @@ func (e *env) withServer(f func(*process, *conn) error) error {
 	}
 	defer c.Close()
 	return f(server, c)
+}
+
+// shutdownInCall has a server shut down, and exit, while calls are in flight.
+func (e *env) shutdownInCall() error {
+	return e.withServer(func(_ *process, c *conn) error {
+		ended := make(chan error, held)
+		for i := 0; i < held; i++ {
+			go func() { ended <- c.call(context.Background(), "Late", &emptyMsg{}, &emptyMsg{}) }()
+		}
+		if err := c.waitStats("the calls to begin", func(s stats) bool { return s.Handlers == held }); err != nil {
+			return err
+		}
+		const size = 1 << 20
+		var resp bytesMsg
+		if err := c.call(context.Background(), "Shutdown", payloadRequest(1, requestHeader, size), &resp); err != nil {
+			return fmt.Errorf("the call that shuts down: %w", err)
+		}
+		if err := checkPattern(resp.Value, 1, size); err != nil {
+			return err
+		}
+		for i := 0; i < held; i++ {
+			if err := <-ended; err != nil {
+				return fmt.Errorf("a call in flight: %w", err)
+			}
+		}
+		return c.wantClosed()
+	})
 }
 
 func (e *env) serverKilledInCall() error {

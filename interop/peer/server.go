@@ -55,6 +55,7 @@ func serve(socket string) error {
 		"Wait":      wait,
 		"Late":      late,
 		"Release":   release,
+		"Shutdown":  shutdown(s),
 		"Stats":     reportStats,
 	})
 	registerStreams(s)
@@ -65,7 +66,10 @@ func serve(socket string) error {
 		untilParentEnds()
 		os.Exit(0)
 	}()
-	return <-served
+	if err := <-served; err.Error() != ttrpc.ErrServerClosed.Error() {
+		return err
+	}
+	select {} // Shutdown has more to do
 }
 
 func empty(_ context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -170,11 +174,30 @@ func release(_ context.Context, unmarshal func(interface{}) error) (interface{},
 	if err := unmarshal(&emptyMsg{}); err != nil {
 		return nil, err
 	}
+	openLateGate()
+	return &emptyMsg{}, nil
+}
+
+func openLateGate() {
 	lateGate.Lock()
 	defer lateGate.Unlock()
 	close(lateGate.open)
 	lateGate.open = make(chan struct{})
-	return &emptyMsg{}, nil
+}
+
+// shutdown ends the process as a daemon does that is told to: its Shutdown
+// waits for the calls in flight, of which this is one, and then it exits.
+func shutdown(s *ttrpc.Server) ttrpc.Method {
+	return func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+		go func() {
+			if err := s.Shutdown(context.Background()); err != nil {
+				fmt.Fprintln(os.Stderr, "Shutdown:", err)
+			}
+			os.Exit(0)
+		}()
+		openLateGate()
+		return payload(ctx, unmarshal)
+	}
 }
 
 func reportStats(_ context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -1,0 +1,243 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// credentialsService answers with the peer's pid.
+func credentialsService() *ServiceDesc {
+	return &ServiceDesc{Methods: map[string]Method{"Peer": func(ctx context.Context, _ func(any) error) (any, error) {
+		peer, _ := PeerFromContext(ctx)
+		ucred, ok := peer.(*unix.Ucred)
+		if !ok {
+			return nil, errors.New("the peer is not a *unix.Ucred")
+		}
+		if int(ucred.Pid) != os.Getpid() || int(ucred.Uid) != os.Geteuid() || int(ucred.Gid) != os.Getegid() {
+			return nil, errors.New("the credentials are not those of this process")
+		}
+		return &KeyValue{}, nil
+	}}}
+}
+
+// listenUnix returns a listener on a path, and one on an abstract socket.
+func listenUnix(t *testing.T) map[string]net.Listener {
+	t.Helper()
+	path := socketPath(t)
+	listeners := make(map[string]net.Listener)
+	for kind, addr := range map[string]string{"path": path, "abstract": "@" + path} {
+		l, err := net.Listen("unix", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners[kind] = l
+	}
+	return listeners
+}
+
+// serveOn is newTestServer on a listener.
+func serveOn(t *testing.T, l net.Listener, desc *ServiceDesc, opts ...ServerOpt) *Server {
+	t.Helper()
+	s, err := NewServer(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RegisterService(testService, desc)
+	served := goErr(func() error { return s.Serve(context.Background(), l) })
+	t.Cleanup(func() {
+		s.Close()
+		if err := within(t, "Serve", served); err != ErrServerClosed {
+			t.Errorf("Serve: got %v, want ErrServerClosed", err)
+		}
+	})
+	return s
+}
+
+// Checks that admit this process admit it, and handlers find its credentials.
+func TestCredentialsAdmit(t *testing.T) {
+	checks := map[string]UnixCredentialsFunc{
+		"same user": UnixSocketRequireSameUser(),
+		"uid, gid":  UnixSocketRequireUidGid(os.Geteuid(), os.Getegid()),
+		"own check": func(*unix.Ucred) error { return nil },
+	}
+	if os.Geteuid() == 0 && os.Getegid() == 0 {
+		checks["root"] = UnixSocketRequireRoot()
+	}
+	for name, check := range checks {
+		for kind, l := range listenUnix(t) {
+			serveOn(t, l, credentialsService(), WithServerHandshaker(check))
+			c := dialTest(t, l.Addr().String())
+			if err := c.Call(testContext(t), testService, "Peer", &KeyValue{}, &KeyValue{}); err != nil {
+				t.Errorf("%s, %s: %v", name, kind, err)
+			}
+		}
+	}
+}
+
+// Checks that do not, refuse it and say what they wanted.
+func TestCredentialsRefuse(t *testing.T) {
+	uid, gid := os.Geteuid(), os.Getegid()
+	checks := map[string]UnixCredentialsFunc{
+		"another uid": UnixSocketRequireUidGid(uid+1, gid),
+		"another gid": UnixSocketRequireUidGid(uid, gid+1),
+		"own check":   func(*unix.Ucred) error { return syscall.EPERM },
+	}
+	if uid != 0 {
+		checks["root"] = UnixSocketRequireRoot()
+	}
+	for name, check := range checks {
+		for kind, l := range listenUnix(t) {
+			rec := newLogRecorder()
+			s := serveOn(t, l, echoMethods(), WithServerHandshaker(check), WithServerLogger(rec))
+			if err := echo(testContext(t), dialTest(t, l.Addr().String()), "x"); err != ErrClosed {
+				t.Errorf("%s, %s: got %v, want ErrClosed", name, kind, err)
+			}
+			rec.wait(t, "connection refused", "refused", "operation not permitted")
+			serverIdle(t, s)
+		}
+	}
+}
+
+// requireUidGid compares with the peer's, whatever this process is.
+func TestCredentialsComparison(t *testing.T) {
+	root := &unix.Ucred{Pid: 1}
+	user := &unix.Ucred{Pid: 2, Uid: 1000, Gid: 1000}
+	for _, test := range []struct {
+		name  string
+		check UnixCredentialsFunc
+		ucred *unix.Ucred
+		admit bool
+	}{
+		{"root, root", UnixSocketRequireRoot(), root, true},
+		{"root, user", UnixSocketRequireRoot(), user, false},
+		{"root, root's gid alone", UnixSocketRequireRoot(), &unix.Ucred{Uid: 5}, false},
+		{"root, root's uid alone", UnixSocketRequireRoot(), &unix.Ucred{Gid: 5}, false},
+		{"user, user", UnixSocketRequireUidGid(1000, 1000), user, true},
+		{"user, root", UnixSocketRequireUidGid(1000, 1000), root, false},
+	} {
+		err := test.check(test.ucred)
+		if (err == nil) != test.admit {
+			t.Errorf("%s: got %v, admitted should be %v", test.name, err, test.admit)
+		}
+		if err != nil && !errors.Is(err, syscall.EPERM) {
+			t.Errorf("%s: %v is not EPERM", test.name, err)
+		}
+	}
+}
+
+// A kernel that does not tell the credentials refuses the connection: it is never
+// accepted without them (regression 9).
+func TestFailingPeercredRefuses(t *testing.T) {
+	defer func(saved func(int, int, int) (*unix.Ucred, error)) { getsockoptUcred = saved }(getsockoptUcred)
+	for name, getsockopt := range map[string]func(int, int, int) (*unix.Ucred, error){
+		"error":              func(int, int, int) (*unix.Ucred, error) { return nil, unix.ENOPROTOOPT },
+		"error, credentials": func(int, int, int) (*unix.Ucred, error) { return &unix.Ucred{}, unix.ENOPROTOOPT },
+		"nothing":            func(int, int, int) (*unix.Ucred, error) { return nil, nil },
+	} {
+		getsockoptUcred = getsockopt
+		_, server := unixPair(t)
+		asked := false
+		check := UnixCredentialsFunc(func(*unix.Ucred) error { asked = true; return nil })
+		nc, peer, err := check.Handshake(context.Background(), server)
+		if err == nil || nc != nil || peer != nil {
+			t.Errorf("%s: admitted with %v, %v", name, peer, err)
+		}
+		if asked {
+			t.Errorf("%s: the check was asked without credentials", name)
+		}
+		if strings.HasPrefix(name, "error") && !errors.Is(err, unix.ENOPROTOOPT) {
+			t.Errorf("%s: %v does not wrap the cause", name, err)
+		}
+	}
+}
+
+// A connection whose file descriptor is closed has no credentials either.
+func TestCredentialsOfClosedConn(t *testing.T) {
+	_, server := unixPair(t)
+	server.Close()
+	check := UnixCredentialsFunc(func(*unix.Ucred) error { return nil })
+	if _, _, err := check.Handshake(context.Background(), server); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
+	}
+}
+
+// What is not a unix socket is refused, with an error that says so.
+func TestCredentialsOfOtherConns(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Bool
+	rec := newLogRecorder()
+	serveOn(t, l, echoMethods(), WithServerLogger(rec), WithServerHandshaker(UnixCredentialsFunc(func(*unix.Ucred) error {
+		asked.Store(true)
+		return nil
+	})))
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(nc)
+	defer c.Close()
+	if err := echo(testContext(t), c, "x"); err != ErrClosed {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	rec.wait(t, "connection refused", "*net.TCPConn is not a unix socket")
+
+	pipe, other := net.Pipe()
+	defer other.Close()
+	if _, _, err := UnixSocketRequireSameUser().Handshake(context.Background(), pipe); err == nil ||
+		!strings.Contains(err.Error(), "is not a unix socket") {
+		t.Errorf("net.Pipe: got %v", err)
+	}
+	if asked.Load() {
+		t.Error("the check was asked about something else than a unix socket")
+	}
+}
+
+// wrappedUnixConn is not a *net.UnixConn, but has one.
+type wrappedUnixConn struct{ net.Conn }
+
+func (c *wrappedUnixConn) SyscallConn() (syscall.RawConn, error) {
+	return c.Conn.(syscall.Conn).SyscallConn()
+}
+
+// A connection that wraps a unix socket and gives access to it has credentials.
+func TestCredentialsThroughWrapper(t *testing.T) {
+	_, server := unixPair(t)
+	wrapped := &wrappedUnixConn{Conn: server}
+	nc, peer, err := UnixSocketRequireSameUser().Handshake(context.Background(), wrapped)
+	if err != nil || nc != net.Conn(wrapped) {
+		t.Errorf("got %v, %v", nc, err)
+	}
+	if ucred, ok := peer.(*unix.Ucred); !ok || int(ucred.Pid) != os.Getpid() {
+		t.Errorf("got the peer %v", peer)
+	}
+}
+
+// Sequenced-packet sockets have credentials, too, and are served.
+func TestCredentialsOfPacketSocket(t *testing.T) {
+	l, err := net.Listen("unixpacket", filepath.Join(t.TempDir(), "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, credentialsService(), WithServerHandshaker(UnixSocketRequireSameUser()))
+	nc, err := net.Dial("unixpacket", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(nc)
+	defer c.Close()
+	if err := c.Call(testContext(t), testService, "Peer", &KeyValue{}, &KeyValue{}); err != nil {
+		t.Error(err)
+	}
+}

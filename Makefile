@@ -84,3 +84,14 @@ INTEROPFLAGS ?=
 .PHONY: interop
 interop: ## Run the matrix of all released versions against this checkout (INTEROPFLAGS=)
 	cd interop && $(GO) test . && $(GO) run . $(INTEROPFLAGS)
+
+# make fuzz FUZZTIME=10m FUZZ='Server|Client': how long for each target, and which
+# of them.
+FUZZTIME ?= 30s
+FUZZ ?= .
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for a while (FUZZTIME=30s, FUZZ=regexp)
+	for target in $$($(GO) test -list '^Fuzz' . | grep -E '^Fuzz' | grep -E '$(FUZZ)'); do \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s .; \
+	done

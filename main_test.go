@@ -34,16 +34,30 @@ func leakedGoroutines(limit time.Duration) string {
 	}
 }
 
-// goroutinesOf returns the stacks of the goroutines, other than the caller's,
-// that have a function of pkg on them.
+// goroutinesOf returns the stacks of the goroutines that have a function of pkg on
+// them, other than those of tests.
 func goroutinesOf(pkg string) []string {
-	buf := make([]byte, 64<<20)
-	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	buf := make([]byte, 256<<10)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) {
+		buf = make([]byte, 4*len(buf))
+		n = runtime.Stack(buf, true)
+	}
 	var found []string
-	for _, stack := range stacks[1:] {
-		if strings.Contains(stack, pkg+".") && !strings.Contains(stack, "testing.(*T).Run(") {
+	for _, stack := range strings.Split(string(buf[:n]), "\n\n") {
+		if strings.Contains(stack, pkg+".") && !ofTest(stack) {
 			found = append(found, stack)
 		}
 	}
 	return found
+}
+
+// ofTest says whether a test or a fuzzer runs on the goroutine, or the program.
+func ofTest(stack string) bool {
+	for _, f := range []string{"testing.tRunner(", "testing.fRunner(", "testing.(*T).Run(", "testing.(*M).Run(", "main.main("} {
+		if strings.Contains(stack, "\n"+f) {
+			return true
+		}
+	}
+	return false
 }

@@ -87,8 +87,11 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-// closeWrite ends the outgoing direction alone.
-func (c *memConn) closeWrite() { c.out.fail(io.EOF, net.ErrClosed) }
+// CloseWrite ends the outgoing direction alone.
+func (c *memConn) CloseWrite() error {
+	c.out.fail(io.EOF, net.ErrClosed)
+	return nil
+}
 
 // failWrite makes this end's writes return err.
 func (c *memConn) failWrite(err error) { c.out.fail(nil, err) }

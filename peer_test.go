@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,19 +38,13 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 // afterwards is longer than anything that goes on after a connection was closed.
 const afterwards = 2 * drainLimit
 
-// quietGoroutines is how many goroutines there were when none was ours.
-var quietGoroutines int
-
-// settle waits for the end of what earlier tests have left behind: connections
-// linger for a moment.
+// settle waits for the end of what goes on in the background: connections linger
+// for a moment.
 func settle(t testing.TB) {
-	if runtime.NumGoroutine() <= quietGoroutines {
-		return
-	}
+	t.Helper()
 	if leaked := leakedGoroutines(testTimeout); leaked != "" {
-		t.Fatalf("an earlier test left goroutines:\n%s", leaked)
+		t.Fatalf("goroutines are left:\n%s", leaked)
 	}
-	quietGoroutines = runtime.NumGoroutine()
 }
 
 // rawFrame is a frame as a script writes it.

@@ -462,8 +462,8 @@ func TestClientReservedByte(t *testing.T) {
 func TestClientConnectionEnds(t *testing.T) {
 	for name, end := range map[string]func(p *peer){
 		"close":        func(p *peer) { p.conn.Close() },
-		"half-close":   func(p *peer) { p.conn.closeWrite() },
-		"in a header":  func(p *peer) { p.sendBytes([]byte{0, 0, 0}); p.conn.closeWrite() },
+		"half-close":   func(p *peer) { p.conn.CloseWrite() },
+		"in a header":  func(p *peer) { p.sendBytes([]byte{0, 0, 0}); p.conn.CloseWrite() },
 		"in a payload": func(p *peer) { p.sendBytes([]byte{0, 0, 0, 5, 0, 0, 0, 1, 2, 0, 'x'}); p.conn.Close() },
 		"oversized":    func(p *peer) { p.sendBytes([]byte{0, 255, 0, 5, 0, 0, 0, 9, 2, 0, 'x'}); p.conn.Close() },
 	} {

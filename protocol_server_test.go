@@ -587,8 +587,8 @@ func TestServerMaxCalls(t *testing.T) {
 func TestServerConnectionEnds(t *testing.T) {
 	for name, end := range map[string]func(p *peer){
 		"close":        func(p *peer) { p.conn.Close() },
-		"half-close":   func(p *peer) { p.conn.closeWrite() },
-		"in a header":  func(p *peer) { p.sendBytes([]byte{0, 0, 0}); p.conn.closeWrite() },
+		"half-close":   func(p *peer) { p.conn.CloseWrite() },
+		"in a header":  func(p *peer) { p.sendBytes([]byte{0, 0, 0}); p.conn.CloseWrite() },
 		"in a payload": func(p *peer) { p.sendBytes([]byte{0, 0, 0, 5, 0, 0, 0, 9, 1, 0, 'x'}); p.conn.Close() },
 		"oversized":    func(p *peer) { p.sendBytes([]byte{0, 255, 0, 5, 0, 0, 0, 9, 1, 0, 'x'}); p.conn.Close() },
 	} {

@@ -1,0 +1,286 @@
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// FuzzClient has a client that makes calls and streams read arbitrary bytes.
+// Whatever they are each call returns what the first frame on its stream says,
+// and nothing is left when the connection is closed.
+func FuzzClient(f *testing.F) {
+	for _, seed := range scriptSeeds() {
+		for _, mode := range []fuzzMode{0, fuzzSocket, fuzzTiny, fuzzSocket | fuzzTiny} {
+			f.Add(seed, uint8(mode|fuzzScript))
+		}
+		f.Add(scriptFrames(seed), uint8(0))
+		f.Add(scriptFrames(seed)[:len(scriptFrames(seed))-1], uint8(fuzzSocket))
+	}
+	for id := byte(0); id < 8; id++ {
+		// Responses and data, good and bad, on the stream of a call or of a
+		// stream of the client's.
+		for _, mode := range []fuzzMode{fuzzScript, fuzzScript | fuzzSocket} {
+			f.Add([]byte{11, id, 5, 0, 11, id, 5, 1, 11, 7 - id, 5, 0}, uint8(mode))
+			f.Add([]byte{11, id, 5, 6, 6, id, 5}, uint8(mode))
+			f.Add([]byte{6, id, 5, 6, id, 0, 0x16, id, 5, 11, id, 5, 0}, uint8(mode))
+			f.Add([]byte{11, id, 255, 0, 6, id, 255, 11, id, 3, 0}, uint8(mode))
+			f.Add([]byte{14, id, 5, 2, 0, 14, id, 5, 3, 0}, uint8(mode))
+			f.Add([]byte{6, id, 200, 6, id, 200, 6, id, 200, 6, id, 200, 11, 7 - id, 5, 0}, uint8(mode))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, m uint8) {
+		mode := fuzzMode(m)
+		sent := mode.bytesOf(b)
+		var peak int
+		if mode.has(fuzzSocket) {
+			settle(t)
+			peak = keepLedger(t, func() {
+				near, far := socketPair(t)
+				fuzzClientConn(t, mode, sent, near, far)
+				settle(t)
+			})
+		} else {
+			bubble(t, func(t *testing.T) {
+				near, far := memPipe(0)
+				fuzzClientConn(t, mode, sent, near, far)
+			})
+		}
+		// What is being read, what is to be written, four responses that
+		// wait for their callers, three inboxes.
+		message := 4096 + bufferSlack
+		most := 2*(readChunkLength+bufferSlack) + message +
+			fuzzLimits.MaxPendingWrite + batchLength + message +
+			4*message + 3*(fuzzLimits.MaxStreamBuffer+message)
+		if peak > most {
+			t.Errorf("the connection took %d bytes of buffers at once, want at most %d", peak, most)
+		}
+	})
+}
+
+// fuzzClientConn runs a client to the end over any connection.
+func fuzzClientConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn) {
+	inBubble := !mode.has(fuzzSocket)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	c := NewClient(near, WithClientLimits(fuzzLimits))
+
+	const calls = 4
+	results := make([]chan error, calls)
+	values := make([]KeyValue, calls)
+	for i := range results {
+		i := i
+		results[i] = make(chan error, 1)
+		go func() {
+			results[i] <- c.Call(ctx, testService, "Echo", text(fmt.Sprint("call ", i)), &values[i])
+		}()
+	}
+	both := mustOpen(t, ctx, c, bidi, nil)
+	sum := mustOpen(t, ctx, c, fromClient, nil)
+	ended := make(chan error, 3)
+	go func() {
+		for i := 0; i < 5 && both.SendMsg(text("to the server")) == nil; i++ {
+		}
+		ended <- both.CloseSend()
+	}()
+	go func() { ended <- receiveAll(both) }()
+	go func() {
+		sum.SendMsg(text("to the server"))
+		sum.CloseSend()
+		ended <- receiveAll(sum)
+	}()
+	requests := calls + 2
+	var unread ClientStream
+	if inBubble {
+		// Nobody receives here: that costs the others a second at most.
+		unread = mustOpen(t, ctx, c, fromServer, text("unread"))
+		requests++
+	}
+	begin := readRequests(t, far, requests)
+	output := collect(far)
+
+	mode.write(far, sent)
+	if inBubble {
+		time.Sleep(testTimeout / 2)
+	}
+	far.(interface{ CloseWrite() error }).CloseWrite()
+	errs := make([]error, calls)
+	for i, result := range results {
+		errs[i] = <-result
+	}
+	for i := 0; i < cap(ended); i++ {
+		<-ended
+	}
+	if unread != nil {
+		receiveAll(unread)
+	}
+	if err := c.UserOnCloseWait(ctx); err != nil {
+		t.Errorf("the connection has ended, and UserOnCloseWait returned %v", err)
+	}
+	if err := c.Call(ctx, testService, "Echo", text("late"), &KeyValue{}); err != ErrClosed {
+		t.Errorf("a call after the end: got %v, want ErrClosed", err)
+	}
+	wantNoStreams(t, c)
+	ids, err := checkClientOutput(append(begin, output()...))
+	if err != nil {
+		t.Error(err)
+	}
+	for i, err := range errs {
+		want := callResult(sent, ids[fmt.Sprint("call ", i)])
+		if err := want.check(err, values[i].Value); err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}
+
+func mustOpen(t *testing.T, ctx context.Context, c *Client, desc *StreamDesc, m any) ClientStream {
+	t.Helper()
+	cs, err := c.NewStream(ctx, desc, testService, "EchoStream", m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cs
+}
+
+// receiveAll receives until a stream has ended and nothing is left in it. An error
+// may be of one message only: the last is one that comes again and again, more
+// often than there can be messages that wait.
+func receiveAll(cs ClientStream) error {
+	var last error
+	for again := 0; again < 200; {
+		err := cs.RecvMsg(&KeyValue{})
+		if err == nil || last == nil || err.Error() != last.Error() {
+			again = 0
+		}
+		again++
+		last = err
+	}
+	return last
+}
+
+// readRequests reads until n requests have come, and returns all that it read.
+func readRequests(t *testing.T, nc net.Conn, n int) []byte {
+	t.Helper()
+	var all []byte
+	for n > 0 {
+		h := make([]byte, headerLength)
+		if _, err := io.ReadFull(nc, h); err != nil {
+			t.Fatal(err)
+		}
+		body := make([]byte, parseHeader(h).length)
+		if _, err := io.ReadFull(nc, body); err != nil {
+			t.Fatal(err)
+		}
+		if parseHeader(h).typ == messageTypeRequest {
+			n--
+		}
+		all = append(append(all, h...), body...)
+	}
+	return all
+}
+
+// checkClientOutput checks what a client wrote: requests with ids that rise, data
+// on streams that they began, nothing after a stream's last message. It returns
+// the id of each unary call by the value in its request.
+func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
+	ids = make(map[string]streamID)
+	frames, err := splitOutput(b, fuzzLimits.MaxMessageLength)
+	if err != nil {
+		return nil, err
+	}
+	sending := make(map[streamID]bool)
+	lastID := -1
+	for _, f := range frames {
+		switch f.typ {
+		case messageTypeRequest:
+			var req Request
+			var m KeyValue
+			if proto.Unmarshal(f.body, &req) != nil || proto.Unmarshal(req.Payload, &m) != nil {
+				return nil, fmt.Errorf("%v does not decode", f)
+			}
+			if !f.id.isClient() || int(f.id) <= lastID {
+				return nil, fmt.Errorf("%v comes after stream %d", f, lastID)
+			}
+			lastID = int(f.id)
+			sending[f.id] = f.flags.has(flagRemoteOpen)
+			if f.flags == 0 {
+				ids[m.Value] = f.id
+			}
+		case messageTypeData:
+			if !sending[f.id] {
+				return nil, fmt.Errorf("%v on a stream that does not send", f)
+			}
+			sending[f.id] = !f.flags.has(flagRemoteClosed)
+		default:
+			return nil, fmt.Errorf("a client does not send a %v", f)
+		}
+	}
+	return ids, nil
+}
+
+// wantedResult is what a unary call has to return.
+type wantedResult struct {
+	value string
+	code  codes.Code // of a status; OK for a value, or with is
+	is    error      // what errors.Is finds; nil for a status or a value
+	any   bool       // some error of decoding
+}
+
+// callResult is the specification of a unary call: what it returns when b is what
+// the server sends.
+func callResult(b []byte, id streamID) wantedResult {
+	for _, f := range splitFrames(b, fuzzLimits.MaxMessageLength) {
+		if f.err != nil {
+			break
+		}
+		if f.h.id != id || id == 0 || f.h.typ != messageTypeResponse && f.h.typ != messageTypeData {
+			continue
+		}
+		var resp Response
+		var m KeyValue
+		switch {
+		case f.oversized:
+			return wantedResult{code: codes.ResourceExhausted}
+		case f.h.typ == messageTypeData:
+			return wantedResult{is: ErrProtocol}
+		case proto.Unmarshal(f.body, &resp) != nil:
+			return wantedResult{any: true}
+		case resp.GetStatus().GetCode() != 0:
+			return wantedResult{code: codes.Code(resp.Status.Code)}
+		case proto.Unmarshal(resp.Payload, &m) != nil:
+			return wantedResult{any: true}
+		}
+		return wantedResult{value: m.Value}
+	}
+	return wantedResult{is: ErrClosed}
+}
+
+// check compares with what a call returned.
+func (w wantedResult) check(err error, value string) error {
+	ok := false
+	switch {
+	case w.any:
+		ok = err != nil && !errors.Is(err, ErrClosed)
+	case w.is != nil:
+		ok = errors.Is(err, w.is)
+	case w.code != codes.OK:
+		ok = err != nil && status.Code(err) == w.code
+	default:
+		ok = err == nil && value == w.value
+	}
+	if !ok {
+		return fmt.Errorf("got %q, %v, want %+v", strings.ToValidUTF8(value, "?"), err, w)
+	}
+	return nil
+}

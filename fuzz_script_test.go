@@ -1,0 +1,227 @@
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// What the fuzzers of connections have in common.
+
+// fuzzMode says how the bytes of an input are used.
+type fuzzMode uint8
+
+const (
+	// fuzzSocket runs over a kernel socket, in real time, else over memory
+	// in a bubble.
+	fuzzSocket fuzzMode = 1 << iota
+
+	// fuzzScript makes frames of the bytes: see scriptFrames. Otherwise they
+	// are sent as they are.
+	fuzzScript
+
+	// fuzzUnread has the peer read nothing. Not with a socket.
+	fuzzUnread
+
+	// fuzzTiny sends them in small pieces.
+	fuzzTiny
+)
+
+func (m fuzzMode) has(bit fuzzMode) bool { return m&bit != 0 }
+
+// bytesOf returns what to send.
+func (m fuzzMode) bytesOf(b []byte) []byte {
+	if m.has(fuzzScript) {
+		return scriptFrames(b)
+	}
+	return b
+}
+
+// write sends b over nc, until that fails.
+func (m fuzzMode) write(nc net.Conn, b []byte) {
+	for len(b) > 0 {
+		n := len(b)
+		if m.has(fuzzTiny) {
+			n = min(n, max(7, n/20))
+		}
+		if _, err := nc.Write(b[:n]); err != nil {
+			return
+		}
+		b = b[n:]
+	}
+}
+
+// fuzzLimits are small, so that short inputs reach them.
+var fuzzLimits = Limits{MaxMessageLength: 3000, MaxPendingWrite: 5000, MaxStreamBuffer: 4000}
+
+// scriptFrames turns bytes into frames that make sense more often than random
+// bytes do: two bytes choose a kind of frame and a stream, and more of them its
+// details.
+func scriptFrames(b []byte) []byte {
+	var frames []byte
+	next := func() byte {
+		if len(b) == 0 {
+			return 0
+		}
+		x := b[0]
+		b = b[1:]
+		return x
+	}
+	methods := []string{"Echo", "EchoStream", "Repeat", "Join", "Fail", "Block", "NoMethod", "Echo"}
+	for len(b) > 0 {
+		kind, id := next(), streamID(next())
+		if kind&0x80 == 0 {
+			id = id%16*2 + 1
+		}
+		f := rawFrame{id: id, flags: flags(kind >> 4 & 7)}
+		// Up to a little more than the limit.
+		message := &KeyValue{Value: strings.Repeat("m", int(next())*13)}
+		switch kind & 0xf {
+		case 0, 1, 2, 3, 4, 5:
+			x := next()
+			req := &Request{Service: testService, Method: methods[x%8]}
+			if x&0x10 == 0 {
+				req.Payload = mustMarshal(message)
+			}
+			if x&0x20 != 0 {
+				req.TimeoutNano = int64(next()) * 1e6
+			}
+			if x&0x40 != 0 {
+				req.Metadata = []*KeyValue{{Key: "k", Value: string(rune(next()))}, message}
+			}
+			f.typ, f.body = messageTypeRequest, mustMarshal(req)
+		case 6, 7, 8, 9:
+			f.typ, f.body = messageTypeData, mustMarshal(message)
+		case 10:
+			f.typ, f.flags = messageTypeData, flagRemoteClosed|flagNoData
+		case 11, 12, 13:
+			resp := &Response{Payload: mustMarshal(message)}
+			if x := next(); x != 0 {
+				resp.Status = newStatus(0, "")
+				resp.Status.Code = int32(x) - 1
+			}
+			f.typ, f.flags, f.body = messageTypeResponse, 0, mustMarshal(resp)
+		case 14: // any frame
+			f.typ, f.flags, f.body = messageType(next()), flags(next()), []byte(message.Value)
+		case 15: // any bytes
+			n := min(int(next()), len(b))
+			frames = append(frames, b[:n]...)
+			b = b[n:]
+			continue
+		}
+		frames = append(frames, f.encode()...)
+		if len(frames) > 1<<20 {
+			break
+		}
+	}
+	return frames
+}
+
+// scriptSeeds are inputs for scriptFrames that do something sensible.
+func scriptSeeds() [][]byte {
+	var seeds [][]byte
+	for method := byte(0); method < 8; method++ {
+		seeds = append(seeds,
+			[]byte{0x00, 0, 5, method},                                      // a unary call
+			[]byte{0x20, 0, 5, method, 6, 0, 9, 6, 0, 0, 10, 0, 0},          // a stream
+			[]byte{0x20, 0, 5, method, 0x20, 1, 5, method, 6, 0, 255, 6, 1}, // two
+			[]byte{0x00, 0, 5, method, 6, 0, 1},                             // data on it
+			[]byte{0x10, 0, 200, method | 0x20, 100},                        // with a deadline
+			[]byte{0x00, 0, 200, method | 0x40, 'x', 0x00, 0, 1, method},    // with metadata, twice
+		)
+	}
+	var flood []byte
+	for i := byte(0); i < 40; i++ {
+		flood = append(flood, 6, 0, 255)
+	}
+	return append(seeds,
+		append([]byte{0x20, 0, 5, 1}, flood...),
+		append([]byte{0x20, 0, 5, 5}, flood...),
+		append([]byte{0x20, 0, 5, 3}, append(flood, 10, 0, 0)...),
+		[]byte{0x80, 2, 0, 0, 0x8e, 0, 0, 0, 0},       // even ids, and a ping
+		[]byte{11, 0, 5, 0, 12, 1, 5, 1, 13, 2, 5, 9}, // responses
+		[]byte{6, 0, 5, 6, 1, 5, 10, 1, 0, 11, 0, 5, 1},
+	)
+}
+
+// splitOutput splits what an endpoint wrote, which must be whole frames but for
+// the last, which may be cut off when the connection ended.
+func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
+	for len(b) >= headerLength {
+		h := parseHeader(b)
+		if int(h.length) > limit {
+			return frames, fmt.Errorf("%v is longer than the limit", h)
+		}
+		if len(b)-headerLength < int(h.length) {
+			break
+		}
+		b = b[headerLength:]
+		frames = append(frames, rawFrame{id: h.id, typ: h.typ, flags: h.flags, body: b[:h.length]})
+		b = b[h.length:]
+	}
+	return frames, nil
+}
+
+// checkServerOutput checks what a server wrote, given what it read: whole frames
+// of the two kinds that servers send, at most one final frame for each frame
+// that can have caused it, and nothing after a final frame.
+func checkServerOutput(sent, output []byte) error {
+	causes := make(map[streamID]int) // how many frames may have caused a final frame
+	for _, f := range splitFrames(sent, maxMessageLengthLimit) {
+		if f.err == nil {
+			causes[f.h.id]++
+		}
+	}
+	frames, err := splitOutput(output, fuzzLimits.MaxMessageLength)
+	if err != nil {
+		return err
+	}
+	begun := make(map[streamID]bool) // data has been sent and no final frame
+	for _, f := range frames {
+		final := f.typ == messageTypeResponse || f.flags.has(flagRemoteClosed)
+		switch {
+		case f.typ != messageTypeResponse && f.typ != messageTypeData:
+			return fmt.Errorf("a server does not send a %v", f)
+		case f.typ == messageTypeResponse && proto.Unmarshal(f.body, &Response{}) != nil:
+			return fmt.Errorf("%v does not decode", f)
+		case !begun[f.id]:
+			if causes[f.id]--; causes[f.id] < 0 {
+				return fmt.Errorf("nothing that was sent has caused %v", f)
+			}
+		}
+		begun[f.id] = !final
+	}
+	return nil
+}
+
+// collect reads everything from nc until that fails.
+func collect(nc net.Conn) (wait func() []byte) {
+	var b []byte
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		b, _ = io.ReadAll(nc)
+	}()
+	return func() []byte {
+		wg.Wait()
+		return b
+	}
+}
+
+// mustBeClosed checks what calls and streams return when the connection has
+// ended: anything that came before, but not nothing.
+func mustHaveEnded(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil || errors.Is(err, errNothingYet) {
+		t.Errorf("%s after the end of the connection: got %v", what, err)
+	}
+}

@@ -1,0 +1,180 @@
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// FuzzServer has a server read arbitrary bytes. Whatever they are it answers
+// within the protocol, uses a bounded amount of memory, and nothing is left of
+// the connection when it is closed.
+func FuzzServer(f *testing.F) {
+	modes := []fuzzMode{0, fuzzSocket, fuzzUnread, fuzzTiny, fuzzSocket | fuzzTiny}
+	for _, seed := range scriptSeeds() {
+		for _, mode := range modes {
+			f.Add(seed, uint8(mode|fuzzScript))
+		}
+		f.Add(scriptFrames(seed), uint8(0))
+		f.Add(scriptFrames(seed)[:len(scriptFrames(seed))-1], uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, m uint8) {
+		mode := fuzzMode(m)
+		sent := mode.bytesOf(b)
+		if !mode.has(fuzzSocket) {
+			bubble(t, func(t *testing.T) { fuzzServerInMemory(t, mode, sent) })
+			return
+		}
+		settle(t)
+		peak := keepLedger(t, func() {
+			near, far := socketPair(t)
+			fuzzServerConn(t, mode, sent, near, far)
+			settle(t)
+		})
+		checkServerMemory(t, peak)
+	})
+}
+
+// fuzzMaxCalls limits the calls of the server.
+const fuzzMaxCalls = 10
+
+// checkServerMemory checks the stated amount of memory for a connection: what is
+// being read, what is to be written, and a request and an inbox for each call.
+func checkServerMemory(t *testing.T, peak int) {
+	t.Helper()
+	message := 4096 + bufferSlack // the buffer of the longest
+	most := 2*(readChunkLength+bufferSlack) + message +
+		fuzzLimits.MaxPendingWrite + batchLength + message + 2*replyLimit +
+		fuzzMaxCalls*(2*message+fuzzLimits.MaxStreamBuffer+message)
+	if peak > most {
+		t.Errorf("the connection took %d bytes of buffers at once, want at most %d", peak, most)
+	}
+}
+
+func newFuzzServer(t *testing.T) (s *Server, l *memListener, served chan error) {
+	t.Helper()
+	s, err := NewServer(WithServerLimits(fuzzLimits), WithServerMaxCalls(fuzzMaxCalls),
+		WithServerMaxMetadata(1000), WithServerLogger(&testLogger{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RegisterService(testService, echoMethods())
+	l = newMemListener(0)
+	served = make(chan error, 1)
+	go func() { served <- s.Serve(context.Background(), l) }()
+	return s, l, served
+}
+
+// fuzzServerConn runs to the end over any connection. The peer reads all that
+// comes, as otherwise time would have to pass.
+func fuzzServerConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn) {
+	s, l, served := newFuzzServer(t)
+	l.hand(far)
+	output := collect(near)
+	mode.write(near, sent)
+	near.(interface{ CloseWrite() error }).CloseWrite()
+	if err := checkServerOutput(sent, output()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("Serve: got %v, want ErrServerClosed", err)
+	}
+}
+
+// fuzzServerInMemory looks into the server while it has read all that was sent.
+func fuzzServerInMemory(t *testing.T, mode fuzzMode, sent []byte) {
+	s, l, served := newFuzzServer(t)
+	capacity := 0
+	if mode.has(fuzzUnread) {
+		capacity = 1000
+	}
+	near, far := memPipe(capacity)
+	l.hand(far)
+	synctest.Wait()
+	var sc *serverConn
+	s.mu.Lock()
+	for sc = range s.conns {
+	}
+	s.mu.Unlock()
+
+	output := func() []byte { return nil }
+	if !mode.has(fuzzUnread) {
+		output = collect(near)
+	}
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		mode.write(near, sent)
+	}()
+	time.Sleep(10 * time.Second) // for every limit that there is
+
+	open := make(map[streamID]bool)
+	sc.conn.mu.Lock()
+	streams, ended := len(sc.conn.streams), sc.conn.err != nil
+	for id := range sc.conn.streams {
+		open[id] = true
+	}
+	sc.conn.mu.Unlock()
+	if running := int(sc.running.Load()); running > fuzzMaxCalls || streams > running {
+		t.Errorf("%d streams and %d handlers, at most %d", streams, running, fuzzMaxCalls)
+	}
+	near.Close()
+	<-wrote
+	synctest.Wait()
+	sc.conn.mu.Lock()
+	if sc.conn.err == nil || len(sc.conn.streams) > 0 {
+		t.Errorf("the connection was closed: it has the error %v and %d streams", sc.conn.err, len(sc.conn.streams))
+	}
+	sc.conn.mu.Unlock()
+	if n := sc.running.Load(); n > 0 {
+		t.Errorf("the connection was closed and %d handlers run", n)
+	}
+	if b := output(); !mode.has(fuzzUnread) {
+		if err := checkServerOutput(sent, b); err != nil {
+			t.Error(err)
+		}
+		if !ended {
+			checkServerAnswered(t, sent, b, open)
+		}
+	}
+	s.Close()
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("Serve: got %v, want ErrServerClosed", err)
+	}
+}
+
+// checkServerAnswered checks that every frame with an even id was answered, and
+// every request, unless its stream is still open.
+func checkServerAnswered(t *testing.T, sent, output []byte, open map[streamID]bool) {
+	t.Helper()
+	finals := make(map[streamID]int)
+	frames, _ := splitOutput(output, maxMessageLengthLimit)
+	for _, f := range frames {
+		if f.typ == messageTypeResponse || f.flags.has(flagRemoteClosed) {
+			finals[f.id]++
+		}
+	}
+	for _, f := range splitFrames(sent, maxMessageLengthLimit) {
+		switch {
+		case f.err != nil:
+		case !f.h.id.isClient():
+			finals[f.h.id]--
+		case f.h.typ == messageTypeRequest && finals[f.h.id] == 0 && !open[f.h.id]:
+			t.Errorf("%v was not answered", f.h)
+		}
+	}
+	for id, n := range finals {
+		if !id.isClient() && n != 0 {
+			t.Errorf("the frames on stream %d got %d answers more than there were", id, n)
+		}
+	}
+}

@@ -12,7 +12,8 @@ import (
 // writes their responses together. While it does it lends out the right to
 // read: when a handler takes long all the same, the watchdog starts another
 // reading goroutine that goes on where this one stopped, and this one ends with
-// the call. A quick call is thus never more than a handlerGrace behind a slow one.
+// the call. A quick call is thus never more than two handlerGraces behind a slow
+// one.
 
 const (
 	// quickHandler is how long a method's handler may take on average to be
@@ -125,7 +126,7 @@ func (w *watchdog) watch(l *lease) {
 
 // run ends when no lease is left.
 func (w *watchdog) run() {
-	ticker := time.NewTicker(handlerGrace / 3)
+	ticker := time.NewTicker(handlerGrace)
 	defer ticker.Stop()
 	for range ticker.C {
 		if !w.look(clock()) {

@@ -1,0 +1,176 @@
+package ttrpc
+
+import "runtime"
+
+// This file is the flusher: see writer.
+
+// inlineWrites is how many rounds of writing a caller does for others
+// before a goroutine takes over.
+const inlineWrites = 4
+
+// flush sees to it that what is queued gets written. It does not block.
+func (w *writer) flush() {
+	if w.claim() {
+		w.writeClaimed()
+	}
+}
+
+// flushGathered is flush for a sender that knows of others who are likely about
+// to send, too: it lets them run first, and then writes for all.
+func (w *writer) flushGathered() {
+	if w.claim() {
+		runtime.Gosched()
+		w.writeClaimed()
+	}
+}
+
+// flushLater is flush for a sender that has more to send at once: a goroutine
+// writes, while the sender adds to the queue.
+func (w *writer) flushLater() {
+	if w.claim() {
+		go w.writeAll(w.take(), 0)
+	}
+}
+
+// claim makes the caller the flusher, unless there is one or nothing to do.
+func (w *writer) claim() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flushing || w.held || len(w.queue) == 0 {
+		return false
+	}
+	w.flushing = true
+	return true
+}
+
+// hold has what is queued wait for release, which must follow soon.
+func (w *writer) hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = true
+}
+
+// release ends hold, and writes.
+func (w *writer) release() {
+	w.mu.Lock()
+	w.held = false
+	w.mu.Unlock()
+	w.flush()
+}
+
+// take returns what is queued, for the flusher to write.
+func (w *writer) take() []*buffer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queue := w.queue
+	w.queue, w.spare = w.spare, nil
+	return queue
+}
+
+// writeClaimed writes what is queued, as the flusher: on a socket as far as it
+// goes without waiting, in a goroutine whatever else.
+func (w *writer) writeClaimed() {
+	queue := w.take()
+	if w.ch.sock == nil {
+		go w.writeAll(queue, 0)
+		return
+	}
+	for i := 0; i < inlineWrites; i++ {
+		written, done, err := w.writeNow(queue)
+		if err != nil {
+			releaseAll(queue)
+			w.fail(err)
+			return
+		}
+		if !done {
+			go w.writeAll(queue, written)
+			return
+		}
+		if queue = w.next(queue); queue == nil {
+			return
+		}
+	}
+	go w.writeAll(queue, 0)
+}
+
+// next ends the round in which queue was written. It returns more to write, or
+// nil, and then the caller is not the flusher any longer.
+func (w *writer) next(queue []*buffer) []*buffer {
+	written := 0
+	for i, buf := range queue {
+		written += len(buf.b)
+		buf.release()
+		queue[i] = nil
+	}
+	if cap(queue) > 64 {
+		queue = nil // do not keep what a burst needed
+	}
+	w.mu.Lock()
+	w.unreserveLocked(written)
+	w.writtenTotal += int64(written)
+	if len(w.replyMarks) > 0 {
+		w.countRepliesLocked()
+	}
+	if len(w.queue) > 0 && w.err == nil {
+		more := w.queue
+		w.queue = queue[:0]
+		w.mu.Unlock()
+		return more
+	}
+	w.spare = queue[:0]
+	w.flushing = false
+	flushed := w.takeFlushedLocked()
+	w.mu.Unlock()
+	runAll(flushed)
+	return nil
+}
+
+// writeNow writes what the socket takes without waiting. It returns how many
+// bytes of the queue that was, and whether that is all.
+func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
+	for _, buf := range queue {
+		n, err := w.ch.sock.tryWrite(buf.b)
+		written += n
+		if err != nil || n < len(buf.b) {
+			return written, false, err
+		}
+	}
+	return written, true, nil
+}
+
+// writeAll is the flusher's goroutine. It writes the queue, of which skip bytes
+// are out already, and what comes after it, and ends when nothing is left or
+// the connection fails or is closed. It may block for as long as the peer
+// does not read.
+func (w *writer) writeAll(queue []*buffer, skip int) {
+	for queue != nil {
+		for _, buf := range queue {
+			if skip >= len(buf.b) {
+				skip -= len(buf.b)
+				continue
+			}
+			if err := w.writeFrame(buf.b[skip:]); err != nil {
+				releaseAll(queue)
+				w.fail(err)
+				return
+			}
+			skip = 0
+		}
+		queue = w.next(queue)
+	}
+}
+
+// writeFrame writes b, waiting as long as it takes. On a connection that is
+// not a kernel socket b is one frame, and goes out as released versions write
+// it: its first 4096 bytes, then the rest. A multiplexer makes a message of
+// each write, and the peer reads it into buffers of that size.
+func (w *writer) writeFrame(b []byte) error {
+	if w.ch.sock == nil && len(b) > minReadLength {
+		if _, err := w.ch.conn.Write(b[:minReadLength]); err != nil {
+			return err
+		}
+		b = b[minReadLength:]
+	}
+	_, err := w.ch.conn.Write(b)
+	return err
+}

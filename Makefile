@@ -95,3 +95,10 @@ fuzz: ## Fuzz each target for a while (FUZZTIME=30s, FUZZ=regexp)
 	for target in $$($(GO) test -list '^Fuzz' . | grep -E '^Fuzz' | grep -E '$(FUZZ)'); do \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s .; \
 	done
+
+# make soak MINUTES=20
+MINUTES ?= 1
+
+.PHONY: soak
+soak: ## Load a server with everything at once, and see that nothing is left (MINUTES=1)
+	$(GO) test -count=1 -v -run '^TestSoak$$' -timeout $$(( $(MINUTES) * 2 + 5 ))m -soak $(MINUTES)m .

@@ -1,0 +1,457 @@
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; without it, a moment with few callers")
+
+// TestSoak runs a server under a load that does everything at once: thousands of
+// callers and streams over tens of connections of several kinds, random sizes,
+// deadlines, cancels, slow readers, and connections that are closed or lost. Each
+// response is checked against its request, and each error against what may cause
+// it. At the end nothing may be left. `make soak` runs it for long.
+func TestSoak(t *testing.T) {
+	s := &soak{t: t, duration: *soakTime, conns: 30, callers: 3000}
+	if s.duration == 0 {
+		s.duration, s.conns, s.callers = 500*time.Millisecond, 6, 100
+	}
+	if leaked := leakedGoroutines(testTimeout); leaked != "" {
+		t.Fatalf("an earlier test left goroutines:\n%s", leaked)
+	}
+	before := measure()
+	s.run()
+	if leaked := leakedGoroutines(testTimeout); leaked != "" {
+		t.Errorf("goroutines are left:\n%s", leaked)
+	}
+	after := measure()
+	if after.files > before.files {
+		t.Errorf("%d file descriptors are left", after.files-before.files)
+	}
+	if after.heap > before.heap+8<<20 {
+		t.Errorf("the heap has grown from %d to %d KiB", before.heap>>10, after.heap>>10)
+	}
+	t.Logf("%v: %d calls, %d streams, %d messages, %d given up, %d cut off, %d connections",
+		s.duration, s.calls.Load(), s.streams.Load(), s.messages.Load(), s.givenUp.Load(), s.cutOff.Load(), s.dialed.Load())
+	t.Logf("goroutines %d, then %d; descriptors %d, then %d; heap %d KiB, then %d KiB",
+		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
+}
+
+// measured is what must be the same before and after.
+type measured struct {
+	goroutines, files int
+	heap              uint64
+}
+
+func measure() (m measured) {
+	for i := 0; i < 3; i++ {
+		runtime.GC() // pools take two rounds to empty
+	}
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	files, err := os.ReadDir("/proc/self/fd")
+	if err == nil {
+		m.files = len(files)
+	}
+	m.heap, m.goroutines = stats.HeapAlloc, runtime.NumGoroutine()
+	return m
+}
+
+// soak is one run of TestSoak.
+type soak struct {
+	t        *testing.T
+	duration time.Duration
+	conns    int
+	callers  int
+
+	server    *Server
+	listeners []net.Listener
+	slots     []soakSlot
+	over      chan struct{} // closed when the time is over
+
+	calls, streams, messages, givenUp, cutOff, dialed, closed atomic.Int64
+}
+
+// soakSlot is a place for a connection that is replaced now and then.
+type soakSlot struct {
+	mu     sync.Mutex
+	client *Client
+	raw    net.Conn
+}
+
+func (s *soak) run() {
+	t := s.t
+	server, err := NewServer(WithServerLogger(discardLogger{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server, s.over = server, make(chan struct{})
+	server.RegisterService(testService, echoMethods())
+	served := make(chan error)
+	for _, network := range []string{"unix", "tcp", "mem"} {
+		l := s.listen(network)
+		s.listeners = append(s.listeners, l)
+		go func() { served <- server.Serve(context.Background(), l) }()
+	}
+	s.slots = make([]soakSlot, s.conns)
+	for i := range s.slots {
+		s.slots[i].client, s.slots[i].raw = s.dial(i)
+	}
+
+	var wg sync.WaitGroup
+	start := func(f func(*rand.Rand)) {
+		seed := rand.Int63()
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			f(rand.New(rand.NewSource(seed)))
+		}()
+	}
+	for i := 0; i < s.callers; i++ {
+		start(s.caller)
+	}
+	start(s.disconnect)
+	time.Sleep(s.duration)
+	close(s.over)
+	wg.Wait()
+
+	for i := range s.slots {
+		s.slots[i].client.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	for i := range s.slots {
+		if err := s.slots[i].client.UserOnCloseWait(ctx); err != nil {
+			t.Error(err)
+		}
+		wantNoTable(t, s.slots[i].client)
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	for range s.listeners {
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: got %v, want ErrServerClosed", err)
+		}
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	if len(server.conns) > 0 {
+		t.Errorf("the server has %d connections left", len(server.conns))
+	}
+}
+
+func wantNoTable(t *testing.T, c *Client) {
+	t.Helper()
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	if n := len(c.conn.streams); n > 0 {
+		t.Errorf("%d streams are left in the client's table", n)
+	}
+}
+
+type discardLogger struct{}
+
+func (discardLogger) Printf(string, ...any) {}
+
+func (s *soak) listen(network string) net.Listener {
+	addr := "127.0.0.1:0"
+	switch network {
+	case "mem":
+		return newMemListener(64 << 10)
+	case "unix":
+		addr = socketPath(s.t)
+	}
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return l
+}
+
+// dial makes a connection of the kind that the slot's number says: two of three
+// are unix sockets.
+func (s *soak) dial(slot int) (*Client, net.Conn) {
+	var nc net.Conn
+	switch l := s.listeners[0]; slot % 6 {
+	case 4:
+		nc = s.listeners[2].(*memListener).dial()
+	case 5:
+		l = s.listeners[1]
+		fallthrough
+	default:
+		var err error
+		if nc, err = net.Dial(l.Addr().Network(), l.Addr().String()); err != nil {
+			s.t.Errorf("dial: %v", err)
+			return NewClient(deadConn{}), deadConn{}
+		}
+	}
+	s.dialed.Add(1)
+	return NewClient(nc, WithOnClose(func() { s.closed.Add(1) })), nc
+}
+
+// deadConn stands for a connection that could not be made.
+type deadConn struct{ net.Conn }
+
+func (deadConn) Read([]byte) (int, error)  { return 0, io.EOF }
+func (deadConn) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (deadConn) Close() error              { return nil }
+
+func (s *soak) isOver() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits for d or the end.
+func (s *soak) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.over:
+	}
+}
+
+// disconnect replaces connections: some it closes, some it takes away.
+func (s *soak) disconnect(r *rand.Rand) {
+	for {
+		s.pause(time.Duration(r.Intn(100)) * time.Millisecond)
+		if s.isOver() {
+			return
+		}
+		i := r.Intn(len(s.slots))
+		slot := &s.slots[i]
+		slot.mu.Lock()
+		old, raw := slot.client, slot.raw
+		slot.client, slot.raw = s.dial(i)
+		slot.mu.Unlock()
+		if r.Intn(2) == 0 {
+			old.Close()
+		} else {
+			raw.Close()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		if err := old.UserOnCloseWait(ctx); err != nil {
+			s.t.Errorf("a connection was closed and UserOnCloseWait returned %v", err)
+		}
+		cancel()
+		wantNoTable(s.t, old)
+	}
+}
+
+// caller is one of thousands.
+func (s *soak) caller(r *rand.Rand) {
+	for !s.isOver() {
+		slot := &s.slots[r.Intn(len(s.slots))]
+		slot.mu.Lock()
+		c := slot.client
+		slot.mu.Unlock()
+		ctx, cancel, ends := s.context(r)
+		what, err := s.do(ctx, c, r)
+		cancel()
+		s.check(ends, c, what, err)
+	}
+}
+
+// context returns one of those that callers use, and whether it ends by itself.
+func (s *soak) context(r *rand.Rand) (ctx context.Context, cancel func(), ends bool) {
+	after := time.Duration(r.Intn(20_000)) * time.Microsecond
+	switch r.Intn(4) {
+	case 0:
+		ctx, cancel := context.WithTimeout(context.Background(), after)
+		return ctx, cancel, true
+	case 1:
+		ctx, cancel := context.WithCancel(context.Background())
+		timer := time.AfterFunc(after, cancel)
+		return ctx, func() { timer.Stop(); cancel() }, true
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	return ctx, cancel, false
+}
+
+// check tells errors that something has caused from those that nothing has.
+func (s *soak) check(ends bool, c *Client, what string, err error) {
+	switch {
+	case err == nil:
+	case ends && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled):
+		s.givenUp.Add(1)
+	case err == ErrClosed:
+		s.cutOff.Add(1)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		if err := c.UserOnCloseWait(ctx); err != nil {
+			s.t.Errorf("%s returned ErrClosed, and the connection is there: %v", what, err)
+		}
+	default:
+		s.t.Errorf("%s: %v", what, err)
+	}
+}
+
+// value is random, and of a size that is usually small.
+func (s *soak) value(r *rand.Rand) string {
+	n := r.Intn(300)
+	switch r.Intn(200) {
+	case 0:
+		n = r.Intn(1 << 20)
+	case 1, 2, 3, 4, 5, 6, 7, 8, 9:
+		n = r.Intn(64 << 10)
+	}
+	mark := fmt.Sprintf("%016x", r.Uint64())
+	return strings.Repeat(mark, n/16+1)[:n]
+}
+
+func (s *soak) do(ctx context.Context, c *Client, r *rand.Rand) (what string, err error) {
+	switch r.Intn(20) {
+	default:
+		s.calls.Add(1)
+		return "Echo", echo(ctx, c, s.value(r))
+	case 0:
+		s.calls.Add(1)
+		err := c.Call(ctx, testService, "Fail", &KeyValue{}, &KeyValue{})
+		if status.Code(err) == codes.AlreadyExists {
+			err = nil
+		}
+		return "Fail", err
+	case 1:
+		s.calls.Add(1)
+		err := c.Call(ctx, testService, "NoMethod", &KeyValue{}, &KeyValue{})
+		if status.Code(err) == codes.Unimplemented {
+			err = nil
+		}
+		return "NoMethod", err
+	case 2:
+		s.calls.Add(1)
+		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		err := c.Call(ctx, testService, "Block", &KeyValue{}, &KeyValue{})
+		if errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded {
+			err = nil
+		}
+		return "Block", err
+	case 3, 4:
+		return "EchoStream", s.echoStream(ctx, c, r)
+	case 5:
+		return "Repeat", s.repeat(ctx, c, r)
+	case 6:
+		return "Join", s.join(ctx, c, r)
+	}
+}
+
+// echoStream sends and receives by turns, and sometimes leaves.
+func (s *soak) echoStream(ctx context.Context, c *Client, r *rand.Rand) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.streams.Add(1)
+	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
+	if err != nil {
+		return err
+	}
+	for n := r.Intn(20); n > 0; n-- {
+		want := s.value(r)
+		if err := cs.SendMsg(&KeyValue{Value: want}); err != nil && err != io.EOF {
+			return err
+		}
+		var m KeyValue
+		if err := cs.RecvMsg(&m); err != nil {
+			return err
+		}
+		if m.Value != want {
+			return errors.New("the message is not what was sent")
+		}
+		s.messages.Add(1)
+		if r.Intn(50) == 0 {
+			return nil // with a stream that is open
+		}
+	}
+	if err := cs.CloseSend(); err != nil {
+		return err
+	}
+	return wantEOF(cs.RecvMsg(&KeyValue{}))
+}
+
+// repeat reads a stream slowly.
+func (s *soak) repeat(ctx context.Context, c *Client, r *rand.Rand) error {
+	s.streams.Add(1)
+	want := strings.Repeat("r", r.Intn(200))
+	cs, err := c.NewStream(ctx, &StreamDesc{StreamingServer: true}, testService, "Repeat", &KeyValue{Value: want})
+	if err != nil {
+		return err
+	}
+	for range want {
+		var m KeyValue
+		if err := cs.RecvMsg(&m); err != nil {
+			return err
+		}
+		if m.Value != want {
+			return errors.New("the message is not the one that is repeated")
+		}
+		s.messages.Add(1)
+		if r.Intn(100) == 0 {
+			s.pause(time.Duration(r.Intn(2000)) * time.Microsecond)
+		}
+	}
+	return wantEOF(cs.RecvMsg(&KeyValue{}))
+}
+
+// wantEOF checks what comes after the last message.
+func wantEOF(err error) error {
+	switch err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errors.New("there is a message after the last")
+	}
+	return err
+}
+
+// join sends a stream and checks its sum.
+func (s *soak) join(ctx context.Context, c *Client, r *rand.Rand) error {
+	s.streams.Add(1)
+	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+	if err != nil {
+		return err
+	}
+	var want strings.Builder
+	for n := r.Intn(50); n > 0; n-- {
+		value := fmt.Sprint(r.Uint32())
+		want.WriteString(value)
+		if err := cs.SendMsg(&KeyValue{Value: value}); err == io.EOF {
+			break // RecvMsg tells why
+		} else if err != nil {
+			return err
+		}
+		s.messages.Add(1)
+	}
+	if err := cs.CloseSend(); err != nil {
+		return err
+	}
+	var m KeyValue
+	if err := cs.RecvMsg(&m); err != nil {
+		return err
+	}
+	if m.Value != want.String() {
+		return errors.New("the sum is not of what was sent")
+	}
+	return nil
+}

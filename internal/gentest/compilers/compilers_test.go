@@ -3,6 +3,7 @@
 package compilers
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,26 @@ import (
 )
 
 const repository = "../../.."
+
+// tools has buf and protobuild, built once: they are large.
+var tools string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "tools")
+	if err != nil {
+		panic(err)
+	}
+	tools = dir
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "tool")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building the compilers:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // Each test works in a project like the README's, in a GOPATH because protobuild
 // wants one.
@@ -44,8 +65,7 @@ func newProject(t *testing.T) *project {
 	modcache := strings.TrimSpace(p.runIn(".", nil, "go", "env", "GOMODCACHE"))
 	p.env = append(os.Environ(),
 		"GOPATH="+tmp, "GOMODCACHE="+modcache, "GOFLAGS=-mod=mod",
-		"PATH="+strings.Join([]string{filepath.Join(p.dir, "bin"), filepath.Join(tmp, "tools"), os.Getenv("PATH")}, string(filepath.ListSeparator)))
-	p.runIn(".", os.Environ(), "go", "build", "-o", filepath.Join(tmp, "tools")+string(filepath.Separator), "tool")
+		"PATH="+strings.Join([]string{filepath.Join(p.dir, "bin"), tools, os.Getenv("PATH")}, string(filepath.ListSeparator)))
 
 	p.write("go.mod", "module example.com/notes\n\ngo 1.24\n\nreplace github.com/containerd/ttrpc => "+root+"\n")
 	p.write("api/v1/doc.go", "package notes\n")

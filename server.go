@@ -300,6 +300,9 @@ func (s *Server) removeConn(sc *serverConn) {
 	delete(s.conns, sc)
 	sc.serving.connGoneLocked()
 	s.checkNoConnsLocked()
+	if s.state != serverOpen && len(s.conns) == 0 {
+		s.watchdog.end()
+	}
 }
 
 // serving is one call of Serve: the context that it gave, and the watch on it.

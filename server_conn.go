@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -143,7 +144,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if err := sc.serving.ctx.Err(); err != nil {
 		call.ctx.cancel(err) // Serve's context ended before the call came
 	}
-	if method.cost.quick() && !sc.conn.reader.leading {
+	if method.cost.below(quickHandler) && !sc.conn.reader.leading {
 		return sc.runHere(call)
 	}
 	go call.run()
@@ -168,10 +169,14 @@ func (sc *serverConn) runHere(call *serverCall) error {
 	return nil
 }
 
+// quickReturn is how long a stream's handler may be away from receiving, on
+// average, for reading to wait for it.
+const quickReturn = 50 * time.Microsecond
+
 // mayLeaveReading is part of role: a client may send a request at any time, but
 // likely does not while it has one stream and waits for what that answers.
 func (sc *serverConn) mayLeaveReading(st *stream) bool {
-	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st && st.mayReceive()
+	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st && st.mayReceive() && st.away.below(quickReturn)
 }
 
 // readingLeft is part of role.

@@ -50,10 +50,10 @@ func (c *methodCost) add(d time.Duration) {
 	c.average.Store(average + 1)
 }
 
-// quick says whether the method is known to take less than quickHandler.
-func (c *methodCost) quick() bool {
+// below says whether the average is known to be at most limit.
+func (c *methodCost) below(limit time.Duration) bool {
 	average := c.average.Load()
-	return average != 0 && average <= int64(quickHandler)
+	return average != 0 && average <= int64(limit)
 }
 
 // clock is a monotonic time in nanoseconds, never 0.
@@ -111,6 +111,8 @@ type watchdog struct {
 	mu     sync.Mutex
 	leases []*lease
 	runs   bool
+	quit   chan struct{} // closed by end; nil before the first watch
+	ended  bool
 }
 
 // watch adds a lease. The watchdog drops it when it is not used any more.
@@ -118,18 +120,37 @@ func (w *watchdog) watch(l *lease) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.leases = append(w.leases, l)
-	if !w.runs {
+	if w.quit == nil {
+		w.quit = make(chan struct{})
+	}
+	if !w.runs && !w.ended {
 		w.runs = true
 		go w.run()
 	}
 }
 
-// run ends when no lease is left.
+// end ends the goroutine at once: no connection is left, and none comes.
+func (w *watchdog) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.quit != nil && !w.ended {
+		close(w.quit)
+	}
+	w.ended = true
+}
+
+// run ends when no lease is left. Where the timers of the system are coarse the
+// ticks come a millisecond apart.
 func (w *watchdog) run() {
 	ticker := time.NewTicker(handlerGrace)
 	defer ticker.Stop()
-	for range ticker.C {
-		if !w.look(clock()) {
+	for {
+		select {
+		case <-ticker.C:
+			if !w.look(clock()) {
+				return
+			}
+		case <-w.quit:
 			return
 		}
 	}

@@ -48,6 +48,11 @@ type stream struct {
 	// conn.mu. See connReader.
 	parked bool
 
+	// away is how long a handler takes from one message that it had to wait
+	// for to waiting for the next; since is when it got the last one.
+	away  methodCost
+	since atomic.Int64
+
 	// stop ends the watch on the caller's context; nil on a server and when
 	// there is nothing to watch.
 	stop func() bool
@@ -199,11 +204,17 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 		if m, ok, err := st.poll(); ok || err != nil {
 			return m, err
 		}
+		if since := st.since.Load(); since != 0 {
+			st.away.add(time.Duration(clock() - since))
+		}
 		if st.conn.park(st) {
 			st.conn.lead(ctx, st)
 		}
 		select {
 		case <-st.wake:
+			if st.ctx != nil {
+				st.since.Store(clock())
+			}
 		case <-done:
 			// What the stream has to say comes first, if it came as well.
 			if m, ok, err := st.poll(); ok || err != nil {

@@ -203,3 +203,10 @@ func serverIdle(t testing.TB, s *Server) {
 		t.Errorf("%d connections are left in the server's table", n)
 	}
 }
+
+// tableSize is how many streams a connection has.
+func tableSize(c *conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams)
+}

@@ -84,9 +84,10 @@ package ttrpc
 //
 //	Serve      the user's, one a listener. Accepts, and does nothing else.
 //	calls      serverCall.run, one a call, unless the reading goroutine runs the
-//	           handler itself (server_inline.go). Owns the call. Ends when the
-//	           final frame is queued.
-//	replies    serverCall.reply. Started when a handler that the reading goroutine
+//	           handler itself (server_inline.go). Owns the call, and may have the
+//	           role of the reader while its handler waits for a message. Ends when
+//	           the final frame is queued.
+//	replies    serverConn.reply. Started when a handler that the reading goroutine
 //	           ran has a response for which there is no room. Ends as calls do.
 //	watchdog   watchdog.run. One a server, while handlers run on reading goroutines
 //	           or were doing so a moment ago.

@@ -54,6 +54,37 @@ func TestProtocolSections(t *testing.T) {
 	}
 }
 
+// What doc.go says of the code names methods and fields that are there.
+func TestDocNames(t *testing.T) {
+	_, maintainers, found := strings.Cut(readFile(t, "doc.go"), "\npackage ttrpc\n")
+	if !found {
+		t.Fatal("doc.go has no part for maintainers")
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, name := range files {
+		if !strings.HasSuffix(name, "_test.go") {
+			code.WriteString(readFile(t, name))
+		}
+	}
+	names := regexp.MustCompile(`\b(Client|Server|buffer|channel|conn|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
+		FindAllStringSubmatch(maintainers, -1)
+	if len(names) == 0 {
+		t.Fatal("doc.go names no code: does this test still look for what it has?")
+	}
+	for _, m := range names {
+		method := regexp.MustCompile(`(?m)^func \(\w+ \*?` + m[1] + `\) ` + m[2] + `\(`)
+		structure := regexp.MustCompile(`(?ms)^type ` + m[1] + ` struct \{$.*?^\}$`).FindString(code.String())
+		field := regexp.MustCompile(`(?m)^\t` + m[2] + `\s`)
+		if !method.MatchString(code.String()) && !field.MatchString(structure) {
+			t.Errorf("doc.go names %s, which there is not", m[0])
+		}
+	}
+}
+
 // The program at the top of the README is a part of an example that is compiled
 // and run.
 func TestReadmeExample(t *testing.T) {

@@ -206,8 +206,18 @@ func (c *conn) drain() {
 	}
 }
 
+// closeFlushed ends the connection when everything that was queued is written. On
+// TCP that is not all: to close with something unread, as a request that has come
+// too late, resets the connection, and what the peer has not read yet is lost. So
+// we say that we send no more, and the peer closes, or has had lingerLimit.
 func (c *conn) closeFlushed() {
-	c.ch.whenFlushed(func() { c.fail(ErrServerClosed) })
+	c.ch.whenFlushed(func() {
+		if tcp, ok := c.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+			time.AfterFunc(lingerLimit, func() { c.fail(ErrServerClosed) })
+			return
+		}
+		c.fail(ErrServerClosed)
+	})
 }
 
 // waitDeliver gives st a message although its inbox was full. It waits for room,

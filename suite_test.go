@@ -56,7 +56,11 @@ func TestSuite(t *testing.T) {
 				c := c
 				t.Run(c.name, func(t *testing.T) {
 					s := newSuiteServer(t)
-					e := &suiteEnv{ctx: testContext(t), server: s, client: transport.connect(t, s)}
+					// The server ends streams at this deadline: what waits for the
+					// client to do it gives up before.
+					ctx, cancel := context.WithTimeout(context.Background(), 2*testTimeout)
+					defer cancel()
+					e := &suiteEnv{ctx: ctx, server: s, client: transport.connect(t, s)}
 					c.run(t, e)
 					if t.Failed() {
 						return

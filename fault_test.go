@@ -249,3 +249,19 @@ func checkFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, rea
 		}
 	}
 }
+
+// receiveAll receives until a stream has ended and nothing is left in it. An error
+// may be of one message only: the last is one that comes again and again, more
+// often than there can be messages that wait.
+func receiveAll(cs ClientStream) error {
+	var last error
+	for again := 0; again < 200; {
+		err := cs.RecvMsg(&KeyValue{})
+		if err == nil || last == nil || err.Error() != last.Error() {
+			again = 0
+		}
+		again++
+		last = err
+	}
+	return last
+}

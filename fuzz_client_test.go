@@ -1,4 +1,4 @@
-//go:build go1.25
+//go:build go1.25 && unix
 
 package ttrpc
 
@@ -151,22 +151,6 @@ func mustOpen(t *testing.T, ctx context.Context, c *Client, desc *StreamDesc, m 
 		t.Fatal(err)
 	}
 	return cs
-}
-
-// receiveAll receives until a stream has ended and nothing is left in it. An error
-// may be of one message only: the last is one that comes again and again, more
-// often than there can be messages that wait.
-func receiveAll(cs ClientStream) error {
-	var last error
-	for again := 0; again < 200; {
-		err := cs.RecvMsg(&KeyValue{})
-		if err == nil || last == nil || err.Error() != last.Error() {
-			again = 0
-		}
-		again++
-		last = err
-	}
-	return last
 }
 
 // readRequests reads until n requests have come, and returns all that it read.

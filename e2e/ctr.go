@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// commandTimeout bounds one ctr command. What takes longer hangs.
-const commandTimeout = 30 * time.Second
+// commandTimeout bounds one ctr command. What takes longer hangs: even fifty
+// commands at once on a machine with other things to do need less.
+const commandTimeout = time.Minute
 
 // errHung is a command that did not end in time. The rest of a pairing is not
 // worth waiting for after it.

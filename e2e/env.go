@@ -117,8 +117,7 @@ func (e *env) untilFile(ctx context.Context, name string) error {
 
 // start runs a detached container and checks that its shim is the pairing's.
 func (e *env) start(ctx context.Context, id string, args ...string) (task, error) {
-	r := e.ctr(ctx, append([]string{"run", "-d", "--null-io", "--env", "PATH=/bin", "--rootfs", e.rootfs, id}, args...)...)
-	if err := r.wantOutput(0, "", ""); err != nil {
+	if err := e.startUnchecked(ctx, id, args...); err != nil {
 		return task{}, err
 	}
 	t, err := e.wantStatus(ctx, id, "RUNNING")
@@ -127,6 +126,11 @@ func (e *env) start(ctx context.Context, id string, args ...string) (task, error
 	}
 	_, err = e.shimOf(t)
 	return t, err
+}
+
+func (e *env) startUnchecked(ctx context.Context, id string, args ...string) error {
+	run := []string{"run", "-d", "--null-io", "--env", "PATH=/bin", "--rootfs", e.rootfs, id}
+	return e.ctr(ctx, append(run, args...)...).wantOutput(0, "", "")
 }
 
 // shimOf returns the process id of the task's shim: its parent.
@@ -157,23 +161,24 @@ func (e *env) checkExe(pid int, variant, program string) error {
 }
 
 // killAndRemove ends a task with SIGKILL and removes the container, as users do:
-// kill, wait until it stopped, delete both.
+// kill, delete the task once it has stopped, delete the container.
 func (e *env) killAndRemove(ctx context.Context, id string) error {
 	if err := e.ctr(ctx, "task", "kill", "-s", "SIGKILL", id).wantOutput(0, "", ""); err != nil {
 		return err
 	}
+	var r ctrResult
 	err := until(ctx, id+" to stop", func() (bool, error) {
-		tasks, err := e.tasks(ctx)
-		return tasks[id].status == "STOPPED", err
+		r = e.ctr(ctx, "task", "rm", id)
+		stopped := !strings.Contains(r.stderr, "task must be stopped before deletion")
+		return stopped, r.err
 	})
 	if err != nil {
 		return err
 	}
-	// ctr reports a non-zero status of the task in a warning only.
-	r := e.ctr(ctx, "task", "rm", id)
 	if err := r.want(0); err != nil {
 		return err
 	}
+	// ctr reports a non-zero status of the task in a warning only.
 	if want := "exit with non-zero exit code 137"; !strings.Contains(r.stderr, want) {
 		return fmt.Errorf("want %q (%s)", want, r)
 	}

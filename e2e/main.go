@@ -43,6 +43,7 @@ type options struct {
 	memory   bool
 	execs    int
 	rounds   int
+	keepLogs bool
 	build    string // directory kept between runs: binaries, packages, logs
 }
 
@@ -89,6 +90,7 @@ func parseOptions(args []string) (options, error) {
 	fs.BoolVar(&o.memory, "memory", true, "report memory, descriptors and goroutines, ours against stock")
 	fs.IntVar(&o.execs, "execs", 1000, "execs in the memory report")
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds in the memory report, for medians")
+	fs.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of jobs that pass, too")
 	fs.StringVar(&o.build, "build", "build", "directory for binaries, packages and logs")
 	if err := fs.Parse(args); err != nil {
 		return o, err

@@ -107,7 +107,7 @@ func runJob(ctx context.Context, o options, j job, name string) (r result) {
 		problems = append(problems, "the driver left no result: "+err.Error())
 	}
 	fail(removeCgroups(j.Namespace))
-	if len(problems) > 0 || r.failures() != "" {
+	if o.keepLogs || len(problems) > 0 || r.failures() != "" {
 		fail(keepLogs(dir, filepath.Join(o.build, "logs", name)))
 	}
 	fail(os.RemoveAll(dir))

@@ -44,7 +44,7 @@ var steps = []step{
 }
 
 // stepTimeout bounds a step. The longest, fifty containers, takes seconds.
-const stepTimeout = 2 * time.Minute
+const stepTimeout = 3 * time.Minute
 
 // driveMain is the driver's main function, inside the namespaces.
 func driveMain(path string) int {

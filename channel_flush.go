@@ -111,6 +111,9 @@ func (w *writer) next(queue []*buffer) []*buffer {
 	if len(w.replyMarks) > 0 {
 		w.countRepliesLocked()
 	}
+	if len(w.awaited) > 0 {
+		w.notifyLocked()
+	}
 	if len(w.queue) > 0 && w.err == nil {
 		more := w.queue
 		w.queue = queue[:0]
@@ -155,6 +158,7 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 				return
 			}
 			skip = 0
+			w.progress.Add(1)
 		}
 		queue = w.next(queue)
 	}

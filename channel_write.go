@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -25,7 +26,8 @@ const (
 type writer struct {
 	ch        *channel
 	maxQueued int
-	failed    func(error) // called once, without locks, when writing fails
+	progress  atomic.Int64 // rises while the flusher's goroutine gets on
+	failed    func(error)  // called once, without locks, when writing fails
 
 	mu       sync.Mutex
 	queue    []*buffer // frames to write; on a socket small ones are gathered
@@ -37,9 +39,10 @@ type writer struct {
 	err      error     // first write error; nothing is queued after it
 	refused  bool      // senders get no more room: see refuse
 	flushed  []func()  // see whenFlushed
+	awaited  []awaited // see written
 
 	queuedTotal  int64       // bytes ever queued
-	writtenTotal int64       // bytes ever written
+	writtenTotal int64       // bytes ever written, counted when a round is over
 	replyBytes   int         // bytes of replies in the queue: see enqueueReply
 	replyMarks   []replyMark // where they end, in order
 
@@ -208,6 +211,33 @@ func (w *writer) countRepliesLocked() {
 	}
 }
 
+// awaited is somebody who waits until bytes are written.
+type awaited struct {
+	end  int64         // writtenTotal that it waits for
+	done chan struct{} // closed then, or when writing has failed
+}
+
+// written returns a channel that is closed when everything that is queued now is
+// written, or nothing can be any more.
+func (w *writer) written() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || w.writtenTotal == w.queuedTotal {
+		return closedChan
+	}
+	a := awaited{end: w.queuedTotal, done: make(chan struct{})}
+	w.awaited = append(w.awaited, a)
+	return a.done
+}
+
+// notifyLocked wakes those who wait for no more than has been written.
+func (w *writer) notifyLocked() {
+	for len(w.awaited) > 0 && (w.awaited[0].end <= w.writtenTotal || w.err != nil) {
+		close(w.awaited[0].done)
+		w.awaited = w.awaited[1:]
+	}
+}
+
 // gatherLocked appends buf to the queue. On a socket it copies small frames
 // together, so that they go out in one write. Elsewhere each frame stays
 // alone: see writeFrame.
@@ -243,6 +273,7 @@ func (w *writer) fail(err error) {
 	releaseAll(w.queue)
 	w.queue, w.spare = nil, nil
 	w.unreserveLocked(0)
+	w.notifyLocked()
 	flushed := w.takeFlushedLocked()
 	w.mu.Unlock()
 	runAll(flushed)

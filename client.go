@@ -46,11 +46,14 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 }
 
 // Close ends the connection. Calls and streams that are waiting return
-// ErrClosed. It does not wait for the OnClose callback: see UserOnCloseWait.
-// A second Close does nothing. It returns nil.
+// ErrClosed. What streams have sent before is still written, as far as the server
+// takes it without pause; Close waits for that, a second at most. It does not
+// wait for the OnClose callback: see UserOnCloseWait. A second Close does nothing.
+// It returns nil.
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
+		<-c.conn.ch.written()
 	}
 	return nil
 }
@@ -244,16 +247,15 @@ func (c *Client) abandon(st *stream, err error) {
 
 // newRequest builds the Request that interceptors see.
 func newRequest(ctx context.Context, service, method string, p payload) (*Request, error) {
-	timeout, err := timeoutOf(ctx)
-	if err != nil {
-		return nil, err
-	}
 	req := &Request{
-		Service:     service,
-		Method:      method,
-		TimeoutNano: timeout,
-		Metadata:    contextMetadata(ctx).pairs(),
+		Service:  service,
+		Method:   method,
+		Metadata: contextMetadata(ctx).pairs(),
 	}
+	// A context that has ended is found out behind the interceptors, which
+	// count such calls, too.
+	req.TimeoutNano, _ = timeoutOf(ctx)
+	var err error
 	if p.kind != payloadAbsent {
 		req.Payload, err = p.bytes()
 	}

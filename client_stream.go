@@ -14,8 +14,9 @@ import (
 // server's last message or error, or until its context ends. The server is not
 // told of the latter: the protocol has no message for it.
 type ClientStream interface {
-	// CloseSend says that there is nothing more to send. A second time it
-	// returns ErrStreamClosed.
+	// CloseSend says that there is nothing more to send. It returns when
+	// that and what was sent before is written to the connection. A second
+	// time it returns ErrStreamClosed.
 	CloseSend() error
 
 	// SendMsg sends a message. It returns once the message is queued for
@@ -166,6 +167,10 @@ func (cs *clientStream) CloseSend() error {
 		return err
 	}
 	cs.conn.ch.flush()
+	select {
+	case <-cs.conn.ch.written():
+	case <-cs.ctx.Done():
+	}
 	return nil
 }
 

@@ -217,6 +217,9 @@ func unmarshal(b []byte, m any) error {
 		err = proto.Unmarshal(b, m)
 	case plainUnmarshaler:
 		reset(m)
+		if !isGenerated(m) {
+			b = append([]byte(nil), b...) // it may keep the slice, as it always could
+		}
 		err = m.Unmarshal(b)
 	case xxxUnmarshaler:
 		reset(m)
@@ -234,6 +237,12 @@ func unmarshal(b []byte, m any) error {
 		return fmt.Errorf("ttrpc: decode %T: %w", m, err)
 	}
 	return nil
+}
+
+// isGenerated says whether gogo's generator made m, whose Unmarshal copies.
+func isGenerated(m any) bool {
+	_, generated := m.(interface{ Descriptor() ([]byte, []int) })
+	return generated
 }
 
 func reset(m any) {

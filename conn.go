@@ -18,12 +18,15 @@ const (
 
 	// drainLimit is how long a connection that cannot write any more goes
 	// on reading: responses that the peer sent before it closed may be
-	// waiting there.
-	drainLimit = time.Second
+	// waiting there, and after them its end, which is what mostly ends it.
+	drainLimit = 5 * time.Second
 
 	// lingerLimit is how long a connection that we close stays open for
-	// what was queued before.
+	// what was queued before, while the peer takes nothing of it.
 	lingerLimit = 100 * time.Millisecond
+
+	// maxLinger is how long it stays open in all.
+	maxLinger = time.Second
 )
 
 // role is what a conn leaves to the Client or the serverConn that owns it.
@@ -139,11 +142,36 @@ func (c *conn) closeChannel(err error) {
 		c.ch.close()
 		return
 	}
-	linger := time.AfterFunc(lingerLimit, c.ch.close)
+	flushed := make(chan struct{})
 	c.ch.whenFlushed(func() {
-		linger.Stop()
 		c.ch.close()
+		close(flushed)
 	})
+	select {
+	case <-flushed:
+	default:
+		go c.linger(flushed)
+	}
+}
+
+// linger is the goroutine that closes the socket when what was queued before is
+// not written in time.
+func (c *conn) linger(flushed <-chan struct{}) {
+	tick := time.NewTicker(lingerLimit)
+	defer tick.Stop()
+	progress := c.ch.progress.Load()
+	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
+		select {
+		case <-flushed:
+			return
+		case <-tick.C:
+		}
+		before := progress
+		if progress = c.ch.progress.Load(); progress == before {
+			break
+		}
+	}
+	c.ch.close()
 }
 
 // writeFailed is called when nothing can be written any more. The peer may

@@ -325,13 +325,13 @@ func TestClientCloseLingers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, far, waiting := clogged(t)
 		start := time.Now()
-		c.Close()
+		go c.Close()
 		for _, call := range waiting {
 			if err := call.err("Close"); err != ErrClosed {
 				t.Errorf("got %v, want ErrClosed", err)
 			}
 		}
-		wantElapsed(t, "Close returns", start, 0)
+		wantElapsed(t, "the calls return", start, 0)
 		p := &peer{t: t, conn: far}
 		p.wantRequest("what was queued before Close", 1, 0)
 		p.wantRequest("what was queued before Close", 3, 0)
@@ -339,7 +339,7 @@ func TestClientCloseLingers(t *testing.T) {
 	})
 	bubble(t, func(t *testing.T) {
 		c, far, _ := clogged(t)
-		c.Close()
+		go c.Close()
 		time.Sleep(lingerLimit - tick)
 		if far.ended() {
 			t.Error("the connection was closed before the limit")

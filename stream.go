@@ -307,7 +307,11 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	if st.sendErr != nil {
 		st.conn.ch.unreserve(len(buf.b))
 		buf.release()
-		return st.sendErr
+		err := st.sendErr
+		if final == lastFrame && err == io.EOF {
+			st.sendErr = ErrStreamClosed
+		}
+		return err
 	}
 	if final == lastFrame {
 		st.sendErr = ErrStreamClosed

@@ -17,16 +17,18 @@ func TestSendAfterServerError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantSend, wantClose := io.EOF, error(nil)
 	for i := 0; i < 2; i++ {
 		if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Unimplemented {
 			t.Errorf("RecvMsg: got %v, want Unimplemented", err)
 		}
-		if err := cs.SendMsg(&KeyValue{}); err != io.EOF {
-			t.Errorf("SendMsg: got %v, want EOF", err)
+		if err := cs.SendMsg(&KeyValue{}); err != wantSend {
+			t.Errorf("SendMsg: got %v, want %v", err, wantSend)
 		}
-		if err := cs.CloseSend(); err != nil {
-			t.Errorf("CloseSend: got %v, want nil", err)
+		if err := cs.CloseSend(); err != wantClose {
+			t.Errorf("CloseSend: got %v, want %v", err, wantClose)
 		}
+		wantSend, wantClose = ErrStreamClosed, ErrStreamClosed
 	}
 }
 

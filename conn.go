@@ -18,8 +18,13 @@ const (
 
 	// drainLimit is how long a connection that cannot write any more goes
 	// on reading: responses that the peer sent before it closed may be
-	// waiting there, and after them its end, which is what mostly ends it.
-	drainLimit = 5 * time.Second
+	// waiting there.
+	drainLimit = time.Second
+
+	// socketDrainLimit is the same on a kernel socket, where the peer's end
+	// can be read after them and ends it: the limit is for a peer that
+	// closed its reading side alone.
+	socketDrainLimit = 5 * time.Second
 
 	// lingerLimit is how long a connection that we close stays open for
 	// what was queued before, while the peer takes nothing of it.
@@ -184,7 +189,11 @@ func (c *conn) writeFailed(err error) {
 	if over {
 		return
 	}
-	time.AfterFunc(drainLimit, func() { c.fail(fmt.Errorf("write: %w", err)) })
+	limit := drainLimit
+	if c.ch.sock != nil {
+		limit = socketDrainLimit
+	}
+	time.AfterFunc(limit, func() { c.fail(fmt.Errorf("write: %w", err)) })
 }
 
 // insertLocked adds a stream to the table.

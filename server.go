@@ -223,6 +223,7 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 		close(s.stopped)
 	}
 	s.state = max(s.state, state)
+	s.endWatchdogLocked()
 	for l := range s.listeners {
 		listeners = append(listeners, l)
 		delete(s.listeners, l)
@@ -264,6 +265,14 @@ func (s *Server) connsLocked() []*serverConn {
 	return conns
 }
 
+// endWatchdogLocked ends it when there is nothing for it to look at, and never will
+// be.
+func (s *Server) endWatchdogLocked() {
+	if s.state != serverOpen && len(s.conns) == 0 {
+		s.watchdog.end()
+	}
+}
+
 func (s *Server) checkNoConnsLocked() {
 	if s.noConns == nil || len(s.conns) > 0 {
 		return
@@ -300,9 +309,7 @@ func (s *Server) removeConn(sc *serverConn) {
 	delete(s.conns, sc)
 	sc.serving.connGoneLocked()
 	s.checkNoConnsLocked()
-	if s.state != serverOpen && len(s.conns) == 0 {
-		s.watchdog.end()
-	}
+	s.endWatchdogLocked()
 }
 
 // serving is one call of Serve: the context that it gave, and the watch on it.

@@ -67,7 +67,7 @@ func TestSuite(t *testing.T) {
 					}
 					e.wantAlive(t)
 					// A stream that was given up may take a moment to leave.
-					waitFor(t, "the client's table to be empty", func() bool { return streamsOf(e.client) == 0 })
+					waitFor(t, "the client's table to be empty", func() bool { return lenStreams(e.client.conn) == 0 })
 				})
 			}
 		})
@@ -309,10 +309,4 @@ func suiteMux(t *testing.T, s *Server) *Client {
 		}
 	})
 	return c
-}
-
-func streamsOf(c *Client) int {
-	c.conn.mu.Lock()
-	defer c.conn.mu.Unlock()
-	return len(c.conn.streams)
 }

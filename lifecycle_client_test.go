@@ -1,0 +1,219 @@
+package ttrpc
+
+import (
+	"context"
+	"math/rand"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Clients that are closed from wherever a program may do that.
+
+// A client may be used, and closed, in its own callback: everything says
+// ErrClosed.
+func TestLifecycleCloseInCallback(t *testing.T) {
+	ctx := testContext(t)
+	_, addr := newTestServer(t, echoMethods())
+	made := make(chan *Client, 1)
+	errs := make(chan error, 4)
+	c := dialTest(t, addr, WithOnClose(func() {
+		c := <-made
+		errs <- c.Close()
+		errs <- echo(ctx, c, "late")
+		_, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+		errs <- err
+		errs <- c.Close()
+	}))
+	made <- c
+	if err := echo(ctx, c, "before"); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := c.UserOnCloseWait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []error{nil, ErrClosed, ErrClosed, nil} {
+		if err := <-errs; err != want {
+			t.Errorf("in the callback: got %v, want %v", err, want)
+		}
+	}
+}
+
+// Close under a lock that the callback takes.
+func TestLifecycleCloseUnderLock(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	var mu sync.Mutex
+	c := dialTest(t, addr, WithOnClose(func() {
+		mu.Lock()
+		defer mu.Unlock()
+	}))
+	mu.Lock()
+	c.Close()
+	mu.Unlock()
+	if err := c.UserOnCloseWait(testContext(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// UserOnCloseWait waits for the end of the callback, for as long as its context
+// lets it.
+func TestLifecycleUserOnCloseWait(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	called, release := make(chan struct{}), make(chan struct{})
+	var returned atomic.Bool
+	c := dialTest(t, addr, WithOnClose(func() {
+		close(called)
+		<-release
+		returned.Store(true)
+	}))
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.UserOnCloseWait(over); err != context.Canceled {
+		t.Errorf("while the client is open: got %v, want Canceled", err)
+	}
+	var wg sync.WaitGroup
+	for i := 0; i < 10; i++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := c.UserOnCloseWait(testContext(t)); err != nil || !returned.Load() {
+				t.Errorf("got %v, the callback has returned: %v", err, returned.Load())
+			}
+		}()
+	}
+	c.Close()
+	<-called
+	if err := c.UserOnCloseWait(over); err != context.Canceled {
+		t.Errorf("while the callback runs: got %v, want Canceled", err)
+	}
+	close(release)
+	wg.Wait()
+
+	without := dialTest(t, addr)
+	without.Close()
+	if err := without.UserOnCloseWait(testContext(t)); err != nil {
+		t.Errorf("without a callback: %v", err)
+	}
+	if err := (&Client{}).UserOnCloseWait(testContext(t)); err != nil {
+		t.Errorf("of a zero client: %v", err)
+	}
+}
+
+// A handler closes the client that calls it, or the server that runs it.
+func TestLifecycleCloseInHandler(t *testing.T) {
+	for name, end := range map[string]func(*Client, *Server){
+		"client": func(c *Client, _ *Server) { c.Close() },
+		"server": func(_ *Client, s *Server) { s.Close() },
+	} {
+		end := end
+		t.Run(name, func(t *testing.T) {
+			ctx := testContext(t)
+			var c *Client
+			var s *Server
+			desc := echoMethods()
+			ended := make(chan error, 1)
+			desc.Methods["End"] = func(ctx context.Context, _ func(any) error) (any, error) {
+				end(c, s)
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return &KeyValue{}, nil
+			}
+			c, s = newTestPair(t, desc)
+			// As if it were known to be quick: the reading goroutine runs it.
+			makeQuick(t, s, "End")
+			if err := c.Call(ctx, testService, "End", &KeyValue{}, &KeyValue{}); err != ErrClosed {
+				t.Errorf("the call: got %v, want ErrClosed", err)
+			}
+			if err := <-ended; err != context.Canceled {
+				t.Errorf("the handler's context: got %v, want Canceled", err)
+			}
+			if err := c.UserOnCloseWait(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// makeQuick has the server believe that a method's handler is quick.
+func makeQuick(t *testing.T, s *Server, name string) {
+	t.Helper()
+	m, _ := s.services.Load().find([]byte(testService), []byte(name))
+	if m == nil {
+		t.Fatalf("there is no method %s", name)
+	}
+	m.cost.average.Store(1)
+	if !m.cost.below(quickHandler) {
+		t.Fatal("the method is not quick")
+	}
+}
+
+// Close, twice and at once, in the middle of calls and streams, and with a server
+// that goes away at that moment: all return, and the callback is called once.
+func TestRaceClientClose(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	for round := 0; round < rounds(200); round++ {
+		random := rand.New(rand.NewSource(int64(round)))
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		var callbacks atomic.Int64
+		c := dialTest(t, addr, WithOnClose(func() { callbacks.Add(1) }))
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		race := func(f func() error) {
+			yields := random.Intn(50)
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				<-start
+				for i := 0; i < yields; i++ {
+					runtime.Gosched()
+				}
+				if err := f(); err != nil && err != ErrClosed {
+					t.Error(err)
+				}
+			}()
+		}
+		for i := 0; i < 10; i++ {
+			race(func() error { return echo(ctx, c, "x") })
+			race(func() error {
+				cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
+				for err == nil {
+					if err = cs.SendMsg(&KeyValue{}); err == nil {
+						err = cs.RecvMsg(&KeyValue{})
+					}
+				}
+				return err
+			})
+		}
+		race(func() error { return c.Call(ctx, testService, "Block", &KeyValue{}, &KeyValue{}) })
+		race(c.Close)
+		race(c.Close)
+		if random.Intn(2) == 0 {
+			race(func() error { c.conn.ch.conn.Close(); return nil }) // as if the peer had gone
+		}
+		close(start)
+		wg.Wait()
+		if err := c.UserOnCloseWait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := callbacks.Load(); n != 1 {
+			t.Fatalf("the callback was called %d times", n)
+		}
+		if n := lenStreams(c.conn); n != 0 {
+			t.Fatalf("%d streams are left", n)
+		}
+		cancel()
+	}
+}
+
+func lenStreams(c *conn) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams)
+}
+
+// soon is what an immediate answer may take on a busy machine, at the best of a
+// few times.
+const soon = 30 * time.Millisecond

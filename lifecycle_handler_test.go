@@ -1,0 +1,330 @@
+package ttrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Handlers that panic, end their goroutine, or keep others waiting.
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// panicMessage panics when it is encoded or decoded.
+type panicMessage struct{}
+
+func (*panicMessage) Reset()                   {}
+func (*panicMessage) String() string           { return "" }
+func (*panicMessage) ProtoMessage()            {}
+func (*panicMessage) Marshal() ([]byte, error) { panic("in Marshal") }
+func (*panicMessage) Unmarshal([]byte) error   { panic("in Unmarshal") }
+
+// lifecycleFaults are the ways in which a handler can fail to return.
+var lifecycleFaults = map[string]func(unmarshal func(any) error) (any, error){
+	"panic":         func(func(any) error) (any, error) { panic("help") },
+	"error":         func(func(any) error) (any, error) { panic(io.ErrUnexpectedEOF) },
+	"runtime error": func(func(any) error) (any, error) { var m map[string]int; m["x"] = 1; return nil, nil },
+	"Goexit":        func(func(any) error) (any, error) { runtime.Goexit(); return nil, nil },
+	"decoding":      func(unmarshal func(any) error) (any, error) { return nil, unmarshal(&panicMessage{}) },
+	"encoding":      func(func(any) error) (any, error) { return &panicMessage{}, nil },
+}
+
+// A handler that does not return is an Internal error to its caller and a line
+// in the log; everything else goes on.
+func TestLifecyclePanics(t *testing.T) {
+	for name, fault := range lifecycleFaults {
+		fault := fault
+		t.Run(name, func(t *testing.T) {
+			var logged syncBuffer
+			desc := echoMethods()
+			desc.Methods["Fault"] = func(_ context.Context, unmarshal func(any) error) (any, error) { return fault(unmarshal) }
+			desc.Streams["FaultStream"] = Stream{StreamingClient: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+				return fault(ss.RecvMsg)
+			}}
+			s, addr := newTestServer(t, desc, WithServerLogger(log.New(&logged, "", 0)))
+			c := dialTest(t, addr)
+			ctx := testContext(t)
+			for i := 0; i < 4; i++ {
+				if i%2 == 1 {
+					makeQuick(t, s, "Fault") // the reading goroutine runs it
+				}
+				err := c.Call(ctx, testService, "Fault", &KeyValue{Value: "x"}, &KeyValue{})
+				if status.Code(err) != codes.Internal {
+					t.Errorf("unary call: got %v, want Internal", err)
+				}
+				if i%2 == 1 {
+					makeQuick(t, s, "FaultStream")
+				}
+				cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "FaultStream", &KeyValue{Value: "x"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Internal {
+					t.Errorf("stream: got %v, want Internal", err)
+				}
+				if err := echo(ctx, c, "after"); err != nil {
+					t.Errorf("a call after that: %v", err)
+				}
+			}
+			for _, want := range []string{"/test.Service/Fault", "/test.Service/FaultStream", "stream ", "lifecycle_handler_test.go"} {
+				if !strings.Contains(logged.String(), want) {
+					t.Errorf("the log does not have %q:\n%s", want, logged.String())
+				}
+			}
+		})
+	}
+}
+
+// A panic handler sees the panic of a handler, or of an interceptor, and says
+// what the caller gets.
+func TestLifecyclePanicHandler(t *testing.T) {
+	type report struct {
+		method string
+		value  any
+		stack  string
+		err    error // of the context
+	}
+	reports := make(chan report, 1)
+	desc := echoMethods()
+	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("help") }
+	desc.Methods["Exit"] = func(context.Context, func(any) error) (any, error) { runtime.Goexit(); return nil, nil }
+	_, addr := newTestServer(t, desc,
+		WithServerPanicHandler(func(ctx context.Context, method string, value any, stack []byte) error {
+			reports <- report{method, value, string(stack), ctx.Err()}
+			if value == "help" {
+				return status.Error(codes.Aborted, "as the panic handler says")
+			}
+			return nil
+		}),
+		WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, info *UnaryServerInfo, m Method) (any, error) {
+			if strings.HasSuffix(info.FullMethod, "Fail") {
+				panic("interceptor")
+			}
+			return m(ctx, um)
+		}))
+	c := dialTest(t, addr)
+	for _, want := range []struct {
+		method string
+		value  any
+		code   codes.Code
+	}{{"Panic", "help", codes.Aborted}, {"Exit", nil, codes.Internal}, {"Fail", "interceptor", codes.Internal}} {
+		err := c.Call(testContext(t), testService, want.method, &KeyValue{}, &KeyValue{})
+		if status.Code(err) != want.code {
+			t.Errorf("%s: got %v, want %v", want.method, err, want.code)
+		}
+		got := <-reports
+		if got.method != "/test.Service/"+want.method || got.value != want.value || got.err != nil ||
+			!strings.Contains(got.stack, "lifecycle_handler_test.go") {
+			t.Errorf("%s: the panic handler got %+v", want.method, got)
+		}
+	}
+}
+
+// A panic handler that panics ends the process. This is that process.
+func TestLifecyclePanicHandlerPanics(t *testing.T) {
+	const variable = "TTRPC_TEST_PANIC"
+	if os.Getenv(variable) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestLifecyclePanicHandlerPanics$")
+		cmd.Env = append(os.Environ(), variable+"=1")
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !strings.Contains(string(out), "panic: the operator wants to know") {
+			t.Errorf("got %v, want the end of the process by a panic:\n%s", err, out)
+		}
+		return
+	}
+	desc := echoMethods()
+	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("help") }
+	_, addr := newTestServer(t, desc, WithServerPanicHandler(func(context.Context, string, any, []byte) error {
+		panic("the operator wants to know")
+	}))
+	err := dialTest(t, addr).Call(testContext(t), testService, "Panic", &KeyValue{}, &KeyValue{})
+	t.Errorf("the call returned %v", err)
+}
+
+// bestOf returns the shortest of some times: what the machine does beside the test
+// makes them longer, and nothing makes them shorter.
+func bestOf(n int, f func() time.Duration) time.Duration {
+	best := f()
+	for i := 1; i < n && best > soon; i++ {
+		best = min(best, f())
+	}
+	return best
+}
+
+// Handlers of a method that was quick so far, and now wait for a lock, keep no
+// other call of their connection waiting, however many there are.
+func TestFairnessBlockedHandlers(t *testing.T) {
+	const blocked = 100
+	var mu sync.Mutex
+	desc := echoMethods()
+	desc.Methods["Lock"] = func(context.Context, func(any) error) (any, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return &KeyValue{}, nil
+	}
+	s, addr := newTestServer(t, desc)
+	w := dialWire(t, addr)
+	id := streamID(1)
+	next := func(method string) []byte {
+		body := wireMarshal(&Request{Service: testService, Method: method, Payload: wireMarshal(&KeyValue{Key: "k"})})
+		b := make([]byte, headerLength, headerLength+len(body))
+		putHeader(b, header{length: uint32(len(body)), id: id, typ: messageTypeRequest})
+		id += 2
+		return append(b, body...)
+	}
+	best := bestOf(10, func() time.Duration {
+		makeQuick(t, s, "Lock")
+		makeQuick(t, s, "Echo")
+		var frames []byte
+		for i := 0; i < blocked; i++ {
+			frames = append(frames, next("Lock")...)
+		}
+		last := id
+		frames = append(frames, next("Echo")...)
+		mu.Lock()
+		start := time.Now()
+		if _, err := w.Write(frames); err != nil {
+			t.Fatal(err)
+		}
+		if f := w.read(); f.id != last {
+			t.Fatalf("got %v, want the response of Echo", f.header)
+		}
+		elapsed := time.Since(start)
+		mu.Unlock()
+		for i := 0; i < blocked; i++ {
+			w.read()
+		}
+		return elapsed
+	})
+	if best > soon {
+		t.Errorf("the call behind %d handlers that wait was answered after %v at best", blocked, best)
+	}
+}
+
+// The same with handlers that compute.
+func TestFairnessBusyHandler(t *testing.T) {
+	if runtime.GOMAXPROCS(0) == 1 {
+		t.Skip("on one processor a handler that computes holds up everything until it is preempted")
+	}
+	const busy = time.Second
+	desc := echoMethods()
+	desc.Methods["Busy"] = func(ctx context.Context, _ func(any) error) (any, error) {
+		for start := time.Now(); time.Since(start) < busy; {
+		}
+		return &KeyValue{}, nil
+	}
+	s, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	ctx := testContext(t)
+	best := bestOf(3, func() time.Duration {
+		makeQuick(t, s, "Busy")
+		done := make(chan error, 1)
+		go func() { done <- c.Call(ctx, testService, "Busy", &KeyValue{}, &KeyValue{}) }()
+		m, _ := s.services.Load().find([]byte(testService), []byte("Busy"))
+		waitFor(t, "the watchdog to find that the method is slow", func() bool { return !m.cost.below(quickHandler) })
+		start := time.Now()
+		if err := echo(ctx, c, "x"); err != nil {
+			t.Fatal(err)
+		}
+		elapsed := time.Since(start)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		return elapsed
+	})
+	if best > busy/4 {
+		t.Errorf("the call beside a handler that computes was answered after %v at best", best)
+	}
+}
+
+// A call that comes while the handler of the connection's only stream works on a
+// message, and one that comes right after a stream has ended, is read soon.
+func TestFairnessStreamHandler(t *testing.T) {
+	got, work := make(chan struct{}), make(chan struct{})
+	desc := echoMethods()
+	desc.Streams["Work"] = Stream{StreamingClient: true, StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		for {
+			var m KeyValue
+			if err := ss.RecvMsg(&m); err == io.EOF {
+				return nil, nil
+			} else if err != nil {
+				return nil, err
+			}
+			got <- struct{}{}
+			<-work
+			if err := ss.SendMsg(&m); err != nil {
+				return nil, err
+			}
+		}
+	}}
+	c, _ := newTestPair(t, desc)
+	ctx := testContext(t)
+	timeEcho := func() time.Duration {
+		start := time.Now()
+		if err := echo(ctx, c, "x"); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	both := &StreamDesc{StreamingClient: true, StreamingServer: true}
+	cs, err := c.NewStream(ctx, both, testService, "Work", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	round := func() time.Duration {
+		if err := cs.SendMsg(&KeyValue{}); err != nil {
+			t.Fatal(err)
+		}
+		<-got
+		elapsed := timeEcho()
+		work <- struct{}{}
+		if err := cs.RecvMsg(&KeyValue{}); err != nil {
+			t.Fatal(err)
+		}
+		return elapsed
+	}
+	for i := 0; i < 10; i++ {
+		round() // the server gets used to reading in the handler
+	}
+	if best := bestOf(10, round); best > soon {
+		t.Errorf("while the handler works: answered after %v at best", best)
+	}
+	if err := cs.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); err != io.EOF {
+		t.Fatal(err)
+	}
+	if best := bestOf(10, timeEcho); best > soon {
+		t.Errorf("after the stream: answered after %v at best", best)
+	}
+}

@@ -43,7 +43,7 @@ type Server struct {
 	mu        sync.Mutex
 	state     serverState
 	stopped   chan struct{} // closed when state leaves serverOpen
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{} // pointers: a listener need not be comparable
 	conns     map[*serverConn]struct{}
 	noConns   chan struct{} // closed when Shutdown was called and the last conn is gone; nil before
 }
@@ -76,7 +76,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			maxMetadata:      defaultMaxMetadata,
 		},
 		stopped:   make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
 	}
 	for _, opt := range opts {
@@ -116,10 +116,10 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // nothing else: Serve goes on.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
-	if !s.addListener(l) {
+	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
-	defer s.removeListener(l)
+	defer s.removeListener(&l)
 	serving := s.newServing(ctx)
 	defer serving.leave()
 
@@ -225,7 +225,7 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 	s.state = max(s.state, state)
 	s.endWatchdogLocked()
 	for l := range s.listeners {
-		listeners = append(listeners, l)
+		listeners = append(listeners, *l)
 		delete(s.listeners, l)
 	}
 	return listeners
@@ -241,7 +241,7 @@ func closeListeners(listeners []net.Listener) (err error) {
 	return err
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen {
@@ -251,7 +251,7 @@ func (s *Server) addListener(l net.Listener) bool {
 	return true
 }
 
-func (s *Server) removeListener(l net.Listener) {
+func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)

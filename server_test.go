@@ -347,3 +347,23 @@ func TestRegister(t *testing.T) {
 		t.Errorf("after the second registration: %v", err)
 	}
 }
+
+// A listener need not be of a type that can be compared.
+func TestServeUncomparableListener(t *testing.T) {
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := uncomparableListener{Listener: &oneListener{closed: make(chan struct{})}}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(context.Background(), l) }()
+	s.Close()
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("Serve: got %v, want ErrServerClosed", err)
+	}
+}
+
+type uncomparableListener struct {
+	net.Listener
+	_ []int
+}

@@ -1,0 +1,188 @@
+package ttrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// misbehave does not return.
+func misbehave(how string) {
+	switch how {
+	case "panic":
+		panic("the handler's value")
+	case "runtime error":
+		var m map[string]int
+		m[how]++
+	case "goexit":
+		runtime.Goexit()
+	}
+}
+
+// misbehaving has methods of each kind that misbehave as the request says.
+func misbehaving() *ServiceDesc {
+	desc := echoMethods()
+	desc.Methods["Misbehave"] = func(_ context.Context, um func(any) error) (any, error) {
+		var req KeyValue
+		if err := um(&req); err != nil {
+			return nil, err
+		}
+		misbehave(req.Value)
+		return &req, nil
+	}
+	desc.Streams["MisbehaveStream"] = Stream{StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		var req KeyValue
+		if err := ss.RecvMsg(&req); err != nil {
+			return nil, err
+		}
+		if err := ss.SendMsg(&req); err != nil {
+			return nil, err
+		}
+		misbehave(req.Value)
+		return nil, nil
+	}}
+	return desc
+}
+
+// A handler that panics, or ends its goroutine, is an Internal error to the
+// caller, and a log entry with the stack. The process lives, and the connection
+// too: also where the reading goroutine itself runs the handler, which it does
+// for methods that it has seen to be quick.
+func TestHandlerPanic(t *testing.T) {
+	for _, how := range []string{"panic", "runtime error", "goexit"} {
+		rec := newLogRecorder()
+		s, addr := newTestServer(t, misbehaving(), WithServerLogger(rec))
+		c := dialTest(t, addr)
+		call := func(value string) error {
+			return c.Call(testContext(t), testService, "Misbehave", &KeyValue{Value: value}, &KeyValue{})
+		}
+		for i := 0; i < 3; i++ {
+			if err := call(how); status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "/test.Service/Misbehave") {
+				t.Errorf("%s: got %v, want Internal with the method", how, err)
+			} else if strings.Contains(err.Error(), "the handler's value") {
+				t.Errorf("%s: the panic's value went to the client: %v", how, err)
+			}
+			cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "MisbehaveStream", &KeyValue{Value: how})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m KeyValue
+			if err := cs.RecvMsg(&m); err != nil || m.Value != how {
+				t.Errorf("%s: what was sent before: %v, %v", how, &m, err)
+			}
+			if err := cs.RecvMsg(&m); status.Code(err) != codes.Internal {
+				t.Errorf("%s, stream: got %v, want Internal", how, err)
+			}
+			for j := 0; j < 200; j++ { // so that the method counts as quick
+				if err := call("behave"); err != nil {
+					t.Fatalf("%s: afterwards: %v", how, err)
+				}
+			}
+		}
+		line := rec.wait(t, "/test.Service/Misbehave", "panic_test.go", "misbehave")
+		if how == "panic" && !strings.Contains(line, "the handler's value") {
+			t.Errorf("%s: the log does not have the value: %s", how, line)
+		}
+		rec.wait(t, "/test.Service/MisbehaveStream", "panic_test.go")
+		c.Close()
+		serverIdle(t, s)
+	}
+}
+
+// A panic in an interceptor is one in the handler.
+func TestInterceptorPanic(t *testing.T) {
+	rec := newLogRecorder()
+	_, addr := newTestServer(t, echoMethods(), WithServerLogger(rec),
+		WithUnaryServerInterceptor(func(context.Context, Unmarshaler, *UnaryServerInfo, Method) (any, error) { panic("unary") }),
+		WithStreamServerInterceptor(func(context.Context, StreamServer, *StreamServerInfo, StreamHandler) (any, error) { panic("stream") }))
+	c := dialTest(t, addr)
+	if err := echo(testContext(t), c, "x"); status.Code(err) != codes.Internal {
+		t.Errorf("got %v, want Internal", err)
+	}
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Internal {
+		t.Errorf("stream: got %v, want Internal", err)
+	}
+	rec.wait(t, "unary", "panic_test.go")
+	rec.wait(t, "stream", "panic_test.go")
+}
+
+// WithServerPanicHandler takes over: it gets all there is, and says what the
+// client gets.
+func TestPanicHandler(t *testing.T) {
+	type report struct {
+		method, metadata string
+		value            any
+		stack            string
+	}
+	reports := make(chan report, 1)
+	var answer error
+	rec := newLogRecorder()
+	_, addr := newTestServer(t, misbehaving(), WithServerLogger(rec),
+		WithServerPanicHandler(func(ctx context.Context, method string, value any, stack []byte) error {
+			md, _ := GetMetadataValue(ctx, "k")
+			reports <- report{method, md, value, string(stack)}
+			return answer
+		}))
+	c := dialTest(t, addr)
+	ctx := WithMetadata(testContext(t), MD{"k": {"v"}})
+	for _, test := range []struct {
+		how    string
+		answer error
+		want   codes.Code
+	}{
+		{"panic", nil, codes.Internal},
+		{"panic", status.Error(codes.DataLoss, "as the panic handler says"), codes.DataLoss},
+		{"panic", os.ErrNotExist, codes.NotFound},
+		{"goexit", nil, codes.Internal},
+	} {
+		answer = test.answer
+		err := c.Call(ctx, testService, "Misbehave", &KeyValue{Value: test.how}, &KeyValue{})
+		if status.Code(err) != test.want {
+			t.Errorf("%s, %v: got %v, want %v", test.how, test.answer, err, test.want)
+		}
+		r := within(t, "report", reports)
+		if r.method != "/test.Service/Misbehave" || r.metadata != "v" || !strings.Contains(r.stack, "misbehave") {
+			t.Errorf("%s: reported was %+v", test.how, r)
+		}
+		if want := map[string]any{"panic": "the handler's value"}[test.how]; r.value != want {
+			t.Errorf("%s: the value is %v, want %v", test.how, r.value, want)
+		}
+	}
+	if lines := rec.all(); len(lines) != 0 {
+		t.Errorf("the log has lines in spite of the panic handler: %q", lines)
+	}
+}
+
+// crashVariable has a child process of TestPanicHandlerCrashes do what crashes.
+const crashVariable = "TTRPC_TEST_CRASH"
+
+// A panic handler that panics ends the process: who wants no recovery gets none.
+func TestPanicHandlerCrashes(t *testing.T) {
+	if os.Getenv(crashVariable) != "" {
+		_, addr := newTestServer(t, misbehaving(), WithServerPanicHandler(
+			func(_ context.Context, _ string, value any, _ []byte) error { panic(fmt.Sprint("crash: ", value)) }))
+		dialTest(t, addr).Call(testContext(t), testService, "Misbehave", &KeyValue{Value: "panic"}, &KeyValue{})
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestPanicHandlerCrashes$")
+	child.Env = append(os.Environ(), crashVariable+"=1")
+	out, err := child.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte("panic: crash: the handler's value")) &&
+		!bytes.Contains(out, []byte("crash: the handler's value")) {
+		t.Errorf("the process ended with %v:\n%s", err, out)
+	}
+}

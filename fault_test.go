@@ -130,8 +130,8 @@ func recvEnd(cs ClientStream) error {
 const faultTime = 5 * time.Second
 
 // runFault runs a scenario with a fault on one side's end of the connection. It
-// returns its error, and how many bytes that side has read and written.
-func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read bool, at int, mask byte) (err error, nRead, nWrote int) {
+// returns how many bytes that side has read and written, and its error.
+func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read bool, at int, mask byte) (nRead, nWrote int, err error) {
 	bubble(t, func(t *testing.T) {
 		s, serr := NewServer(WithServerLogger(discardLogger{}))
 		if serr != nil {
@@ -181,7 +181,7 @@ func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read 
 		defer faulty.mu.Unlock()
 		nRead, nWrote = faulty.nRead, faulty.nWrote
 	})
-	return err, nRead, nWrote
+	return nRead, nWrote, err
 }
 
 // TestFaults runs every scenario with every fault at every byte of either
@@ -191,7 +191,7 @@ func TestFaults(t *testing.T) {
 		sc := sc
 		t.Run(sc.name, func(t *testing.T) {
 			for _, serverSide := range []bool{false, true} {
-				err, nRead, nWrote := runFault(t, sc, serverSide, faultNone, true, 0, 0)
+				nRead, nWrote, err := runFault(t, sc, serverSide, faultNone, true, 0, 0)
 				if err != nil {
 					t.Fatalf("without a fault: %v", err)
 				}
@@ -235,7 +235,7 @@ func checkFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, rea
 		masks = []byte{0x01, 0x80, 0xff}
 	}
 	for _, mask := range masks {
-		err, _, _ := runFault(t, sc, serverSide, kind, read, at, mask)
+		_, _, err := runFault(t, sc, serverSide, kind, read, at, mask)
 		switch {
 		case err == nil || kind == faultCorrupt:
 			// What is corrupt may be anything: it is over, and nothing is left.

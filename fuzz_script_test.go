@@ -3,13 +3,11 @@
 package ttrpc
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
-	"testing"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -214,14 +212,5 @@ func collect(nc net.Conn) (wait func() []byte) {
 	return func() []byte {
 		wg.Wait()
 		return b
-	}
-}
-
-// mustBeClosed checks what calls and streams return when the connection has
-// ended: anything that came before, but not nothing.
-func mustHaveEnded(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil || errors.Is(err, errNothingYet) {
-		t.Errorf("%s after the end of the connection: got %v", what, err)
 	}
 }

@@ -51,7 +51,7 @@ func (*panicMessage) Unmarshal([]byte) error   { panic("in Unmarshal") }
 var lifecycleFaults = map[string]func(unmarshal func(any) error) (any, error){
 	"panic":         func(func(any) error) (any, error) { panic("help") },
 	"error":         func(func(any) error) (any, error) { panic(io.ErrUnexpectedEOF) },
-	"runtime error": func(func(any) error) (any, error) { var m map[string]int; m["x"] = 1; return nil, nil },
+	"runtime error": func(func(any) error) (any, error) { var m []int; return m[len(m)], nil },
 	"Goexit":        func(func(any) error) (any, error) { runtime.Goexit(); return nil, nil },
 	"decoding":      func(unmarshal func(any) error) (any, error) { return nil, unmarshal(&panicMessage{}) },
 	"encoding":      func(func(any) error) (any, error) { return &panicMessage{}, nil },

@@ -42,7 +42,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	state     serverState
-	stopped   chan struct{} // closed when state leaves serverOpen
+	stopped   chan struct{}              // closed when state leaves serverOpen
 	listeners map[*net.Listener]struct{} // pointers: a listener need not be comparable
 	conns     map[*serverConn]struct{}
 	noConns   chan struct{} // closed when Shutdown was called and the last conn is gone; nil before

@@ -140,9 +140,6 @@ func (w *wire) readRequest() (header, *Request) {
 	return f.header, req
 }
 
-// discard reads, in the background, until the connection ends.
-func (w *wire) discard() { go io.Copy(io.Discard, w) }
-
 func wireMarshal(m proto.Message) []byte {
 	b, err := proto.Marshal(m)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 
 // job is one run of a plugin.
 type job struct {
-	Plugin    string   // import path of the plugin's main package
-	Module    string   // directory of the module that pins the plugin's version; "" is the root module
-	Parameter string   // the plugin's options
-	Out       string   // directory that the names of generated files are relative to
-	Roots     []compile.Root   // where the proto files are
-	Files     []string // import paths of the proto files
+	Plugin    string         // import path of the plugin's main package
+	Module    string         // directory of the module that pins the plugin's version; "" is the root module
+	Parameter string         // the plugin's options
+	Out       string         // directory that the names of generated files are relative to
+	Roots     []compile.Root // where the proto files are
+	Files     []string       // import paths of the proto files
 }
 
 // Import paths of the plugins.

@@ -191,7 +191,7 @@ func TestLifecycleShutdownLosesNone(t *testing.T) {
 	for _, n := range lifecycleNets {
 		n := n
 		t.Run(n.name, func(t *testing.T) {
-			for round := 0; round < rounds(10); round++ {
+			for round := 0; round < rounds(3); round++ {
 				shutdownFlood(t, n.listen, conns, callers)
 			}
 		})

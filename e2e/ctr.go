@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// commandTimeout bounds one ctr command. What takes longer hangs: even fifty
-// commands at once on a machine with other things to do need less.
-const commandTimeout = time.Minute
+// patience bounds one ctr command, and whatever else is waited for. What takes
+// longer hangs. It is long because a busy machine with cgroups v1 can stand still
+// for a minute while fifty runcs change them: every change stops all forks.
+const patience = 2 * time.Minute
 
 // errHung is a command that did not end in time. The rest of a pairing is not
 // worth waiting for after it.
@@ -43,7 +44,7 @@ func (e *env) ctrInput(ctx context.Context, input string, args ...string) ctrRes
 }
 
 func (e *env) ctrStreams(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args ...string) ctrResult {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r := ctrResult{args: args}
 	cmd := e.ctrCommand(ctx, args...)

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // daemon is a running containerd. One step at a time uses it.
@@ -148,7 +147,7 @@ func (e *env) settledFootprint(ctx context.Context, limit footprint) (footprint,
 // pprof gives the lines of a profile of the daemon to each, until it returns
 // false.
 func (e *env) pprof(ctx context.Context, profile string, each func(line string) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true, // the connection must not count among the daemon's own

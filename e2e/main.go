@@ -160,7 +160,7 @@ func runAll(ctx context.Context, o options) error {
 	if err := context.Cause(ctx); err != nil {
 		problems = append(problems, "interrupted")
 	}
-	after, err := settledSnapshot(before, 5*time.Second)
+	after, err := settledSnapshot(before, 30*time.Second)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func median(samples []memorySample, field func(memorySample) int) int {
 
 // runMemory is the driver's part: one round of one variant.
 func (e *env) runMemory(ctx context.Context) result {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
 	m, err := e.measure(ctx)
 	r := result{Memory: &m}

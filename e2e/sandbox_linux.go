@@ -207,7 +207,7 @@ func privateMounts(j job) error {
 // removeCgroups removes the cgroups of a containerd namespace. Their processes are dead, but
 // a cgroup stays busy for a moment after its last process.
 func removeCgroups(namespace string) error {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		var failed error
 		for _, root := range cgroupsOf(namespace) {

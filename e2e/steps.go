@@ -44,7 +44,7 @@ var steps = []step{
 }
 
 // stepTimeout bounds a step. The longest, fifty containers, takes seconds.
-const stepTimeout = 3 * time.Minute
+const stepTimeout = 2 * patience
 
 // driveMain is the driver's main function, inside the namespaces.
 func driveMain(path string) int {
@@ -188,7 +188,7 @@ func (e *env) setBaseline(ctx context.Context) error {
 // stepLetsGo checks that the daemon holds no connection, goroutine or
 // descriptor of the containers that came and went.
 func stepLetsGo(ctx context.Context, e *env) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	// ctr's own connections, and timers of gRPC, come and go.
 	limit := footprint{e.baseline.Descriptors + 2, e.baseline.Goroutines + 3}
@@ -202,7 +202,7 @@ func stepLetsGo(ctx context.Context, e *env) (string, error) {
 }
 
 func stepStop(ctx context.Context, e *env) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := e.daemon.stop(ctx); err != nil {
 		return "", err

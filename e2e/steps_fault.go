@@ -119,7 +119,7 @@ func (e *env) callHung(ctx context.Context, before footprint) error {
 	}
 	// ctr gives up by itself. That the daemon's calls to the shim ended as well,
 	// although it still hangs, shows in what the daemon holds.
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	limit := footprint{before.Descriptors + each/2, before.Goroutines + each/2}
 	if after, err := e.settledFootprint(ctx, limit); err != nil {

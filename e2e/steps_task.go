@@ -269,7 +269,7 @@ func stepEvents(ctx context.Context, e *env) (string, error) {
 		return "", err
 	}
 	var got []string
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for len(got) < len(wantEvents) {
 		select {
 		case line := <-events:

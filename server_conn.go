@@ -144,7 +144,9 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if err := sc.serving.ctx.Err(); err != nil {
 		call.ctx.cancel(err) // Serve's context ended before the call came
 	}
-	if method.cost.below(quickHandler) && !sc.conn.reader.leading {
+	// Not on other connections: a multiplexer that is not read for a moment
+	// may lose the connection.
+	if sc.conn.ch.sock != nil && method.cost.below(quickHandler) && !sc.conn.reader.leading {
 		return sc.runHere(call)
 	}
 	go call.run()

@@ -107,11 +107,10 @@ func newPayload(m any) (p payload, err error) {
 	case xxxMarshaler:
 		p.kind, p.size = payloadXXX, m.XXX_Size()
 	case protoiface.MessageV1:
-		legacy, err := legacyMessage(m)
-		if err != nil {
-			return p, err
-		}
-		p.kind, p.size, p.msg = payloadProto, proto.Size(legacy), legacy
+		err = useLegacy(m, func(legacy proto.Message) error {
+			p.kind, p.size, p.msg = payloadProto, proto.Size(legacy), legacy
+			return nil
+		})
 	default:
 		return p, unsupportedMessage(m)
 	}
@@ -133,6 +132,9 @@ func rawPayload(b []byte) payload {
 func (p *payload) append(b []byte) ([]byte, error) {
 	if p.kind == payloadRaw {
 		return append(b, p.raw...), nil
+	}
+	if p.size == 0 && isNil(p.msg) {
+		return b, nil // gogo's methods take a nil message only to tell its size
 	}
 	start, end := len(b), len(b)+p.size
 	if cap(b) < end {
@@ -206,10 +208,11 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 
 // unmarshal resets m and fills it from b. It keeps no reference to b.
 func unmarshal(b []byte, m any) error {
+	if isNil(m) {
+		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
+	}
 	var err error
 	switch m := m.(type) {
-	case nil:
-		return fmt.Errorf("ttrpc: cannot decode into a nil message")
 	case vtUnmarshaler:
 		reset(m)
 		err = m.UnmarshalVT(b)
@@ -225,11 +228,7 @@ func unmarshal(b []byte, m any) error {
 		reset(m)
 		err = m.XXX_Unmarshal(b)
 	case protoiface.MessageV1:
-		legacy, lerr := legacyMessage(m)
-		if lerr != nil {
-			return lerr
-		}
-		err = proto.Unmarshal(b, legacy)
+		err = useLegacy(m, func(legacy proto.Message) error { return proto.Unmarshal(b, legacy) })
 	default:
 		return unsupportedMessage(m)
 	}
@@ -251,16 +250,16 @@ func reset(m any) {
 	}
 }
 
-// legacyMessage wraps a message that has struct tags and no methods to speak
-// of. protobuf-go derives its descriptor from the tags and panics when they
-// make no sense.
-func legacyMessage(m protoiface.MessageV1) (_ proto.Message, err error) {
+// useLegacy wraps a message that has struct tags and no methods to speak of, and
+// calls f with it. protobuf-go derives all it needs from the tags, as late as it
+// can, and panics when they make no sense.
+func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("ttrpc: %T is not a usable protobuf message: %v", m, r)
+			err = fmt.Errorf("not a usable protobuf message: %v", r)
 		}
 	}()
-	return protoimpl.X.ProtoMessageV2Of(m), nil
+	return f(protoimpl.X.ProtoMessageV2Of(m))
 }
 
 func unsupportedMessage(m any) error {

@@ -1,0 +1,220 @@
+package ttrpc
+
+import (
+	"errors"
+	"fmt"
+
+	gogo "github.com/gogo/protobuf/proto"
+	"google.golang.org/protobuf/proto"
+)
+
+// Messages of all the kinds that generators have made over the years. The types
+// here are what each would make of KeyValue; the bytes are the same for all.
+
+// tagsOnly is the plain kind: struct tags, and the three methods of a message.
+type tagsOnly struct {
+	Key   string `protobuf:"bytes,1,opt,name=key,proto3"`
+	Value string `protobuf:"bytes,2,opt,name=value,proto3"`
+}
+
+func (m *tagsOnly) Reset()         { *m = tagsOnly{} }
+func (m *tagsOnly) String() string { return fmt.Sprintf("%+v", *m) }
+func (m *tagsOnly) ProtoMessage()  {}
+
+// golangV1 is what golang/protobuf before 1.4 generated, and gogo without
+// marshalers: the work is in XXX_ methods, which go through a runtime.
+type golangV1 struct {
+	Key                  string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value                string   `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	XXX_NoUnkeyedLiteral struct{} `json:"-"`
+	XXX_unrecognized     []byte   `json:"-"`
+	XXX_sizecache        int32    `json:"-"`
+}
+
+var golangV1Info gogo.InternalMessageInfo
+
+func (m *golangV1) Reset()         { *m = golangV1{} }
+func (m *golangV1) String() string { return gogo.CompactTextString(m) }
+func (m *golangV1) ProtoMessage()  {}
+
+func (m *golangV1) Descriptor() ([]byte, []int) { return nil, []int{0} }
+
+func (m *golangV1) XXX_Unmarshal(b []byte) error { return golangV1Info.Unmarshal(m, b) }
+func (m *golangV1) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	return golangV1Info.Marshal(b, m, deterministic)
+}
+func (m *golangV1) XXX_Size() int { return golangV1Info.Size(m) }
+
+// golangOld is what golang/protobuf before 1.1 generated: tags, a field for what
+// is unknown, and a Descriptor.
+type golangOld struct {
+	Key              string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value            string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	XXX_unrecognized []byte `json:"-"`
+}
+
+func (m *golangOld) Reset()                      { *m = golangOld{} }
+func (m *golangOld) String() string              { return fmt.Sprintf("%+v", *m) }
+func (m *golangOld) ProtoMessage()               {}
+func (m *golangOld) Descriptor() ([]byte, []int) { return nil, []int{0} }
+
+// gogoSized is gogo with marshalers, since its 1.3.
+type gogoSized struct {
+	methodMessage
+	used string // the method that encoded last
+}
+
+func (m *gogoSized) MarshalToSizedBuffer(b []byte) (int, error) {
+	m.used = "MarshalToSizedBuffer"
+	enc := m.encode()
+	return copy(b[len(b)-len(enc):], enc), nil
+}
+
+func (m *gogoSized) Marshal() ([]byte, error) { return m.encode(), nil }
+
+func (m *gogoSized) MarshalTo(b []byte) (int, error) {
+	return m.MarshalToSizedBuffer(b[:m.Size()])
+}
+
+// gogoTo is gogo with marshalers before that: MarshalTo writes from the front.
+type gogoTo struct {
+	methodMessage
+	used string
+}
+
+func (m *gogoTo) MarshalTo(b []byte) (int, error) {
+	m.used = "MarshalTo"
+	return copy(b, m.encode()), nil
+}
+
+func (m *gogoTo) Marshal() ([]byte, error) { return m.encode(), nil }
+
+// marshalOnly is a message that somebody wrote by hand.
+type marshalOnly struct {
+	mergingMessage
+	used string
+}
+
+func (m *marshalOnly) Marshal() ([]byte, error) {
+	m.used = "Marshal"
+	return m.encode(), nil
+}
+
+// vtMessage is a protobuf-go message with the methods of vtprotobuf.
+type vtMessage struct {
+	*KeyValue
+	used string
+}
+
+func newVTMessage(key, value string) *vtMessage {
+	return &vtMessage{KeyValue: &KeyValue{Key: key, Value: value}}
+}
+
+func (m *vtMessage) SizeVT() int { return proto.Size(m.KeyValue) }
+
+func (m *vtMessage) MarshalToSizedBufferVT(b []byte) (int, error) {
+	m.used = "MarshalToSizedBufferVT"
+	enc, err := proto.Marshal(m.KeyValue)
+	return copy(b[len(b)-len(enc):], enc), err
+}
+
+// UnmarshalVT merges, as the generated method does.
+func (m *vtMessage) UnmarshalVT(b []byte) error {
+	m.used = "UnmarshalVT"
+	return proto.UnmarshalOptions{Merge: true}.Unmarshal(b, m.KeyValue)
+}
+
+// mergingMessage has what decoding needs, and merges, as generated methods do.
+type mergingMessage struct {
+	Key, Value string
+}
+
+func (m *mergingMessage) Reset()         { *m = mergingMessage{} }
+func (m *mergingMessage) String() string { return m.Key + "=" + m.Value }
+func (m *mergingMessage) ProtoMessage()  {}
+
+func (m *mergingMessage) encode() []byte {
+	b, err := proto.Marshal(&KeyValue{Key: m.Key, Value: m.Value})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (m *mergingMessage) Unmarshal(b []byte) error {
+	var kv KeyValue
+	if err := proto.Unmarshal(b, &kv); err != nil {
+		return err
+	}
+	if kv.Key != "" {
+		m.Key = kv.Key
+	}
+	if kv.Value != "" {
+		m.Value = kv.Value
+	}
+	return nil
+}
+
+// methodMessage is one with a Size.
+type methodMessage struct{ mergingMessage }
+
+func (m *methodMessage) Size() int { return len(m.encode()) }
+
+// Messages that fail.
+
+var errMarshal = errors.New("this cannot be encoded")
+
+// failingMessage fails to encode and to decode.
+type failingMessage struct{ methodMessage }
+
+func (*failingMessage) MarshalToSizedBuffer([]byte) (int, error) { return 0, errMarshal }
+func (*failingMessage) Size() int                                { return 10 }
+func (*failingMessage) Unmarshal([]byte) error                   { return errMarshal }
+
+// failingMarshal fails in Marshal, its only method.
+type failingMarshal struct{ mergingMessage }
+
+func (*failingMarshal) Marshal() ([]byte, error) { return nil, errMarshal }
+
+// changingMessage encodes to another length than it said.
+type changingMessage struct {
+	methodMessage
+	says, is int
+}
+
+func (m *changingMessage) Size() int { return m.says }
+
+func (m *changingMessage) MarshalTo(b []byte) (int, error) {
+	return copy(b, make([]byte, m.is)), nil
+}
+
+// changingXXX is the same for XXX_ methods, which return a slice of their own when
+// that is too long.
+type changingXXX struct {
+	mergingMessage
+	says, is int
+}
+
+func (m *changingXXX) XXX_Size() int { return m.says }
+
+func (m *changingXXX) XXX_Marshal(b []byte, _ bool) ([]byte, error) {
+	return append(b, make([]byte, m.is)...), nil
+}
+
+// nonsenseTags are messages to the compiler alone: a map without the tags of its
+// keys and values, and a number that says it is a string.
+type nonsenseTags struct {
+	Field map[string]int `protobuf:"bytes,1,rep,name=field"`
+}
+
+func (m *nonsenseTags) Reset()         { *m = nonsenseTags{} }
+func (m *nonsenseTags) String() string { return "" }
+func (m *nonsenseTags) ProtoMessage()  {}
+
+type nonsenseKind struct {
+	Field int `protobuf:"bytes,1,opt,name=field"`
+}
+
+func (m *nonsenseKind) Reset()         { *m = nonsenseKind{} }
+func (m *nonsenseKind) String() string { return "" }
+func (m *nonsenseKind) ProtoMessage()  {}

@@ -110,14 +110,15 @@ func (e *env) runStep(ctx context.Context, s step) outcome {
 	start := time.Now()
 	note, err := s.run(ctx, e)
 	o := outcome{stepResult: stepResult{Name: s.name, Time: time.Since(start), Note: note, Ran: true}}
-	if err == nil && s.name != steps[len(steps)-1].name {
+	stopped := s.name == steps[len(steps)-1].name // no daemon to ask any more
+	if err == nil && !stopped {
 		err = e.sweepAfter(ctx)
 	}
 	if err != nil {
 		o.Err = strings.ReplaceAll(err.Error(), "\n", "; ")
 		o.fatal = errors.Is(err, errHung) || errors.Is(err, context.DeadlineExceeded)
 		e.dumpStacks(s.name)
-		if !o.fatal {
+		if !o.fatal && !stopped {
 			if _, err := e.sweep(context.Background()); err != nil {
 				o.Err += "; and then: " + err.Error()
 				o.fatal = true

@@ -281,10 +281,14 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 // reject answers a frame that has no stream.
 func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 	c := sc.conn
+	c.mu.Lock()
 	if id.isClient() {
-		c.mu.Lock()
 		c.lastID = max(c.lastID, id) // data that follows is late, not new
-		c.mu.Unlock()
+	}
+	over := c.err != nil
+	c.mu.Unlock()
+	if over {
+		return nil // the end of the connection, which comes next, says it all
 	}
 	sc.queueReply(id, status)
 	c.ch.flush()

@@ -58,15 +58,20 @@ func unixPair(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
-// write sends a frame; the length in its header is that of body unless it is
+// tryWrite sends a frame; the length in its header is that of body unless it is
 // set.
-func (w *wire) write(h header, body []byte) {
+func (w *wire) tryWrite(h header, body []byte) error {
 	if h.length == 0 {
 		h.length = uint32(len(body))
 	}
 	frame := make([]byte, headerLength, headerLength+len(body))
 	putHeader(frame, h)
-	if _, err := w.Write(append(frame, body...)); err != nil {
+	_, err := w.Write(append(frame, body...))
+	return err
+}
+
+func (w *wire) write(h header, body []byte) {
+	if err := w.tryWrite(h, body); err != nil {
 		panic(fmt.Sprintf("write of %v: %v", h, err))
 	}
 }

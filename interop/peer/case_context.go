@@ -74,6 +74,9 @@ func (e *env) expiredBeforeCall() error {
 }
 
 func (e *env) cancelInCall() error {
+	if err := e.waitStats("the handlers of earlier cases to end", idle); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	called := make(chan error, 1)
@@ -96,6 +99,11 @@ func (e *env) cancelInCall() error {
 // lateResponses abandons calls whose responses then come all the same.
 func (e *env) lateResponses() error {
 	const n = 16
+	// One that has not ended yet would be counted in place of one of these calls,
+	// which might then begin after the release and wait for the next.
+	if err := e.waitStats("the handlers of earlier cases to end", idle); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, n)

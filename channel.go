@@ -43,6 +43,9 @@ type channel struct {
 func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channel {
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
 	ch.writer.init(ch, maxQueued, failed)
+	if ch.sock != nil {
+		ch.sock.progress = &ch.writer.progress
+	}
 	return ch
 }
 
@@ -257,8 +260,8 @@ func (ch *channel) dropChunk() {
 // close closes the connection and ends all writing. A second time it does
 // nothing.
 func (ch *channel) close() {
+	ch.fail(ErrClosed) // first: conn.Close may wait for a write
 	ch.conn.Close()
-	ch.fail(ErrClosed)
 }
 
 // releaseRead gives back what the reading half holds. The reading goroutine

@@ -158,7 +158,6 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 				return
 			}
 			skip = 0
-			w.progress.Add(1)
 		}
 		queue = w.next(queue)
 	}
@@ -169,12 +168,17 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 // it: its first 4096 bytes, then the rest. A multiplexer makes a message of
 // each write, and the peer reads it into buffers of that size.
 func (w *writer) writeFrame(b []byte) error {
-	if w.ch.sock == nil && len(b) > minReadLength {
+	if w.ch.sock != nil {
+		return w.ch.sock.write(b)
+	}
+	if len(b) > minReadLength {
 		if _, err := w.ch.conn.Write(b[:minReadLength]); err != nil {
 			return err
 		}
+		w.progress.Add(1)
 		b = b[minReadLength:]
 	}
 	_, err := w.ch.conn.Write(b)
+	w.progress.Add(1)
 	return err
 }

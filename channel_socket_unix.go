@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -25,8 +26,10 @@ type socket struct {
 
 	onWritable func(fd uintptr) bool
 	out        []byte
+	wait       bool // until all of out is written
 	written    int
 	writeErr   error
+	progress   *atomic.Int64 // rises with each write
 }
 
 // newSocket returns nil when nc is not a stream socket of the kernel. It asks
@@ -88,6 +91,18 @@ func (s *socket) readable(fd uintptr) bool {
 
 // tryWrite writes as much of b as the kernel takes at once.
 func (s *socket) tryWrite(b []byte) (int, error) {
+	s.wait = false
+	return s.rawWrite(b)
+}
+
+// write writes all of b, waiting as long as it takes.
+func (s *socket) write(b []byte) error {
+	s.wait = true
+	_, err := s.rawWrite(b)
+	return err
+}
+
+func (s *socket) rawWrite(b []byte) (int, error) {
 	s.out, s.written, s.writeErr = b, 0, nil
 	err := s.raw.Write(s.onWritable)
 	s.out = nil
@@ -101,15 +116,16 @@ func (s *socket) writable(fd uintptr) bool {
 	for s.written < len(s.out) {
 		n, err := ignoringEINTR(syscall.Write, int(fd), s.out[s.written:])
 		if err == syscall.EAGAIN {
-			break
+			return !s.wait
 		}
 		if err != nil {
 			s.writeErr = os.NewSyscallError("write", err)
-			break
+			return true
 		}
 		s.written += n
+		s.progress.Add(1)
 	}
-	return true // never wait here
+	return true
 }
 
 func ignoringEINTR(call func(int, []byte) (int, error), fd int, b []byte) (int, error) {

@@ -26,7 +26,7 @@ const (
 type writer struct {
 	ch        *channel
 	maxQueued int
-	progress  atomic.Int64 // rises while the flusher's goroutine gets on
+	progress  atomic.Int64 // rises with everything that is written, be it part of a frame
 	failed    func(error)  // called once, without locks, when writing fails
 
 	mu       sync.Mutex
@@ -178,17 +178,17 @@ func (w *writer) enqueueReply(buf *buffer) (full bool) {
 }
 
 // replyRoom returns a channel that is closed when no more replies than replyLimit
-// wait, and how many bytes were written so far.
+// wait, and how far writing has progressed.
 func (w *writer) replyRoom() (<-chan struct{}, int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.replyBytes <= replyLimit || w.err != nil {
-		return closedChan, w.writtenTotal
+		return closedChan, w.progress.Load()
 	}
 	if w.repliesWritten == nil {
 		w.repliesWritten = make(chan struct{})
 	}
-	return w.repliesWritten, w.writtenTotal
+	return w.repliesWritten, w.progress.Load()
 }
 
 // replyMark is a reply in the queue.

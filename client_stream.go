@@ -186,6 +186,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 		cs.client.abandon(&cs.stream, err)
 		cs.drop(err) // if it ended by itself just now
 		cs.setRecvErr(err)
+		cs.conn.ch.interrupt() // another receiver, which may lead
 		return err
 	}
 	return unmarshal(msg.buf.bytes(), m)

@@ -387,10 +387,52 @@ func TestServerRepliesUnread(t *testing.T) {
 				if sent*reply > 4*replyLimit {
 					t.Errorf("the server took %d bad frames before it closed the connection", sent)
 				}
-				wantElapsed(t, "the connection is closed", start, replyTimeout)
+				// Twice as long when the last write of all ends as the wait begins.
+				if d := time.Since(start); d < replyTimeout-tick || d > 2*replyTimeout+tick {
+					t.Errorf("the connection is closed after %v, want %v", d, replyTimeout)
+				}
 			})
 		})
 	}
+}
+
+// A peer that reads slowly, but all the time, keeps its connection, whatever it
+// sends.
+func TestServerRepliesReadSlowly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := newServerTest(t, WithServerLogger(&testLogger{}))
+		near, far := memPipe(1000)
+		st.l.hand(far)
+		const limit = time.Minute
+		over := make(chan time.Duration, 1)
+		start := time.Now()
+		go func() { // 40 kB a second
+			buf := make([]byte, 1000)
+			for {
+				if _, err := near.Read(buf); err != nil {
+					over <- time.Since(start)
+					return
+				}
+				time.Sleep(25 * time.Millisecond)
+			}
+		}()
+		id := streamID(1)
+		for i := 0; i < 60; i++ { // responses of a megabyte in all
+			near.Write(request(id, "Echo", 0, text(strings.Repeat("x", 16000))).encode())
+			id += 2
+		}
+		for i := 0; i < 2000; i++ { // and what is refused
+			if _, err := near.Write(request(id, "NoMethod", 0, nil).encode()); err != nil {
+				break
+			}
+			id += 2
+		}
+		time.Sleep(limit)
+		near.Close()
+		if took := <-over; took < limit {
+			t.Errorf("the connection was closed after %v", took)
+		}
+	})
 }
 
 // Handlers wait for a peer that does not read; what waits to be written is

@@ -81,16 +81,21 @@ func (call *serverCall) run() {
 		call.lease.begin(start)
 	}
 	defer func() {
-		if frame == nil {
-			frame = call.errorFrame(call.panicked(recover()))
+		if frame == nil { // the panic handler ended the goroutine
+			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
 		}
 		if call.lease != nil && !call.lease.end(start) {
 			call.lease = nil
 		}
-		call.method.cost.add(time.Duration(clock() - start))
+		call.method.cost.add(time.Duration(clock()-start), quickHandler)
 		call.ctx.cancel(context.Canceled)
 		call.free()
 		call.answer(frame)
+	}()
+	defer func() {
+		if frame == nil {
+			frame = call.errorFrame(call.panicked(recover()))
+		}
 	}()
 	if call.stream.unary {
 		frame = call.runUnary()

@@ -178,7 +178,9 @@ const quickReturn = 50 * time.Microsecond
 // mayLeaveReading is part of role: a client may send a request at any time, but
 // likely does not while it has one stream and waits for what that answers.
 func (sc *serverConn) mayLeaveReading(st *stream) bool {
-	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st && st.mayReceive() && st.away.below(quickReturn)
+	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st &&
+		!st.parked && // or it waits already, for somebody else to read
+		st.mayReceive() && st.away.below(quickReturn)
 }
 
 // readingLeft is part of role.
@@ -308,6 +310,7 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 	if err := sc.conn.ch.reserve(context.Background(), len(frame.b)); err != nil {
 		frame.release()
 		sc.running.Add(-1)
+		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
 		return
 	}
 	sc.finish(st, frame)

@@ -24,21 +24,24 @@ const (
 	// handlerGrace is how long it may take once in a while.
 	handlerGrace = 300 * time.Microsecond
 
-	// maxCostSample is what a slow run counts at most in the average: one
-	// that was held up by something else does not count for ever.
-	maxCostSample = time.Millisecond
+	// slowCost is what the average becomes when a handler took longer than
+	// that: a dozen quick runs later it is low enough again.
+	slowCost = 100 * time.Microsecond
 )
 
-// methodCost is a moving average of how long a method's handler runs. It falls
-// faster than it rises, since other work on the machine makes a quick handler
-// look slow, but never the other way round. Several goroutines may add to it
-// at once: a lost sample does not matter.
+// methodCost is a moving average of how long a method's handler runs, or how long
+// a handler is away. It falls faster than it rises, since other work on the machine
+// makes a quick handler look slow, but never the other way round. Several
+// goroutines may add to it at once: a lost sample does not matter.
 type methodCost struct {
 	average atomic.Int64 // nanoseconds and 1; 0 before the first sample
 }
 
-func (c *methodCost) add(d time.Duration) {
-	average := int64(min(d, maxCostSample))
+// add counts a sample. It counts as ten times limit at the most, so that one alone
+// does not bring a low average above limit: it may have been held up by something
+// else.
+func (c *methodCost) add(d, limit time.Duration) {
+	average := int64(min(d, 10*limit))
 	if old := c.average.Load() - 1; old >= 0 {
 		difference := average - old
 		if difference > 0 {
@@ -96,7 +99,7 @@ func (l *lease) check(now int64) (expired, active bool) {
 	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
 		if l.cost != nil {
 			// The method is not quick any more, before the next call of it is read.
-			l.cost.add(maxCostSample)
+			l.cost.average.Store(int64(slowCost))
 		}
 		return true, true
 	}

@@ -205,7 +205,7 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 			return m, err
 		}
 		if since := st.since.Load(); since != 0 {
-			st.away.add(time.Duration(clock() - since))
+			st.away.add(time.Duration(clock()-since), quickReturn)
 		}
 		if st.conn.park(st) {
 			st.conn.lead(ctx, st)

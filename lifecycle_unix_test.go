@@ -1,0 +1,218 @@
+//go:build unix
+
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// servedPair returns a server's connection and the client's end of it.
+func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn, *net.UnixConn) {
+	t.Helper()
+	s, err := NewServer(append(opts, WithServerLogger(newLogRecorder()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	s.RegisterService(testService, desc)
+	ours, theirs := socketPair(t)
+	s.startConn(s.newServing(context.Background()), ours)
+	var sc *serverConn
+	waitFor(t, "the connection", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for sc = range s.conns {
+			return sc.conn != nil
+		}
+		return false
+	})
+	return sc, theirs
+}
+
+// Calls whose responses cannot be written, to a peer that reads no more but goes
+// on sending, leave the table.
+func TestUnwritableResponses(t *testing.T) {
+	const limit = 4
+	sc, theirs := servedPair(t, echoMethods(), WithServerMaxCalls(limit))
+	theirs.CloseRead()
+	w := newWire(theirs)
+	for i := 0; i < 2000; i++ {
+		w.request(streamID(2*i+1), "Echo", 0, &KeyValue{Value: "x"})
+	}
+	waitFor(t, "an empty table", func() bool { return tableSize(sc.conn) == 0 && sc.running.Load() == 0 })
+	select {
+	case <-sc.conn.done:
+		t.Error("the table was not empty before the end of the connection")
+	default:
+	}
+	w.Close()
+}
+
+// A peer that takes a long message slowly, but without a pause, gets all of it from
+// a client that is closed.
+func TestCloseWritesLongMessage(t *testing.T) {
+	ours, theirs := socketPair(t)
+	ours.SetWriteBuffer(64 << 10)
+	c := NewClient(ours)
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total = 1 << 20
+	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", total)}); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		c.Close()
+	}()
+	received := 0
+	for buf := make([]byte, 32<<10); ; {
+		n, err := theirs.Read(buf)
+		received += n
+		if err != nil {
+			break
+		}
+		time.Sleep(8 * time.Millisecond) // a quarter of a second in all
+	}
+	if received < total {
+		t.Errorf("%d bytes of more than %d came", received, total)
+	}
+	<-closed
+}
+
+// A receiver finds that the server breaks the protocol, and ends the stream;
+// another one, which may be reading, notices.
+func TestRaceReceiversOfBrokenStream(t *testing.T) {
+	ours, theirs := socketPair(t)
+	c := NewClient(ours)
+	defer c.Close()
+	go io.Copy(io.Discard, theirs)
+	w := newWire(theirs)
+	for round := rounds(300); round > 0; round-- {
+		cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receive := func() error { return cs.RecvMsg(&KeyValue{}) }
+		first := goErr(receive)
+		for i := round % 30; i > 0; i-- {
+			runtime.Gosched()
+		}
+		second := goErr(receive)
+		for i := round % 400; i > 0; i-- {
+			runtime.Gosched()
+		}
+		w.data(cs.(*clientStream).id, 0, &KeyValue{Value: "x"})
+		for _, received := range []<-chan error{first, second} {
+			if err := within(t, "RecvMsg", received); err == nil {
+				t.Fatal("RecvMsg: no error")
+			}
+		}
+	}
+}
+
+// A panic handler that ends its goroutine, of a call that the reading goroutine
+// runs: the call is answered, and one goroutine reads on.
+func TestPanicHandlerGoexit(t *testing.T) {
+	desc := echoMethods()
+	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("x") }
+	sc, theirs := servedPair(t, desc, WithServerPanicHandler(func(context.Context, string, any, []byte) error {
+		runtime.Goexit()
+		return nil
+	}))
+	c := NewClient(theirs)
+	defer c.Close()
+	for i := 0; i < 20; i++ {
+		makeQuick(t, sc.server, "Panic")
+		if err := c.Call(testContext(t), testService, "Panic", &KeyValue{}, &KeyValue{}); err == nil || err == ErrClosed {
+			t.Fatalf("a call of the handler that panics: %v", err)
+		}
+		if err := echo(testContext(t), c, "x"); err != nil {
+			t.Fatalf("the next call: %v", err)
+		}
+	}
+	waitFor(t, "one reader and no call", func() bool {
+		readers := 0
+		for _, stack := range goroutinesOf("github.com/containerd/ttrpc") {
+			if strings.Contains(stack, "(*serverConn).readOn") {
+				readers++
+			}
+		}
+		return readers == 1 && tableSize(sc.conn) == 0 && sc.running.Load() == 0
+	})
+}
+
+// Reading is not left to a receiver that has begun to wait for somebody else to
+// read.
+func TestReadingNotLeftToParked(t *testing.T) {
+	sc, theirs := servedPair(t, echoMethods())
+	c := NewClient(theirs)
+	defer c.Close()
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.SendMsg(&KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	sc.conn.mu.Lock()
+	defer sc.conn.mu.Unlock()
+	for _, st := range sc.conn.streams {
+		st.away.average.Store(1)
+		parked := st.parked
+		for _, st.parked = range []bool{false, true} {
+			if leaves := sc.mayLeaveReading(st); leaves == st.parked {
+				t.Errorf("parked %v: reading may be left: %v", st.parked, leaves)
+			}
+		}
+		st.parked = parked
+	}
+}
+
+// Close returns although the connection's own Close waits for a Write of its that
+// the peer does not read.
+func TestCloseWhileConnWaits(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	nc := &serialConn{Conn: ours, lock: make(chan struct{}, 1)}
+	c := NewClient(nc)
+	call := goErr(func() error { return echo(context.Background(), c, "x") })
+	waitFor(t, "a write", func() bool { return len(nc.lock) == 1 })
+	closed := goErr(c.Close)
+	if err := within(t, "Close", closed); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, "Call", call); err != ErrClosed {
+		t.Errorf("the call: got %v, want ErrClosed", err)
+	}
+	io.Copy(io.Discard, theirs)
+}
+
+// serialConn is a connection that does one thing at a time.
+type serialConn struct {
+	net.Conn
+	lock chan struct{} // holds an element while Write or Close is in progress
+}
+
+func (c *serialConn) Write(p []byte) (int, error) {
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	return c.Conn.Write(p)
+}
+
+func (c *serialConn) Close() error {
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	return c.Conn.Close()
+}

@@ -1,7 +1,5 @@
 package ttrpc
 
-import "runtime"
-
 // This file is the flusher: see writer.
 
 // inlineWrites is how many rounds of writing a caller does for others
@@ -11,15 +9,6 @@ const inlineWrites = 4
 // flush sees to it that what is queued gets written. It does not block.
 func (w *writer) flush() {
 	if w.claim() {
-		w.writeClaimed()
-	}
-}
-
-// flushGathered is flush for a sender that knows of others who are likely about
-// to send, too: it lets them run first, and then writes for all.
-func (w *writer) flushGathered() {
-	if w.claim() {
-		runtime.Gosched()
 		w.writeClaimed()
 	}
 }
@@ -36,6 +25,10 @@ func (w *writer) flushLater() {
 func (w *writer) claim() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.claimLocked()
+}
+
+func (w *writer) claimLocked() bool {
 	if w.flushing || w.held || len(w.queue) == 0 {
 		return false
 	}

@@ -151,6 +151,26 @@ func (w *writer) enqueue(buf *buffer) {
 	w.enqueueLocked(buf)
 }
 
+// tryEnqueue is reserve, enqueue and claim at once, if there is room. When it says
+// that the caller is the flusher, writeClaimed must follow.
+func (w *writer) tryEnqueue(buf *buffer) (queued, flusher bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ok, _ := w.tryReserveLocked(len(buf.b)); !ok {
+		return false, false
+	}
+	w.enqueueLocked(buf)
+	return true, w.claimLocked()
+}
+
+// enqueueAndClaim is enqueue and claim.
+func (w *writer) enqueueAndClaim(buf *buffer) (flusher bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.enqueueLocked(buf)
+	return w.claimLocked()
+}
+
 func (w *writer) enqueueLocked(buf *buffer) {
 	if w.err != nil {
 		w.unreserveLocked(len(buf.b))

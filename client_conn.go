@@ -16,16 +16,15 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		buf.release()
 		return err
 	}
-	unary := st.unary // the stream of a unary call is gone after deliver
+	if st.unary {
+		st.result <- unaryResult{buf: buf}
+		return nil
+	}
 	m := message{
 		typ:  h.typ,
 		last: last,
 		none: h.typ == messageTypeData && h.flags.has(flagNoData),
 		buf:  buf,
-	}
-	if unary {
-		st.push(m)
-		return nil
 	}
 	if h.typ == messageTypeResponse {
 		if err := openResponse(buf); err != nil {

@@ -118,7 +118,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 	if ctx.Done() != nil {
 		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, ctx.Err()) })
 	}
-	if err := c.open(ctx, &cs.stream, buf); err != nil {
+	if _, err := c.open(ctx, &cs.stream, buf); err != nil {
 		if cs.stop != nil {
 			cs.stop()
 		}

@@ -205,6 +205,10 @@ func (c *conn) park(st *stream) (lead bool) {
 	if c.streams[st.id] != st || st.receivable() {
 		return false // there is a signal already, or it is on its way
 	}
+	return c.leadOrParkLocked(st)
+}
+
+func (c *conn) leadOrParkLocked(st *stream) (lead bool) {
 	if c.reader.role == readByNobody {
 		c.reader.role = readByReceiver
 		c.role.readingTaken()

@@ -40,6 +40,11 @@ type stream struct {
 	// unary is set for a call of one message each way.
 	unary bool
 
+	// result takes what ends a unary call of a client: whoever takes the stream
+	// out of the table sends once, and never blocks. Of the other fields such a
+	// stream uses conn, id and parked alone. It is nil otherwise.
+	result chan unaryResult
+
 	// ctx is the handler's context, which ends with the stream; nil on a
 	// client.
 	ctx *callContext
@@ -93,9 +98,6 @@ func (st *stream) signal() {
 // push adds a message that the reading goroutine received, and says false
 // when the inbox is full. It takes over the buffer unless it says false. On a
 // stream that has ended the message is dropped. The last one always fits.
-//
-// The signal is the last thing that push does to the stream: from there on the
-// one who waits may use it for another call (putCallStream).
 func (st *stream) push(m message) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -136,6 +138,10 @@ func (st *stream) closeRecvLocked(err error) {
 // end ends the stream in both directions. Whoever took it out of the table
 // calls it.
 func (st *stream) end(err error) {
+	if st.result != nil {
+		st.result <- unaryResult{err: err}
+		return
+	}
 	st.mu.Lock()
 	if st.sendErr == nil {
 		st.sendErr = err
@@ -185,17 +191,6 @@ func (st *stream) drop(err error) {
 	st.closeRecvLocked(err)
 }
 
-// recvResponse is recv for a unary call on the client. When it returns a
-// message nobody else refers to the stream any more: the reading goroutine
-// took it out of the table and is done with it.
-func (st *stream) recvResponse(ctx context.Context) (message, error) {
-	m, err := st.recv(ctx)
-	if err == nil {
-		<-st.wake // what recv put back for the next receiver
-	}
-	return m, err
-}
-
 // recv takes the next message, which the caller owns, waiting until there is
 // one, the stream ends or ctx does. It may be called by several goroutines.
 func (st *stream) recv(ctx context.Context) (message, error) {
@@ -227,6 +222,9 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 
 // receivable says whether recv would return at once.
 func (st *stream) receivable() bool {
+	if st.result != nil {
+		return len(st.result) > 0
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return !st.emptyLocked() || st.recvErr != nil

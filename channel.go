@@ -34,7 +34,6 @@ type channel struct {
 	body    *buffer // its payload so far
 	discard int     // bytes of an oversized frame still to be thrown away
 	maxRead int     // longest payload that is accepted
-	bulk    bool    // the last read was as long as the chunk
 	replies bool    // frames were queued that are flushed before reading waits
 
 	writer
@@ -192,7 +191,6 @@ func (ch *channel) fill() error {
 			ch.flushReplies()
 			chunk, err := ch.sock.readChunk()
 			ch.chunk = chunk
-			ch.bulk = len(ch.unparsed()) == readChunkLength
 			return err
 		}
 		if ch.chunk == nil {

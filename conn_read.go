@@ -13,8 +13,8 @@ import (
 // right to read, and with it the reading half of the channel, belongs to one at
 // a time:
 //
-//   - the reading goroutine: at first, while several wait, when data comes in
-//     bulk, and while nobody waits at all: then it sees what the peer does next;
+//   - the reading goroutine: at first, while several wait, and while nobody waits
+//     at all: then it sees what the peer does next;
 //   - a receiver that leads: it handles every frame that comes, until there is
 //     one for itself;
 //   - nobody, for a short time after that, in which the next receiver leads.
@@ -179,7 +179,7 @@ func (c *conn) settle() {
 // just woken, and that likely comes back to wait for more.
 func (c *conn) stepDown() bool {
 	r := &c.reader
-	if c.ch.sock == nil || r.woke == nil || r.stalled != nil || r.replies || c.ch.buffered() || c.ch.bulk {
+	if c.ch.sock == nil || r.woke == nil || r.stalled != nil || r.replies || c.ch.frameBuffered() {
 		return false
 	}
 	c.settle()
@@ -248,7 +248,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	switch {
 	case c.err != nil:
 		c.endRead()
-	case r.stalled != nil || r.replies || c.ch.buffered() || !c.role.mayLeaveReading(st):
+	case r.stalled != nil || r.replies || c.ch.frameBuffered() || !c.role.mayLeaveReading(st):
 		if c.streams[st.id] == st && !st.receivable() {
 			c.parkLocked(st)
 		}
@@ -259,7 +259,9 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 }
 
 func (c *conn) leaveReadingLocked() {
-	c.ch.dropChunk() // it is empty
+	if !c.ch.buffered() {
+		c.ch.dropChunk()
+	}
 	c.reader.role = readByNobody
 	c.reader.woke = nil
 	c.role.readingLeft()

@@ -20,7 +20,7 @@ type Client struct {
 	callChain   UnaryClientInterceptor  // nil for none
 	streamChain StreamClientInterceptor // nil for none
 	idle        idleTimer
-	callStreams sync.Pool // of *stream: see roundTrip
+	callStreams sync.Pool // of *stream: see await
 
 	// userClosed is closed when the user's OnClose has returned.
 	userClosed chan struct{}

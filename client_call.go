@@ -87,7 +87,6 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	if !ok {
 		st = &stream{unary: true, conn: c.conn, result: make(chan unaryResult, 1)}
 	}
-	defer c.callStreams.Put(st) // nobody refers to it: see await
 	lead, err := c.open(ctx, st, buf)
 	if err != nil {
 		return err
@@ -115,18 +114,23 @@ type unaryResult struct {
 }
 
 // await returns the response of a unary call, or the error of ctx when that ends
-// before. Afterwards nobody else refers to the stream: whoever takes it out of the
-// table does nothing with it then but send the response.
+// before.
+//
+// A stream that got its response is used again: whoever took it out of the table
+// has done nothing with it since but send that. Of one that is given up here whoever
+// reads may just have got hold.
 func (c *Client) await(ctx context.Context, st *stream) unaryResult {
+	var r unaryResult
 	select {
-	case r := <-st.result:
-		return r
+	case r = <-st.result:
 	case <-ctx.Done():
+		if c.conn.remove(st) {
+			return unaryResult{err: ctx.Err()}
+		}
+		r = <-st.result // it has come as well, or is about to
 	}
-	if c.conn.remove(st) {
-		return unaryResult{err: ctx.Err()}
-	}
-	return <-st.result // it has come as well, or is about to
+	c.callStreams.Put(st)
+	return r
 }
 
 // encodeRequest makes a frame of a request, with 0 for its stream id.

@@ -28,7 +28,7 @@ import (
 //	 5  closed connections stay in the table        TestRaceClosedConns
 //	 6  OnClose races its caller                    TestRaceOnClose
 //	 7  NotFound instead of Unimplemented           TestUnimplemented
-//	 8  deadlock when both directions are full      TestRaceFullBothWays
+//	 8  deadlock when both directions are full      TestRaceFullBothWays, TestReaderNeverBlocksInWrite
 //	 9  accepted without credentials                TestFailingPeercredRefuses
 //	10  server's streams stay in the table          TestRaceTables
 //	11  connection leaks on reset and wrapped EOF   TestResetIsClosed, TestCloseInMidFrame
@@ -530,6 +530,33 @@ func TestContextEndsSending(t *testing.T) {
 		// The stream leaves on the goroutine that watches its context.
 		waitFor(t, name+": an empty table", func() bool { return tableSize(c.conn) == 0 })
 		c.Close()
+	}
+}
+
+// The goroutine that reads a server's socket also runs quick handlers and writes
+// their responses. When the peer reads none of these, it reads on all the same (8).
+func TestReaderNeverBlocksInWrite(t *testing.T) {
+	big := &KeyValue{Value: strings.Repeat("x", 16<<10)}
+	var s *Server
+	desc := echoMethods()
+	desc.Methods["Big"] = func(context.Context, func(any) error) (any, error) {
+		makeQuick(t, s, "Big") // whatever else the machine does
+		return big, nil
+	}
+	s, addr := newTestServer(t, desc)
+	makeQuick(t, s, "Big")
+	w := dialWire(t, addr)
+	const calls = 500 // of 8 MB in all, in each direction
+	request := wireMarshal(&Request{Service: testService, Method: "Big", Payload: wireMarshal(big)})
+	for id := streamID(1); id < 2*calls; id += 2 {
+		if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {
+			t.Fatalf("request %d, with no response read: %v", id, err)
+		}
+	}
+	for i := 0; i < calls; i++ {
+		if id, resp := w.readResponse(); resp.Status.GetCode() != 0 {
+			t.Errorf("response %d: %v", id, resp.Status)
+		}
 	}
 }
 

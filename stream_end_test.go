@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"io"
+	"runtime"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -29,6 +30,32 @@ func TestSendAfterServerError(t *testing.T) {
 			t.Errorf("CloseSend: got %v, want %v", err, wantClose)
 		}
 		wantSend, wantClose = ErrStreamClosed, ErrStreamClosed
+	}
+}
+
+// The context ends while the stream is being opened: the watch on it comes before
+// the stream is in the table, and finds nothing to take out.
+func TestCancelBeforeInsert(t *testing.T) {
+	c, _ := wireClient(t)
+	for i := 0; i < 50; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		c.conn.ch.writer.mu.Lock() // NewStream waits for it with the watch begun
+		opened := goErr(func() error {
+			_, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "S", nil)
+			return err
+		})
+		for j := 0; j < 100; j++ {
+			runtime.Gosched()
+		}
+		cancel()
+		for j := 0; j < 100; j++ {
+			runtime.Gosched()
+		}
+		c.conn.ch.writer.mu.Unlock()
+		if err := within(t, "NewStream", opened); err != nil && err != context.Canceled {
+			t.Errorf("NewStream: %v", err)
+		}
+		waitFor(t, "an empty table", func() bool { return tableSize(c.conn) == 0 })
 	}
 }
 

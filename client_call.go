@@ -66,7 +66,7 @@ func (c *Client) callIntercepted(ctx context.Context, service, method string, p 
 
 // invoke is the innermost Invoker.
 func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error {
-	if err := ctx.Err(); err != nil {
+	if _, err := timeoutOf(ctx); err != nil {
 		return err
 	}
 	return c.roundTrip(ctx, requestOf(req), func(r responseView) error {

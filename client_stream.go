@@ -88,7 +88,7 @@ func (c *Client) newStreamIntercepted(ctx context.Context, desc *StreamDesc, ser
 		StreamingServer: desc.StreamingServer,
 	}
 	return c.streamChain(ctx, req, info, func(ctx context.Context, req *Request) (ClientStream, error) {
-		if err := ctx.Err(); err != nil {
+		if _, err := timeoutOf(ctx); err != nil {
 			return nil, err
 		}
 		envelope := requestOf(req)

@@ -255,7 +255,20 @@ func (c *lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
 // A deadline that passes here is context.DeadlineExceeded, bare, even when the
 // server is the first to say so, or when nobody has noticed yet.
 func TestLocalDeadline(t *testing.T) {
-	c, w := wireClient(t)
+	t.Run("plain", func(t *testing.T) { testLocalDeadline(t) })
+	t.Run("intercepted", func(t *testing.T) {
+		testLocalDeadline(t,
+			WithUnaryClientInterceptor(func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, next Invoker) error {
+				return next(ctx, req, resp)
+			}),
+			WithStreamClientInterceptor(func(ctx context.Context, req *Request, _ *StreamClientInfo, next Streamer) (ClientStream, error) {
+				return next(ctx, req)
+			}))
+	})
+}
+
+func testLocalDeadline(t *testing.T, opts ...ClientOpts) {
+	c, w := wireClient(t, opts...)
 	call := func(ctx context.Context) error {
 		return c.Call(ctx, testService, "Echo", &KeyValue{}, &KeyValue{})
 	}

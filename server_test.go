@@ -290,7 +290,8 @@ func TestUnimplemented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The client may be sending already: what comes is one answer.
+		// The client may be sending already, which harms nothing: see
+		// TestRefusedThenData for what the server says to it.
 		for i := 0; i < 3; i++ {
 			if err := cs.SendMsg(&KeyValue{}); err != nil && err != io.EOF {
 				t.Errorf("SendMsg: %v", err)
@@ -302,6 +303,23 @@ func TestUnimplemented(t *testing.T) {
 	}
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Errorf("the connection: %v", err)
+	}
+}
+
+// What is refused gets one answer: the messages that the client has sent by then
+// are late, and not for a stream that there never was.
+func TestRefusedThenData(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	w := dialWire(t, addr)
+	w.request(1, "NoMethod", flagRemoteOpen|flagNoData, nil)
+	w.data(1, 0, &KeyValue{Value: "x"})
+	w.data(1, flagRemoteClosed|flagNoData, nil)
+	w.request(3, "Echo", 0, &KeyValue{})
+	if id, resp := w.readResponse(); id != 1 || codes.Code(resp.Status.GetCode()) != codes.Unimplemented {
+		t.Errorf("got %d, %v, want Unimplemented for 1", id, resp)
+	}
+	if id, resp := w.readResponse(); id != 3 || resp.Status.GetCode() != 0 {
+		t.Errorf("got %d, %v, want the response of 3", id, resp)
 	}
 }
 

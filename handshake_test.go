@@ -242,6 +242,27 @@ func TestSlowHandshakeBlocksNoOther(t *testing.T) {
 	}
 }
 
+// The end of Serve's context ends handlers, and not connections: a handshake that
+// is under way goes on, and so does what follows.
+func TestHandshakeOutlivesServeContext(t *testing.T) {
+	started, proceed := make(chan struct{}), make(chan struct{})
+	s := newServer(t, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
+		func(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
+			close(started)
+			<-proceed
+			return nc, nil, ctx.Err()
+		})))
+	s.RegisterService(testService, echoMethods())
+	ctx, cancel := context.WithCancel(context.Background())
+	c := serveTest(t, s, ctx)
+	within(t, "handshake", started)
+	cancel()
+	close(proceed)
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Errorf("a call: %v", err)
+	}
+}
+
 // Shutdown and Close end the handshakes that are under way.
 func TestHandshakeEndsWithServer(t *testing.T) {
 	for name, end := range map[string]func(*Server) error{

@@ -326,3 +326,43 @@ func TestMuxEnds(t *testing.T) {
 		})
 	}
 }
+
+// A server reads on while a handler runs, also one that is known to be quick: the
+// multiplexer fails once it has more messages than its queue holds.
+func TestMuxIsReadDuringHandlers(t *testing.T) {
+	near, far := muxPair(t, 1)
+	s := newServer(t)
+	started, proceed := make(chan struct{}), make(chan struct{})
+	desc := echoMethods()
+	desc.Methods["Wait"] = func(context.Context, func(any) error) (any, error) {
+		close(started)
+		<-proceed
+		return &KeyValue{}, nil
+	}
+	s.RegisterService(testService, desc)
+	makeQuick(t, s, "Wait")
+	// It would have another goroutine read on before long, as on sockets, but not
+	// before a peer can have filled the queue.
+	s.watchdog.end()
+	l := newMemListener(0)
+	serveSuite(t, s, l)
+	l.hand(far.conn(1))
+	c := NewClient(near.conn(1))
+	defer c.Close()
+	ctx := testContext(t)
+	waiting := goErr(func() error { return c.Call(ctx, testService, "Wait", &KeyValue{}, &KeyValue{}) })
+	within(t, "handler", started)
+	for i := 0; i < 2*muxQueue; i++ { // more than the queue holds
+		if err := echo(ctx, c, "x"); err != nil {
+			t.Errorf("call %d beside the one that waits: %v", i, err)
+			break
+		}
+	}
+	close(proceed)
+	if err := within(t, "call", waiting); err != nil {
+		t.Errorf("the call that waits: %v", err)
+	}
+	if err := far.failure(); err != nil {
+		t.Errorf("the multiplexer: %v", err)
+	}
+}

@@ -59,6 +59,40 @@ func TestCancelBeforeInsert(t *testing.T) {
 	}
 }
 
+// A response that comes just after the end of the call's context, and before the
+// receiver has looked again, is the call's result.
+func TestResponseBeforeCancel(t *testing.T) {
+	c, w := wireClient(t)
+	body := wireMarshal(&Response{Payload: wireMarshal(&KeyValue{Value: "v"})})
+	for i := 0; i < 50; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		var resp KeyValue
+		call := goErr(func() error { return c.Call(ctx, testService, "Echo", &KeyValue{}, &resp) })
+		h, _ := w.readRequest()
+		for j := 0; j < 100; j++ {
+			runtime.Gosched()
+		}
+		st := c.conn.lookup(h.id)
+		c.conn.remove(st)
+		buf := getBuffer(len(body))
+		buf.b = append(buf.b[:0], body...)
+		st.mu.Lock() // the receiver waits for it when the context has woken it
+		cancel()
+		for j := 0; j < 100; j++ {
+			runtime.Gosched()
+		}
+		m := message{typ: messageTypeResponse, last: true, buf: buf} // and st.push:
+		st.appendLocked(m)
+		st.inboxSize += m.size()
+		st.recvErr = io.EOF
+		st.signal()
+		st.mu.Unlock()
+		if err := within(t, "Call", call); err != nil || resp.Value != "v" {
+			t.Fatalf("round %d: got %q, %v, want the response", i, resp.Value, err)
+		}
+	}
+}
+
 // The end of a stream's context is noticed by a sender at once, and not only
 // when the goroutine that watches the context has run.
 func TestSendAfterCancel(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,7 +104,12 @@ func TestRaceOnClose(t *testing.T) {
 	l := listenWire(t)
 	for round := rounds(300); round > 0; round-- {
 		calls := 0 // not atomic: the race detector looks at it
-		c, w := l.connect(t, WithOnClose(func() { calls++ }))
+		c, w := l.connect(t, WithOnClose(func() {
+			for i := 0; i < 100; i++ {
+				runtime.Gosched() // for who does not wait for it
+			}
+			calls++
+		}))
 		together(
 			func() { c.Close() },
 			func() { w.Close() },

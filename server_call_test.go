@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,40 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
+
+// A stream's final frame is queued and its senders are refused in one step: nothing
+// goes out after it, and the sender is told.
+func TestNothingAfterFinalFrame(t *testing.T) {
+	s, addr := newTestServer(t, echoMethods())
+	w := dialWire(t, addr)
+	for id := streamID(1); id < 100; id += 2 {
+		w.request(id, "EchoStream", flagRemoteOpen, &KeyValue{Value: "x"})
+		w.read() // its handler runs
+		s.mu.Lock()
+		sc := s.connsLocked()[0]
+		s.mu.Unlock()
+		st := sc.conn.lookup(id)
+		late, err := st.encodeData(&KeyValue{}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan error, 1)
+		sc.remove(st, ErrStreamClosed, func() {
+			sc.conn.ch.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
+			go func() { sent <- st.send(context.Background(), late, moreFrames) }()
+			for i := 0; i < 100 && len(sent) == 0; i++ {
+				runtime.Gosched()
+			}
+		})
+		sc.conn.ch.flush()
+		if err := within(t, "send", sent); err != ErrStreamClosed {
+			t.Fatalf("stream %d: send: got %v, want ErrStreamClosed", id, err)
+		}
+		if got, resp := w.readResponse(); got != id || codes.Code(resp.Status.GetCode()) != codes.Aborted {
+			t.Fatalf("stream %d: got %d, %v, want the final frame", id, got, resp)
+		}
+	}
+}
 
 // A handler that returns no message, or one that cannot be sent, is an error of
 // that call and nothing else (regression 4).

@@ -318,6 +318,21 @@ func TestRaceReplyThenClose(t *testing.T) {
 			w.readRequest()
 			results = append(results, goErr(func() error { return cs.RecvMsg(m) }))
 		}
+		var senders sync.WaitGroup
+		for i := round / 2 % 3; i > 0; i-- { // their writes fail before the responses are read
+			senders.Add(1)
+			go func() {
+				defer senders.Done()
+				for {
+					if err := echo(context.Background(), c, "x"); err != nil {
+						if err != ErrClosed {
+							t.Errorf("a call beside those: got %v, want ErrClosed", err)
+						}
+						return
+					}
+				}
+			}()
+		}
 		for i := 0; i < answered; i++ {
 			w.respond(streamID(2*i+1), &Response{Payload: payload})
 		}
@@ -331,6 +346,7 @@ func TestRaceReplyThenClose(t *testing.T) {
 				t.Fatalf("round %d, call %d without a response: got %v, want ErrClosed", round, i, err)
 			}
 		}
+		senders.Wait()
 		c.Close()
 	}
 }
@@ -414,6 +430,7 @@ func TestRaceIDsRise(t *testing.T) {
 	c, w := listenWire(t).connect(t, WithClientLimits(Limits{MaxPendingWrite: 1000}))
 	answer := wireMarshal(&Response{Payload: wireMarshal(&KeyValue{Key: "k", Value: "x"})})
 	read := goErr(func() error {
+		defer w.Close() // nobody waits for the answers of one that has failed
 		last := streamID(0)
 		for {
 			f, err := w.tryRead()
@@ -469,6 +486,48 @@ func TestRaceIDsRise(t *testing.T) {
 	c.Close()
 	if err := within(t, "reader", read); err != nil {
 		t.Error(err)
+	}
+}
+
+// An id is given and its request queued in one step: nobody who has conn.mu finds
+// the one without the other (18).
+func TestIDWithRequest(t *testing.T) {
+	c, w := listenWire(t).connect(t)
+	defer c.Close()
+	go io.Copy(io.Discard, w)
+	yield := func() {
+		for i := 0; i < 100; i++ {
+			runtime.Gosched()
+		}
+	}
+	for round := 0; round < 20; round++ {
+		var opened []<-chan error
+		c.conn.mu.Lock()
+		for i := 0; i < 4; i++ {
+			opened = append(opened, goErr(func() error {
+				_, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "S", &KeyValue{})
+				return err
+			}))
+		}
+		yield() // until they wait for an id
+		before := c.conn.lastID
+		c.conn.ch.writer.mu.Lock() // nothing is queued
+		c.conn.mu.Unlock()
+		for i := 0; i < 20; i++ {
+			yield()
+			if c.conn.mu.TryLock() {
+				if id := c.conn.lastID; id != before {
+					t.Errorf("id %d is given, and its request is not queued", id)
+				}
+				c.conn.mu.Unlock()
+			}
+		}
+		c.conn.ch.writer.mu.Unlock()
+		for _, result := range opened {
+			if err := within(t, "NewStream", result); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ import (
 //	15  Canceled instead of ErrClosed               TestRaceCloseIsErrClosed
 //	16  empty request of a server stream hangs      TestEmptyRequestOfServerStream
 //	17  generators: optional, empty files           cmd/protoc-gen-go-ttrpc, internal/gentest
-//	18  deadlock of two locks; ids out of order     TestRaceIDsRise
+//	18  deadlock of two locks; ids out of order     TestRaceIDsRise, TestIDWithRequest
 //	19  oversized request is sent, and dropped      TestOversizedRequest
 //	20  Serve after Shutdown blocks                 TestServeAfterEnd
 //	21  concurrent write of shared metadata         TestRaceSharedMetadata

@@ -49,6 +49,9 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 // takes it without pause; Close waits for that, a second at most. It does not
 // wait for the OnClose callback: see UserOnCloseWait. A second Close does nothing.
 // It returns nil.
+//
+// Over TCP, a connection that is closed while something that the server has sent is
+// unread is reset, and the server may lose what was sent last.
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)

@@ -10,8 +10,7 @@ import (
 
 // handleFrame is part of role.
 func (c *Client) handleFrame(h header, buf *buffer) error {
-	last := h.typ == messageTypeResponse || h.flags.has(flagRemoteClosed)
-	st, err := c.route(h, last)
+	st, err := c.route(h)
 	if st == nil {
 		buf.release()
 		return err
@@ -22,7 +21,7 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 	}
 	m := message{
 		typ:  h.typ,
-		last: last,
+		last: h.endsClient(),
 		none: h.typ == messageTypeData && h.flags.has(flagNoData),
 		buf:  buf,
 	}
@@ -35,7 +34,7 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		}
 	}
 	c.conn.deliver(st, m)
-	if last {
+	if m.last {
 		st.end(io.EOF)
 	}
 	return nil
@@ -58,7 +57,7 @@ func openResponse(buf *buffer) error {
 // the frame is its last. It returns nil for a stream that was given up, and for
 // frames of a kind that a later version may know: PROTOCOL.md, "What must be
 // ignored".
-func (c *Client) route(h header, last bool) (*stream, error) {
+func (c *Client) route(h header) (*stream, error) {
 	if h.typ != messageTypeResponse && h.typ != messageTypeData {
 		return nil, nil
 	}
@@ -72,7 +71,7 @@ func (c *Client) route(h header, last bool) (*stream, error) {
 		return nil, &streamError{h: h, err: fmt.Errorf("%w: data on a unary call", ErrProtocol)}
 	}
 	c.conn.wakingLocked(st)
-	if last {
+	if h.endsClient() {
 		c.conn.removeLocked(st)
 	}
 	return st, nil

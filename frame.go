@@ -66,6 +66,11 @@ type header struct {
 	flags  flags
 }
 
+// endsClient says whether the client's stream gets no frame after this one.
+func (h header) endsClient() bool {
+	return h.typ == messageTypeResponse || h.flags.has(flagRemoteClosed)
+}
+
 func (h header) String() string {
 	return fmt.Sprintf("%v frame on stream %d (flags %#x, %d bytes)", h.typ, h.id, uint8(h.flags), h.length)
 }
@@ -91,7 +96,7 @@ func parseHeader(b []byte) header {
 }
 
 // putStreamID replaces the stream id in an encoded header: a client's frame is
-// encoded before its id is known (see conn.open).
+// encoded before its id is known (see Client.open).
 func putStreamID(b []byte, id streamID) {
 	binary.BigEndian.PutUint32(b[4:8], uint32(id))
 }

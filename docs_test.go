@@ -130,7 +130,8 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
-// The commands that the documents name are targets of the Makefile.
+// The commands that the documents name are targets of the Makefile, and
+// CONTRIBUTING.md names each of those.
 func TestDocumentedTargets(t *testing.T) {
 	targets := make(map[string]bool)
 	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):.*## `).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {
@@ -141,6 +142,11 @@ func TestDocumentedTargets(t *testing.T) {
 			if !targets[m[1]] {
 				t.Errorf("%s names make %s, which there is not", name, m[1])
 			}
+		}
+	}
+	for target := range targets {
+		if !strings.Contains(readFile(t, "CONTRIBUTING.md"), "`make "+target+"`") {
+			t.Errorf("CONTRIBUTING.md does not name make %s", target)
 		}
 	}
 }

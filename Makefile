@@ -28,7 +28,8 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
 
 # The modules that are linted; gofmt takes all files.
-LINT_MODULES ?= . bench e2e interop tools/apidiff tools/protogen
+LINT_MODULES ?= . bench bench/peers/ours e2e interop interop/peer internal/gentest/compilers \
+	internal/gentest/newest tools/apidiff tools/protogen
 
 .PHONY: lint
 lint: ## Run gofmt, go vet and staticcheck, and go vet for other systems

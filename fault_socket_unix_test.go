@@ -94,8 +94,8 @@ func TestTinySockets(t *testing.T) {
 					}()
 				}
 				wg.Wait()
+				wantNoStreams(t, c)
 				c.Close()
-				wantNoTable(t, c)
 				stop()
 				if leaked := leakedGoroutines(testTimeout); leaked != "" {
 					t.Errorf("goroutines are left:\n%s", leaked)

@@ -163,6 +163,35 @@ func echo(ctx context.Context, c *Client, value string) error {
 	return nil
 }
 
+// wantNoStreams checks that a client has forgotten its streams. It is for a
+// connection that lives: its end empties the table, whoever had forgotten to.
+func wantNoStreams(t testing.TB, c *Client) {
+	t.Helper()
+	if n, err := tableOf(c.conn); err != nil {
+		t.Errorf("the connection has ended, and its table says nothing: %v", err)
+	} else if n > 0 {
+		t.Errorf("%d streams are left in the client's table", n)
+	}
+}
+
+// waitNoStreams is wantNoStreams where contexts have only just ended, and callers
+// with them: what watches a stream's context may still be on its way.
+func waitNoStreams(t testing.TB, c *Client) {
+	t.Helper()
+	waitFor(t, "the client's table to become empty", func() bool {
+		n, err := tableOf(c.conn)
+		return n == 0 || err != nil
+	})
+	wantNoStreams(t, c)
+}
+
+// tableOf returns how many streams a connection has, and why it has ended.
+func tableOf(c *conn) (streams int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams), c.err
+}
+
 // waitFor waits for what has no event that a test can see.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()

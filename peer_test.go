@@ -432,18 +432,8 @@ func clientPeer(t *testing.T, opts ...ClientOpts) (*Client, *peer) {
 		if err := c.UserOnCloseWait(context.Background()); err != nil {
 			t.Error(err)
 		}
-		wantNoStreams(t, c)
 	})
 	return c, &peer{t: t, conn: far}
-}
-
-func wantNoStreams(t testing.TB, c *Client) {
-	t.Helper()
-	c.conn.mu.Lock()
-	defer c.conn.mu.Unlock()
-	if n := len(c.conn.streams); n > 0 {
-		t.Errorf("%d streams are left in the client's table", n)
-	}
 }
 
 // clientCall is a unary call that runs.

@@ -49,6 +49,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%v: %d calls, %d streams, %d messages, %d given up, %d cut off, %d connections",
 		s.duration, s.calls.Load(), s.streams.Load(), s.messages.Load(), s.givenUp.Load(), s.cutOff.Load(), s.dialed.Load())
+	t.Logf("of the streams that clients left open, which the protocol does not tell, the server had %d", s.kept)
 	t.Logf("goroutines %d, then %d; descriptors %d, then %d; heap %d KiB, then %d KiB",
 		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
 }
@@ -86,6 +87,10 @@ type soak struct {
 	over      chan struct{} // closed when the time is over
 
 	calls, streams, messages, givenUp, cutOff, dialed, closed atomic.Int64
+
+	leftMu sync.Mutex
+	left   map[*Client]int // streams that may have been left while the server waits for more
+	kept   int             // how many of them the server had at the end
 }
 
 // soakSlot is a place for a connection that is replaced now and then.
@@ -101,7 +106,7 @@ func (s *soak) run() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server, s.over = server, make(chan struct{})
+	s.server, s.over, s.left = server, make(chan struct{}), make(map[*Client]int)
 	server.RegisterService(testService, echoMethods())
 	served := make(chan error)
 	for _, network := range []string{"unix", "tcp", "mem"} {
@@ -132,6 +137,10 @@ func (s *soak) run() {
 	wg.Wait()
 
 	for i := range s.slots {
+		waitNoStreams(t, s.slots[i].client)
+	}
+	serving := s.checkServer()
+	for i := range s.slots {
 		s.slots[i].client.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -140,7 +149,6 @@ func (s *soak) run() {
 		if err := s.slots[i].client.UserOnCloseWait(ctx); err != nil {
 			t.Error(err)
 		}
-		wantNoTable(t, s.slots[i].client)
 	}
 	if err := server.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -155,15 +163,56 @@ func (s *soak) run() {
 	if len(server.conns) > 0 {
 		t.Errorf("the server has %d connections left", len(server.conns))
 	}
+	for _, sc := range serving {
+		waitFor(t, "the last handlers to return", func() bool { return sc.running.Load() == 0 })
+	}
 }
 
-func wantNoTable(t *testing.T, c *Client) {
-	t.Helper()
-	c.conn.mu.Lock()
-	defer c.conn.mu.Unlock()
-	if n := len(c.conn.streams); n > 0 {
-		t.Errorf("%d streams are left in the client's table", n)
+// checkServer checks the tables of the connections that live, when no caller does:
+// in each are streams whose handlers run, and those wait for clients that left them
+// open. It returns the connections.
+func (s *soak) checkServer() []*serverConn {
+	t := s.t
+	s.server.mu.Lock()
+	conns := s.server.connsLocked()
+	s.server.mu.Unlock()
+	for _, sc := range conns {
+		sc := sc
+		waitFor(t, "the server's calls to end", func() bool {
+			unary, streams, over := s.countServed(sc)
+			return over || unary == 0 && streams == int(sc.running.Load())
+		})
 	}
+	left := 0
+	for i := range s.slots {
+		left += s.left[s.slots[i].client]
+	}
+	s.left = nil // it holds all clients
+	waitFor(t, "the server to have no more streams than its clients have left", func() bool {
+		s.kept = 0
+		for _, sc := range conns {
+			_, streams, _ := s.countServed(sc)
+			s.kept += streams
+		}
+		return s.kept <= left
+	})
+	return conns
+}
+
+// countServed counts what is in the table of a server's connection.
+func (s *soak) countServed(sc *serverConn) (unary, streams int, over bool) {
+	c := sc.started()
+	if c == nil {
+		return 0, 0, true // it has not begun
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, st := range c.streams {
+		if st.unary {
+			unary++
+		}
+	}
+	return unary, len(c.streams), c.err != nil
 }
 
 type discardLogger struct{}
@@ -232,7 +281,8 @@ func (s *soak) pause(d time.Duration) {
 	}
 }
 
-// disconnect replaces connections: some it closes, some it takes away.
+// disconnect replaces connections: some it closes, at once or after their last
+// call, some it takes away.
 func (s *soak) disconnect(r *rand.Rand) {
 	for {
 		s.pause(time.Duration(r.Intn(100)) * time.Millisecond)
@@ -245,17 +295,20 @@ func (s *soak) disconnect(r *rand.Rand) {
 		old, raw := slot.client, slot.raw
 		slot.client, slot.raw = s.dial(i)
 		slot.mu.Unlock()
-		if r.Intn(2) == 0 {
+		switch r.Intn(3) {
+		case 0:
 			old.Close()
-		} else {
+		case 1:
 			raw.Close()
+		case 2:
+			waitNoStreams(s.t, old) // its callers end, and no others come
+			old.Close()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		if err := old.UserOnCloseWait(ctx); err != nil {
 			s.t.Errorf("a connection was closed and UserOnCloseWait returned %v", err)
 		}
 		cancel()
-		wantNoTable(s.t, old)
 	}
 }
 
@@ -296,6 +349,9 @@ func (s *soak) check(ends bool, c *Client, what string, err error) {
 	case ends && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled):
 		s.givenUp.Add(1)
+		if what == "EchoStream" || what == "Join" {
+			s.leave(c)
+		}
 	case err == ErrClosed:
 		s.cutOff.Add(1)
 		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -306,6 +362,13 @@ func (s *soak) check(ends bool, c *Client, what string, err error) {
 	default:
 		s.t.Errorf("%s: %v", what, err)
 	}
+}
+
+// leave notes that a stream may have been left open.
+func (s *soak) leave(c *Client) {
+	s.leftMu.Lock()
+	defer s.leftMu.Unlock()
+	s.left[c]++
 }
 
 // value is random, and of a size that is usually small.
@@ -381,6 +444,7 @@ func (s *soak) echoStream(ctx context.Context, c *Client, r *rand.Rand) error {
 		}
 		s.messages.Add(1)
 		if r.Intn(50) == 0 {
+			s.leave(c)
 			return nil // with a stream that is open
 		}
 	}

@@ -1,4 +1,4 @@
-//go:build go1.25
+//go:build go1.25 && unix
 
 package ttrpc
 
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,9 @@ import (
 )
 
 // FuzzProgram runs a random program of operations on a client and a server, and
-// checks each result against a model of a few lines.
+// checks each result against a model of a few lines: in a bubble, where inboxes are
+// small and streams that nobody reads fail, and over a kernel socket, where time is
+// real and they do not.
 func FuzzProgram(f *testing.F) {
 	f.Add([]byte{0, 0, 5, 0, 200})                                    // calls
 	f.Add([]byte{1, 1, 9, 4, 7, 0, 5, 6, 0})                          // errors between calls
@@ -29,40 +32,171 @@ func FuzzProgram(f *testing.F) {
 	f.Add([]byte{0, 2, 0, 13, 0, 0, 3, 3, 0, 4, 0, 5, 0, 4, 0, 0, 1}) // Shutdown
 	f.Add([]byte{0, 2, 0, 3, 0, 14, 0, 4, 0, 0, 1})                   // the connection is lost
 	f.Add([]byte{2, 2, 0, 3, 0, 10, 9, 7, 0, 3, 0, 10, 9, 4, 0, 5, 0, 4, 0, 4, 0})
-	f.Fuzz(func(t *testing.T, program []byte) {
-		if len(program) > 300 {
+	f.Add([]byte{0, 15, 90, 15, 200, 15, 150, 2, 0, 3, 160, 3, 200, 4, 0, 4, 0, 5, 0}) // responses over the limit
+	f.Add([]byte{0, 2, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, // an inbox
+		3, 0, 3, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 5, 0, 4, 0})
+	// Readers that are late: they fail, others do not, and one reads in time.
+	f.Add([]byte{0, 2, 0, 3, 100, 3, 100, 3, 100, 3, 100, 3, 100, 3, 100, 0, 3, 16, 0, 4, 0, 4, 0, 3, 0, 0, 1})
+	f.Add([]byte{0, 9, 200, 0, 3, 10, 50, 4, 0, 2, 0, 3, 1, 4, 1, 16, 0, 4, 0, 4, 0, 4, 1})
+	f.Add([]byte{1, 9, 120, 2, 0, 3, 121, 3, 121, 3, 121, 3, 121, 3, 121, 3, 121, 16, 0, 0, 1, 13, 0, 0, 1})
+	f.Add([]byte{0, 2, 0, 3, 100, 3, 100, 3, 100, 3, 100, 10, 90, 4, 0, 4, 0, 3, 100, 10, 90, 4, 0, 4, 0, 16, 0, 5, 0})
+	// A handler that is slow.
+	f.Add([]byte{2, 17, 0, 3, 90, 3, 90, 3, 90, 3, 90, 3, 90, 0, 9, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 5, 0, 16, 0, 4, 0})
+	f.Fuzz(func(t *testing.T, code []byte) {
+		if len(code) > 300 {
 			return
 		}
-		bubble(t, func(t *testing.T) { runProgram(t, program) })
+		bubble(t, func(t *testing.T) { runProgram(t, code, programInBubble) })
+		if t.Failed() {
+			return
+		}
+		keepLedger(t, func() {
+			runProgram(t, code, programOnSocket)
+			settle(t)
+		})
 	})
+}
+
+// A programPlace is where a program runs.
+type programPlace uint8
+
+const (
+	programInBubble programPlace = iota
+
+	// programOnSocket is in real time: what waits for long waits a hundredth of
+	// that, inboxes have room for everything, and the state that the model
+	// wants may take a moment to come.
+	programOnSocket
+)
+
+func (p programPlace) String() string {
+	if p == programOnSocket {
+		return "on a socket"
+	}
+	return "in a bubble"
+}
+
+func (p programPlace) duration(d time.Duration) time.Duration {
+	if p == programOnSocket {
+		return d / 100
+	}
+	return d
+}
+
+func (p programPlace) limits() Limits {
+	l := Limits{MaxMessageLength: 3000, MaxPendingWrite: 500}
+	if p == programInBubble {
+		l.MaxStreamBuffer = programInbox
+	}
+	return l
+}
+
+// programInbox is how much may wait in a stream.
+const programInbox = 2500
+
+// programMethods answers with twice what it gets, or with less if that is too long.
+func programMethods(place programPlace) *ServiceDesc {
+	double := func(m *KeyValue) *KeyValue { return text(m.Value + m.Value) }
+	doubles := func(pause time.Duration) Stream {
+		return Stream{StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
+			for {
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				var m KeyValue
+				if err := ss.RecvMsg(&m); err == io.EOF {
+					return nil, nil
+				} else if err != nil {
+					return nil, err
+				}
+				err := ss.SendMsg(double(&m))
+				var tooLong *OversizedMessageErr
+				if errors.As(err, &tooLong) {
+					err = ss.SendMsg(text(tooLongToSend))
+				}
+				if err != nil {
+					return nil, err
+				}
+			}
+		}}
+	}
+	desc := echoMethods()
+	desc.Methods["Double"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
+		var m KeyValue
+		if err := unmarshal(&m); err != nil {
+			return nil, err
+		}
+		return double(&m), nil
+	}
+	desc.Streams["Doubles"] = doubles(0)
+	desc.Streams["Slow"] = doubles(place.duration(300 * time.Millisecond))
+	return desc
+}
+
+// tooLongToSend is what a handler sends instead of what it may not send.
+const tooLongToSend = "too long"
+
+// doubled is the model of Double.
+func doubled(value string) string {
+	if len(mustMarshal(text(value+value))) > 3000 {
+		return tooLongToSend
+	}
+	return value + value
+}
+
+// programMessage is one that is sent or to be sent, until it is received.
+type programMessage struct {
+	value   string // as the client receives it
+	request string // as the server does; empty if it does not
 }
 
 // programStream is the model of a stream: what it has yet to receive.
 type programStream struct {
 	cs        ClientStream
 	cancel    context.CancelFunc
-	pending   []string
+	pending   []programMessage
 	server    bool // the client does not send
 	closed    bool // the client sends no more
 	cancelled bool
+	slow      bool // its handler is
+	late      bool // so much waits in it, or did, that it may have failed
+	failed    bool // it has
+}
+
+// waits returns the least and the most that a stream's inbox has, beside the last
+// message, when nothing is received any more.
+func (ps *programStream) waits() (least, most int) {
+	for i, m := range ps.pending {
+		n := len(mustMarshal(text(m.value)))
+		if i < len(ps.pending)-1 {
+			least += n + inboxOverhead
+		}
+		n = max(n, len(mustMarshal(text(m.request))))
+		most += bufferClassSize(bufferClass(n)) + inboxOverhead
+	}
+	return least, most
 }
 
 // program is the model of a client and a server.
 type program struct {
-	t        *testing.T
-	c        *Client
-	streams  []*programStream
-	draining bool // the server takes no more calls
-	ended    bool // the connection is over
-	sent     int
+	t         *testing.T
+	place     programPlace
+	c         *Client
+	streams   []*programStream
+	draining  bool // the server takes no more calls
+	ended     bool // the connection is over
+	unsettled bool // a reader or handler is slow, so the connection may stand still
+	sent      int
 }
 
-func runProgram(t *testing.T, code []byte) {
-	s, err := NewServer(WithServerLimits(Limits{MaxMessageLength: 3000, MaxPendingWrite: 500}), WithServerLogger(discardLogger{}))
+func runProgram(t *testing.T, code []byte, place programPlace) {
+	s, err := NewServer(WithServerLimits(place.limits()), WithServerLogger(discardLogger{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.RegisterService(testService, echoMethods())
+	s.RegisterService(testService, programMethods(place))
 	l := newMemListener(0)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
@@ -71,19 +205,28 @@ func runProgram(t *testing.T, code []byte) {
 		capacity = []int{0, 100, 5000, 1}[code[0]%4]
 		code = code[1:]
 	}
-	near, far := memPipe(capacity)
+	var near, far net.Conn
+	if place == programOnSocket {
+		near, far = socketPair(t)
+	} else {
+		near, far = memPipe(capacity)
+	}
 	l.hand(far)
-	p := &program{t: t, c: NewClient(near, WithClientLimits(Limits{MaxMessageLength: 3000, MaxPendingWrite: 500}))}
+	p := &program{t: t, place: place, c: NewClient(near, WithClientLimits(place.limits()))}
 
 	for ; len(code) >= 2 && !t.Failed(); code = code[2:] {
-		switch op, arg := code[0]%15, int(code[1]); op {
+		switch op, arg := code[0]%18, int(code[1]); op {
 		case 11:
 			p.c.Close()
 			p.ended = true
 		case 12:
 			s.Close()
-			p.ended = true
+			p.end()
 		case 13:
+			if place == programOnSocket && !p.ended && !p.draining {
+				// The server has read what came before.
+				p.want("Echo", echo(testContext(t), p.c, "before Shutdown"), noError)
+			}
 			p.draining = true
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -91,13 +234,16 @@ func runProgram(t *testing.T, code []byte) {
 		case 14:
 			near.Close()
 			far.Close()
-			p.ended = true
+			p.end()
+		case 16:
+			p.settle()
 		default:
 			p.step(op, arg)
 		}
-		time.Sleep(tick) // for a server that waits whether a handler is quick
-		synctest.Wait()
-		p.checkTable()
+		p.wantTable()
+	}
+	if !t.Failed() {
+		p.settle()
 	}
 
 	p.c.Close()
@@ -113,22 +259,29 @@ func runProgram(t *testing.T, code []byte) {
 	if err := <-served; err != ErrServerClosed {
 		t.Errorf("Serve: got %v", err)
 	}
-	time.Sleep(afterwards)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) > 0 {
-		t.Error("the closed server has a connection")
+	if place == programInBubble {
+		time.Sleep(afterwards)
 	}
+	waitFor(t, "the closed server to lose its connection", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.conns) == 0
+	})
 }
 
-// open is how many streams the client must have.
-func (p *program) open() (n int) {
+// open is how many streams the client must have, and may have.
+func (p *program) open() (least, most int) {
 	for _, ps := range p.streams {
-		if !ps.closed && !ps.cancelled {
-			n++
+		switch {
+		case ps.cancelled || ps.failed:
+		case p.unsettled:
+			most++ // what ends a stream may be on its way still
+		case !ps.closed:
+			least++
+			most++
 		}
 	}
-	return n
+	return least, most
 }
 
 // serving says whether a handler runs. It goes on when the client gives its stream
@@ -142,22 +295,106 @@ func (p *program) serving() bool {
 	return false
 }
 
-func (p *program) checkTable() {
+// mayEnd says whether the connection may have ended without the model's knowing:
+// the server of a stream that failed may know, and end with its last call.
+func (p *program) mayEnd() bool {
+	if !p.draining {
+		return false
+	}
+	for _, ps := range p.streams {
+		if ps.failed || ps.late {
+			return true
+		}
+	}
+	return p.unsettled && !p.serving()
+}
+
+// wantTable checks the table of the client, when everything has come to rest.
+func (p *program) wantTable() {
 	p.t.Helper()
-	want := p.open()
-	if p.draining && !p.serving() {
+	if p.place == programOnSocket {
+		var err error
+		defer func() {
+			if err != nil {
+				p.t.Error(err)
+			}
+		}()
+		waitFor(p.t, "the table to be right", func() bool { err = p.checkTable(); return err == nil })
+		return
+	}
+	time.Sleep(tick) // for a server that waits whether a handler is quick
+	synctest.Wait()
+	if err := p.checkTable(); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *program) checkTable() error {
+	if p.draining && !p.serving() && !p.mayEnd() {
 		p.ended = true // the server closes with its last call
 	}
+	got, over := tableOf(p.c.conn)
+	if over != nil && p.mayEnd() {
+		p.ended = true
+	}
+	least, most := p.open()
 	if p.ended {
-		want = 0
+		least, most = 0, 0
 	}
-	p.c.conn.mu.Lock()
-	defer p.c.conn.mu.Unlock()
-	if got := len(p.c.conn.streams); got != want {
-		p.t.Errorf("the client has %d streams, want %d", got, want)
+	if got < least || got > most {
+		return fmt.Errorf("the client has %d streams, want %d to %d", got, least, most)
 	}
-	if (p.c.conn.err != nil) != p.ended {
-		p.t.Errorf("the connection has ended: %v, want %v", p.c.conn.err, p.ended)
+	if (over != nil) != p.ended {
+		return fmt.Errorf("the connection has ended: %v, want %v", over, p.ended)
+	}
+	return nil
+}
+
+// end notes that the connection ends by what happens elsewhere. Where it stands
+// still the client does not see it at once.
+func (p *program) end() {
+	p.ended = true
+	if p.unsettled {
+		p.settle()
+	}
+}
+
+// settle waits until everything that the connection stands still for is over. Then
+// a stream has failed if too much waits in it, and has not if that never was so.
+func (p *program) settle() {
+	if p.place == programInBubble {
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+	}
+	p.unsettled = false
+	if p.ended {
+		return
+	}
+	for i, ps := range p.streams {
+		if !ps.late || ps.cancelled {
+			continue
+		}
+		least, most := ps.waits()
+		// A stream whose handler has sent all, and had room for it, ends as well.
+		gone := p.c.conn.lookup(ps.cs.(*clientStream).id) == nil
+		ps.failed = ps.failed || gone && !ps.closed
+		if least >= programInbox && !gone {
+			p.t.Errorf("stream %d has not failed, and %d bytes wait in it", i, least)
+		}
+		if !gone {
+			ps.late = most >= programInbox
+		}
+	}
+}
+
+// noteWaiting notes what a stream that gets messages may come to.
+func (p *program) noteWaiting(ps *programStream) {
+	if p.place == programOnSocket {
+		return
+	}
+	p.unsettled = p.unsettled || ps.slow
+	if _, most := ps.waits(); most >= programInbox {
+		ps.late, p.unsettled = true, true
 	}
 }
 
@@ -169,6 +406,7 @@ func (p *program) want(what string, got error, want func(error) bool) {
 		if got != ErrClosed {
 			p.t.Errorf("%s after the end: got %v, want ErrClosed", what, got)
 		}
+	case got == ErrClosed && p.mayEnd():
 	case !want(got):
 		p.t.Errorf("%s: got %v", what, got)
 	}
@@ -182,7 +420,7 @@ func withCode(code codes.Code) func(error) bool {
 
 // step does one operation of those that change nothing for others.
 func (p *program) step(op byte, arg int) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	accepted := noError
 	if p.draining {
 		accepted = withCode(codes.Unavailable)
@@ -200,11 +438,27 @@ func (p *program) step(op byte, arg int) {
 			want = accepted
 		}
 		p.want("Fail", p.c.Call(ctx, testService, "Fail", &KeyValue{}, &KeyValue{}), want)
-	case 2, 9:
-		p.openStream(op == 9, arg)
+	case 15:
+		value := strings.Repeat("d", arg*11)
+		want := accepted
+		if doubled(value) == tooLongToSend && !p.draining {
+			want = withCode(codes.ResourceExhausted)
+		}
+		var m KeyValue
+		err := p.c.Call(ctx, testService, "Double", text(value), &m)
+		p.want("Double", err, want)
+		if err == nil && m.Value != value+value {
+			p.t.Error("Double: the response is not twice the request")
+		}
+	case 2:
+		p.openStream("Doubles", bidi, arg)
+	case 17:
+		p.openStream("Slow", bidi, arg)
+	case 9:
+		p.openStream("Repeat", fromServer, arg)
 	case 3:
 		if ps != nil && !ps.server {
-			p.send(ps)
+			p.send(ps, arg)
 		}
 	case 4:
 		if ps != nil {
@@ -213,8 +467,9 @@ func (p *program) step(op byte, arg int) {
 	case 5:
 		if ps != nil && !ps.server && !ps.closed && !ps.cancelled {
 			err := ps.cs.CloseSend()
-			p.want("CloseSend", err, noError)
+			p.want("CloseSend", err, ps.orLate(noError))
 			ps.closed = true
+			p.noteWaiting(ps)
 		}
 	case 6:
 		if ps != nil && !ps.cancelled {
@@ -228,7 +483,7 @@ func (p *program) step(op byte, arg int) {
 			p.t.Errorf("an oversized call: got %v", err)
 		}
 	case 8: // a call that is given up
-		short, cancel := context.WithTimeout(ctx, time.Duration(arg)*time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, p.place.duration(time.Duration(arg)*time.Millisecond))
 		err := p.c.Call(short, testService, "Block", &KeyValue{}, &KeyValue{})
 		cancel()
 		if arg == 0 {
@@ -238,44 +493,66 @@ func (p *program) step(op byte, arg int) {
 			break
 		}
 		want := func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+		if p.ended && p.place == programOnSocket && want(err) {
+			break // it was late before it could see the end
+		}
 		if p.draining {
-			want = accepted
+			late := want // before the answer, which takes time
+			want = func(err error) bool {
+				return accepted(err) || (p.unsettled || p.place == programOnSocket) && late(err)
+			}
 		}
 		p.want("Block", err, want)
 	case 10:
-		time.Sleep(time.Duration(arg) * 10 * time.Millisecond)
+		time.Sleep(p.place.duration(time.Duration(arg) * 10 * time.Millisecond))
 	}
 	cancel()
 }
 
-func (p *program) openStream(server bool, arg int) {
+func (p *program) openStream(method string, desc *StreamDesc, arg int) {
 	if len(p.streams) == 20 || p.draining {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ps := &programStream{cancel: cancel, server: server}
-	var err error
-	if server {
+	ps := &programStream{cancel: cancel, server: !desc.StreamingClient}
+	var first any
+	if ps.server {
 		value := strings.Repeat("r", arg)
-		ps.cs, err = p.c.NewStream(ctx, fromServer, testService, "Repeat", text(value))
+		first = text(value)
 		for range value {
-			ps.pending = append(ps.pending, value)
+			ps.pending = append(ps.pending, programMessage{value: value})
 		}
 		ps.closed = true
-	} else {
-		ps.cs, err = p.c.NewStream(ctx, bidi, testService, "EchoStream", nil)
 	}
+	var err error
+	ps.cs, err = p.c.NewStream(ctx, desc, testService, method, first)
 	p.want("NewStream", err, noError)
 	if err != nil {
 		cancel()
 		return
 	}
+	ps.slow = method == "Slow"
 	p.streams = append(p.streams, ps)
+	p.noteWaiting(ps)
 }
 
-func (p *program) send(ps *programStream) {
+// orLate allows for the error of a stream that nobody reads, too.
+func (ps *programStream) orLate(want func(error) bool) func(error) bool {
+	return func(err error) bool { return want(err) || ps.late && isLate(err) }
+}
+
+// isLate says whether err is what a stream gets that nobody reads: on our side or
+// on the server's.
+func isLate(err error) bool {
+	return err == ErrStreamFull || status.Code(err) == codes.ResourceExhausted || err == io.EOF
+}
+
+func (p *program) send(ps *programStream, arg int) {
 	p.sent++
-	value := fmt.Sprint("message ", p.sent)
+	value := fmt.Sprint("message ", p.sent, " ")
+	if arg >= 80 {
+		value += strings.Repeat("m", (arg-80)*11)
+	}
 	err := ps.cs.SendMsg(text(value))
 	switch {
 	case ps.closed:
@@ -286,34 +563,41 @@ func (p *program) send(ps *programStream) {
 		if err == nil {
 			p.t.Error("SendMsg after cancel: no error")
 		}
+	case ps.failed:
+		if err == nil {
+			p.t.Error("SendMsg on a stream that has failed: no error")
+		}
 	default:
-		p.want("SendMsg", err, noError)
-		ps.pending = append(ps.pending, value)
+		p.want("SendMsg", err, ps.orLate(noError))
+		ps.pending = append(ps.pending, programMessage{doubled(value), value})
+		p.noteWaiting(ps)
 	}
 }
 
 // receive receives when the model knows that there is something.
 func (p *program) receive(ps *programStream) {
-	if len(ps.pending) == 0 && !ps.closed && !ps.cancelled && !p.ended {
+	if len(ps.pending) == 0 && !ps.closed && !ps.cancelled && !ps.failed && !p.ended {
 		return // it would wait
 	}
 	var m KeyValue
 	err := ps.cs.RecvMsg(&m)
 	switch {
 	case err == nil:
-		if len(ps.pending) == 0 || m.Value != ps.pending[0] {
-			p.t.Errorf("received %q, want the first of %q", m.Value, ps.pending)
+		if len(ps.pending) == 0 || m.Value != ps.pending[0].value {
+			p.t.Errorf("received %.20q, want the first of %.20q", m.Value, ps.pending)
 			return
 		}
 		ps.pending = ps.pending[1:]
 	case ps.cancelled:
-		if err != context.Canceled && err != io.EOF && err != ErrClosed {
+		if err != context.Canceled && err != io.EOF && err != ErrClosed && !(ps.late && isLate(err)) {
 			p.t.Errorf("RecvMsg after cancel: got %v", err)
 		}
-	case p.ended:
-		if err != ErrClosed && err != io.EOF {
+	case p.ended, err == ErrClosed && p.mayEnd():
+		if err != ErrClosed && err != io.EOF && !(ps.late && isLate(err)) {
 			p.t.Errorf("RecvMsg after the end: got %v", err)
 		}
+	case ps.late && err != io.EOF && isLate(err):
+		ps.failed = true
 	case err != io.EOF || len(ps.pending) > 0:
 		p.t.Errorf("RecvMsg: got %v with %d messages to come", err, len(ps.pending))
 	}

@@ -16,6 +16,17 @@ help: ## Print this list
 test: ## Run the tests of the root module
 	$(GO) test ./...
 
+# How much of the root package's statements the tests must run, in percent.
+COVER ?= 92
+
+.PHONY: cover
+cover: ## Run the same, and fail if they run less than 92 % of the root package (COVER=)
+	profile=$$(mktemp); trap 'rm -f "$$profile"' EXIT; \
+	$(GO) test -coverpkg=. -coverprofile="$$profile" ./... && \
+	$(GO) tool cover -func="$$profile" | awk -v least='$(COVER)' ' \
+		$$1 == "total:" { total = $$3 + 0 } \
+		END { printf "%.1f %% of statements are covered, at least %s %% must be\n", total, least; exit total < least }'
+
 .PHONY: race
 race: ## Run the tests of the root module with the race detector
 	$(GO) test -race ./...
@@ -34,6 +45,10 @@ LINT_MODULES ?= . bench bench/peers/ours e2e interop interop/peer internal/gente
 .PHONY: lint
 lint: ## Run gofmt, go vet and staticcheck, and go vet for other systems
 	GO='$(GO)' tools/lint/lint.sh $(LINT_MODULES)
+
+.PHONY: vuln
+vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)
+	GO='$(GO)' tools/vuln/vuln.sh .
 
 .PHONY: apidiff
 apidiff: ## Compare the exported API with those of released versions

@@ -32,7 +32,7 @@ func FuzzProgram(f *testing.F) {
 	f.Add([]byte{0, 2, 0, 13, 0, 0, 3, 3, 0, 4, 0, 5, 0, 4, 0, 0, 1}) // Shutdown
 	f.Add([]byte{0, 2, 0, 3, 0, 14, 0, 4, 0, 0, 1})                   // the connection is lost
 	f.Add([]byte{2, 2, 0, 3, 0, 10, 9, 7, 0, 3, 0, 10, 9, 4, 0, 5, 0, 4, 0, 4, 0})
-	f.Add([]byte{0, 15, 90, 15, 200, 15, 150, 2, 0, 3, 160, 3, 200, 4, 0, 4, 0, 5, 0}) // responses over the limit
+	f.Add([]byte{0, 15, 90, 15, 200, 15, 150, 2, 0, 3, 160, 3, 200, 4, 0, 4, 0, 5, 0})                  // responses over the limit
 	f.Add([]byte{0, 2, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 3, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, // an inbox
 		3, 0, 3, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4, 0, 5, 0, 4, 0})
 	// Readers that are late: they fail, others do not, and one reads in time.

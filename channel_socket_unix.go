@@ -32,6 +32,10 @@ type socket struct {
 	progress   *atomic.Int64 // rises with each write
 }
 
+// sysRead and sysWrite are the system calls. Only tests, which set them before they
+// start, have others, to inject faults.
+var sysRead, sysWrite = syscall.Read, syscall.Write
+
 // newSocket returns nil when nc is not a stream socket of the kernel. It asks
 // for the exact types: a type that embeds one may have a Read and a Write of
 // its own.
@@ -71,7 +75,7 @@ func (s *socket) readChunk() (*buffer, error) {
 
 func (s *socket) readable(fd uintptr) bool {
 	chunk := getBuffer(readChunkLength)
-	n, err := ignoringEINTR(syscall.Read, int(fd), chunk.b[:readChunkLength])
+	n, err := ignoringEINTR(sysRead, int(fd), chunk.b[:readChunkLength])
 	if n > 0 {
 		chunk.b = chunk.b[:n]
 		s.chunk = chunk
@@ -114,7 +118,7 @@ func (s *socket) rawWrite(b []byte) (int, error) {
 
 func (s *socket) writable(fd uintptr) bool {
 	for s.written < len(s.out) {
-		n, err := ignoringEINTR(syscall.Write, int(fd), s.out[s.written:])
+		n, err := ignoringEINTR(sysWrite, int(fd), s.out[s.written:])
 		if err == syscall.EAGAIN {
 			return !s.wait
 		}

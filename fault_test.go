@@ -96,6 +96,87 @@ var faultScenarios = []faultScenario{
 		}
 		return recvEnd(cs)
 	}},
+	{"metadata and deadline", func(ctx context.Context, c *Client) error {
+		ctx, cancel := context.WithTimeout(ctx, faultTime)
+		defer cancel()
+		var m KeyValue
+		if err := c.Call(WithMetadata(ctx, MD{"color": {"blue", "grey"}}), testService, "Context", &KeyValue{}, &m); err != nil {
+			return err
+		}
+		if m.Value != "[blue grey] true" {
+			return errWrong
+		}
+		return nil
+	}},
+	{"cancelled", func(ctx context.Context, c *Client) error {
+		short, cancel := context.WithCancel(ctx)
+		timer := time.AfterFunc(tick, cancel)
+		defer timer.Stop()
+		if err := c.Call(short, testService, "Block", &KeyValue{}, &KeyValue{}); err != context.Canceled {
+			return err
+		}
+		return echo(ctx, c, "after it")
+	}},
+	{"oversized request", func(ctx context.Context, c *Client) error {
+		err := c.Call(ctx, testService, "Echo", text(strings.Repeat("x", faultLimit)), &KeyValue{})
+		if status.Code(err) != codes.ResourceExhausted {
+			return orWrong(err)
+		}
+		return echo(ctx, c, "after it")
+	}},
+	{"oversized response", func(ctx context.Context, c *Client) error {
+		err := c.Call(ctx, testService, "Long", &KeyValue{}, &KeyValue{})
+		if status.Code(err) != codes.ResourceExhausted {
+			return orWrong(err)
+		}
+		return echo(ctx, c, "after it")
+	}},
+	{"shutdown", func(ctx context.Context, c *Client) error {
+		var m KeyValue
+		if err := c.Call(ctx, testService, "Shutdown", &KeyValue{}, &m); err != nil {
+			return err
+		}
+		if m.Value != "meanwhile" {
+			return errWrong
+		}
+		return nil
+	}},
+}
+
+// faultLimit is the length of messages for servers.
+const faultLimit = 7000
+
+// faultMethods is the service of the scenarios.
+func faultMethods(s *Server) *ServiceDesc {
+	desc := echoMethods()
+	desc.Methods["Context"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		md, _ := GetMetadata(ctx)
+		values, _ := md.Get("color")
+		_, deadline := ctx.Deadline()
+		return text(fmt.Sprint(values, " ", deadline)), nil
+	}
+	desc.Methods["Long"] = func(context.Context, func(any) error) (any, error) {
+		return text(strings.Repeat("x", faultLimit)), nil
+	}
+	// Shutdown answers while the server shuts down.
+	desc.Methods["Shutdown"] = func(context.Context, func(any) error) (any, error) {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), faultTime)
+			defer cancel()
+			s.Shutdown(ctx)
+		}()
+		time.Sleep(tick)
+		return text("meanwhile"), nil
+	}
+	return desc
+}
+
+// orWrong returns err, or an error if there was to be one.
+func orWrong(err error) error {
+	if err == nil {
+		err = errWrong
+	}
+	return err
 }
 
 var errWrong = errors.New("the message is not the one that was sent")
@@ -133,11 +214,11 @@ const faultTime = 5 * time.Second
 // returns how many bytes that side has read and written, and its error.
 func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read bool, at int, mask byte) (nRead, nWrote int, err error) {
 	bubble(t, func(t *testing.T) {
-		s, serr := NewServer(WithServerLogger(discardLogger{}))
+		s, serr := NewServer(WithServerLogger(discardLogger{}), WithServerLimits(Limits{MaxMessageLength: faultLimit}))
 		if serr != nil {
 			t.Fatal(serr)
 		}
-		s.RegisterService(testService, echoMethods())
+		s.RegisterService(testService, faultMethods(s))
 		l := newMemListener(0)
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(context.Background(), l) }()

@@ -24,8 +24,8 @@ type testCase struct {
 // fail it; a case that reaches it hangs.
 const caseLimit = 20 * time.Second
 
-// testCases is the matrix. The first 14 names, and concurrent_large_unary,
-// are gRPC's interop cases, fitted to what ttrpc has.
+// testCases is the matrix. The first 14 names, concurrent_large_unary
+// and soak are gRPC's interop cases, fitted to what ttrpc has.
 var testCases = []testCase{
 	{name: "empty_unary", checks: "a call with empty messages succeeds"},
 	{name: "large_unary", checks: "a request of 271828 and a response of 314159 bytes arrive byte for byte"},
@@ -53,6 +53,7 @@ var testCases = []testCase{
 	{name: "cancel_in_call", checks: "cancelling a call in flight ends it with context.Canceled itself"},
 	{name: "late_responses", checks: "responses to calls that were given up are dropped, and harm no other call"},
 	{name: "concurrency_256", checks: "256 callers on one connection each get their own responses"},
+	{name: "soak", checks: "for a second 16 callers make calls of random sizes, some cancelled or late; each gets its own response"},
 	{name: "limit_request_at", checks: "a request of exactly 4 MiB with its envelope arrives"},
 	{name: "limit_request_over", checks: "one byte more ends with ResourceExhausted; the connection lives"},
 	{name: "limit_response_at", checks: "a response of exactly 4 MiB with its envelope arrives"},
@@ -75,6 +76,7 @@ var testCases = []testCase{
 	{name: "ping_pong_10000", needs: needStreams, checks: "10,000 rounds on one stream"},
 	{name: "full_duplex_10000", needs: needStreams, checks: "10,000 messages each way at once, all and in order"},
 	{name: "concurrent_streams", needs: needStreams, checks: "48 streams of all kinds beside 16 unary callers on one connection"},
+	{name: "soak_streams", needs: needStreams, checks: "the same beside streams of all kinds, some left by a cancel"},
 	{name: "stream_limit_at", needs: needStreams, checks: "a data frame of exactly 4 MiB, each way"},
 	{name: "close_in_stream", needs: needStreams, checks: "Client.Close ends streams with ErrClosed itself, and their handlers; the server keeps nothing"},
 	{name: "server_killed_in_stream", needs: needStreams, checks: "SIGKILL of the server ends streams, and later ones, with ErrClosed itself"},

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -21,11 +24,13 @@ type serverConn struct {
 	server  *Server
 	serving *serving
 	nc      net.Conn // as accepted; the handshake may replace it
-	peer    any      // what the handshaker returned
 
-	// conn is nil until the handshake is over. Guarded by server.mu until
-	// then, and never changed again.
-	conn *conn
+	// conn is nil until the handshake is over, and so is peer, which is what the
+	// handshaker returned. Guarded by server.mu until then, and never changed
+	// again. refused says that there will be none; guarded by server.mu.
+	conn    *conn
+	peer    any
+	refused bool
 
 	// abort ends the handshake; nil before it and without a handshaker.
 	// Guarded by server.mu.
@@ -40,7 +45,7 @@ type serverConn struct {
 }
 
 // serve is the goroutine of the connection. Server.startConn starts it; it ends
-// with the connection.
+// with the connection, or with the handshaker if that goes on for longer.
 func (sc *serverConn) serve() {
 	if sc.establish() {
 		sc.conn.readLoop()
@@ -94,18 +99,28 @@ func (sc *serverConn) ended(err error) {
 	sc.server.removeConn(sc)
 }
 
-// describe names the connection in the log.
+// describe names the connection in the log. During the handshake refuse calls it, and
+// the peer is not known.
 func (sc *serverConn) describe() string {
 	if sc.peer != nil {
-		return fmt.Sprintf("from %v", sc.peer)
+		return "from " + describePeer(sc.peer)
 	}
-	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" {
-		return "from " + addr.String()
+	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" && addr.String() != "@" { // a unix socket without a name
+		return "from " + printable(addr.String())
 	}
 	if addr := sc.nc.LocalAddr(); addr != nil {
-		return "to " + addr.String()
+		return "to " + printable(addr.String())
 	}
 	return fmt.Sprintf("(%T)", sc.nc)
+}
+
+// printable quotes what is not: a peer may bind its unix socket to any name, and a
+// line of the log is to stay one.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // handleFrame is part of role: PROTOCOL.md, section "The server's rules".

@@ -24,9 +24,17 @@ func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.C
 		return nil, nil, fmt.Errorf("ttrpc: unix socket credentials: %w", err)
 	}
 	if err := fn(ucred); err != nil {
-		return nil, nil, fmt.Errorf("ttrpc: peer with pid %d, uid %d, gid %d refused: %w", ucred.Pid, ucred.Uid, ucred.Gid, err)
+		return nil, nil, fmt.Errorf("ttrpc: peer with %s refused: %w", describePeer(ucred), err)
 	}
 	return conn, ucred, nil
+}
+
+// describePeer is for the log.
+func describePeer(peer any) string {
+	if ucred, ok := peer.(*unix.Ucred); ok && ucred != nil {
+		return fmt.Sprintf("pid %d, uid %d, gid %d", ucred.Pid, ucred.Uid, ucred.Gid)
+	}
+	return fmt.Sprint(peer)
 }
 
 func peerCredentials(conn net.Conn) (*unix.Ucred, error) {

@@ -134,7 +134,8 @@ func WithServerHandshaker(handshaker Handshaker) ServerOpt {
 }
 
 // WithServerHandshakeTimeout limits the time that a handshake may take: 10
-// seconds by default. (Not in released versions.)
+// seconds by default. Then the connection is refused, even if the handshaker goes
+// on: see Handshaker. (Not in released versions.)
 func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 	return func(c *serverConfig) error {
 		if d <= 0 {
@@ -244,8 +245,9 @@ func WithServerPanicHandler(h PanicHandler) ServerOpt {
 	}
 }
 
-// Logger takes what an operator should know, a line a call. *log.Logger is
-// one. It may be called by several goroutines at once.
+// Logger takes what an operator should know, in one call of Printf for each event.
+// That is a line, save for a panic, whose stack follows in the same call on lines
+// of its own. *log.Logger is one. It may be called by several goroutines at once.
 type Logger interface {
 	Printf(format string, args ...any)
 }

@@ -63,9 +63,9 @@ package ttrpc
 //	reading    conn.readLoop. Started by NewClient, or by Server.startConn, which
 //	           has it do the handshake first. Owns the reading half of the channel
 //	           while it has the role of the reader (conn_read.go). Ends with the
-//	           connection. On a server that has lent it to a handler for too long
-//	           another one takes its place (serverConn.readOn), and it ends with
-//	           that call.
+//	           connection, or with a handshaker that goes on for longer. On a
+//	           server that has lent it to a handler for too long another one takes
+//	           its place (serverConn.readOn), and it ends with that call.
 //	writing    writer.writeAll. Started by whoever queued a frame when the socket did
 //	           not take all of it at once, when the sender is about to send more, or
 //	           when the connection is not a kernel socket. Owns what it was given

@@ -92,11 +92,11 @@ func TestHandshakeRefuses(t *testing.T) {
 	}{
 		"error": {
 			func(context.Context, net.Conn) (net.Conn, any, error) { return nil, nil, errors.New("not you") },
-			[]string{"connection refused: not you"},
+			[]string{"connection ", " refused: not you"},
 		},
 		"error and a connection": {
 			func(_ context.Context, nc net.Conn) (net.Conn, any, error) { return nc, "x", errors.New("not you") },
-			[]string{"connection refused: not you"},
+			[]string{"connection ", " refused: not you"},
 		},
 		"no connection": {
 			func(context.Context, net.Conn) (net.Conn, any, error) { return nil, "x", nil },
@@ -108,7 +108,11 @@ func TestHandshakeRefuses(t *testing.T) {
 		},
 		"Goexit": {
 			func(context.Context, net.Conn) (net.Conn, any, error) { runtime.Goexit(); panic("unreachable") },
-			nil,
+			[]string{"connection ", " refused: the handshaker ended its goroutine"},
+		},
+		"closes it": {
+			func(_ context.Context, nc net.Conn) (net.Conn, any, error) { nc.Close(); return nc, nil, nil },
+			nil, // admitted, and gone at once
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,12 +132,15 @@ func TestHandshakeRefuses(t *testing.T) {
 			if test.log != nil {
 				rec.wait(t, test.log...)
 			}
+			if lines := rec.all(); len(lines) > 1 {
+				t.Errorf("more than one line in the log: %q", lines)
+			}
 			c := dialTest(t, addr)
 			if err := echo(testContext(t), c, "next"); err != nil {
 				t.Errorf("the next connection: %v", err)
 			}
 			c.Close()
-			serverIdle(t, s)
+			serverIdle(t, s) // it has forgotten the refused one, too
 		})
 	}
 }
@@ -191,7 +198,7 @@ func TestHandshakeTimeout(t *testing.T) {
 			if d := time.Since(start); d < limit {
 				t.Errorf("given up after %v, before the limit of %v", d, limit)
 			}
-			rec.wait(t, "connection refused")
+			rec.wait(t, "refused: ")
 			serverIdle(t, s)
 		})
 	}

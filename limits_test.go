@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,13 +49,13 @@ func TestServerSlowConsumer(t *testing.T) {
 		p.alive("two messages fill the inbox, and reading goes on", 3)
 		start := time.Now()
 		p.send(fill(1), request(5, "Echo", 0, text("behind")))
-		time.Sleep(slowConsumerLimit - 2*tick)
+		time.Sleep(time.Second - 2*tick)
 		p.wantNothing("reading is paused")
 		st.wantStreams("the stream is there", 1)
 		time.Sleep(2 * tick)
 		p.wantStatus("the limit", 1, codes.ResourceExhausted)
 		p.want("reading goes on", response(5, text("behind")))
-		wantElapsed(t, "reading goes on", start, slowConsumerLimit)
+		wantElapsed(t, "reading goes on", start, time.Second)
 		if call.ctx.Err() != context.Canceled {
 			t.Errorf("the handler's context: got %v, want Canceled", call.ctx.Err())
 		}
@@ -81,12 +80,12 @@ func TestServerSlowConsumerProgress(t *testing.T) {
 		p.send(data(1, flagRemoteClosed|flagNoData, nil), request(3, "Echo", 0, text("behind")))
 		start := time.Now()
 		for i := 0; i < 5; i++ {
-			time.Sleep(slowConsumerLimit * 9 / 10)
+			time.Sleep(time.Second * 9 / 10)
 			p.wantNothing("reading is paused")
 			call.wantRecv(t, "one now and then", strings.Repeat("f", filler))
 		}
 		p.want("all fits", response(3, text("behind")))
-		if got := time.Since(start); got < 4*slowConsumerLimit {
+		if got := time.Since(start); got < 4*time.Second {
 			t.Errorf("all fits: after %v", got)
 		}
 		for i := 0; i < 2; i++ {
@@ -114,12 +113,12 @@ func TestServerSlowConsumers(t *testing.T) {
 			p.send(fill(streamID(2*i + 1)))
 		}
 		p.send(request(101, "Echo", 0, text("behind")))
-		time.Sleep(slowConsumerLimit)
+		time.Sleep(time.Second)
 		for i := 0; i < streams; i++ {
 			p.wantStatus("the limit", streamID(2*i+1), codes.ResourceExhausted)
 		}
 		p.want("reading goes on", response(101, text("behind")))
-		wantElapsed(t, "five streams that nobody reads", start, slowConsumerLimit)
+		wantElapsed(t, "five streams that nobody reads", start, time.Second)
 	})
 }
 
@@ -148,7 +147,7 @@ func TestServerInboxCountsEmptyMessages(t *testing.T) {
 			p.send(data(1, 0, nil))
 		}
 		p.wantNothing("the inbox is full")
-		time.Sleep(slowConsumerLimit)
+		time.Sleep(time.Second)
 		p.wantStatus("the limit", 1, codes.ResourceExhausted)
 	})
 }
@@ -164,11 +163,11 @@ func TestClientSlowConsumer(t *testing.T) {
 		start := time.Now()
 		p.send(fill(1), fill(1), fill(1), response(3, text("behind")))
 		synctest.Wait()
-		time.Sleep(slowConsumerLimit - tick)
+		time.Sleep(time.Second - tick)
 		call.wantPending("reading is paused")
 		time.Sleep(tick + time.Millisecond)
 		call.wantValue("reading goes on", "behind")
-		wantElapsed(t, "reading goes on", start, slowConsumerLimit)
+		wantElapsed(t, "reading goes on", start, time.Second)
 		wantNoStreams(t, c)
 		if err := cs.SendMsg(text("x")); err != ErrStreamFull {
 			t.Errorf("SendMsg on the stream that failed: got %v, want ErrStreamFull", err)
@@ -204,12 +203,12 @@ func TestClientSlowConsumers(t *testing.T) {
 			p.send(fill(streamID(2*i + 1)))
 		}
 		p.send(response(2*streams+3, text("behind")))
-		time.Sleep(slowConsumerLimit / 2)
+		time.Sleep(time.Second / 2)
 		wantMsg(t, slow, "this one is read while reading is paused", strings.Repeat("f", filler))
 		call.wantPending("reading is paused")
-		time.Sleep(slowConsumerLimit/2 + time.Millisecond)
+		time.Sleep(time.Second/2 + time.Millisecond)
 		call.wantValue("the call behind", "behind")
-		wantElapsed(t, "the call behind", start, slowConsumerLimit)
+		wantElapsed(t, "the call behind", start, time.Second)
 		for _, cs := range css {
 			wantMsg(t, cs, "what was there", strings.Repeat("f", filler))
 			wantMsg(t, cs, "what was there", strings.Repeat("f", filler))
@@ -692,36 +691,6 @@ func TestHandshakeContext(t *testing.T) {
 				defer st.server.mu.Unlock()
 				if n := len(st.server.conns); n > 0 {
 					t.Errorf("the server still knows %d connections", n)
-				}
-			})
-		})
-	}
-}
-
-func TestHandshakeMisbehaves(t *testing.T) {
-	for name, h := range map[string]handshakerFunc{
-		"error":  func(_ context.Context, nc net.Conn) (net.Conn, any, error) { return nc, nil, errors.New("refused") },
-		"nil":    func(context.Context, net.Conn) (net.Conn, any, error) { return nil, nil, nil },
-		"panic":  func(context.Context, net.Conn) (net.Conn, any, error) { panic("refused") },
-		"goexit": func(context.Context, net.Conn) (net.Conn, any, error) { runtime.Goexit(); return nil, nil, nil },
-		"closed": func(_ context.Context, nc net.Conn) (net.Conn, any, error) { nc.Close(); return nc, nil, nil },
-	} {
-		name, h := name, h
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				log := &testLogger{}
-				st, p := serverPeer(t, WithServerHandshaker(h), WithServerLogger(log))
-				p.wantClosed("the handshake fails")
-				st.server.mu.Lock()
-				if n := len(st.server.conns); n > 0 {
-					t.Errorf("the server still knows %d connections", n)
-				}
-				st.server.mu.Unlock()
-				if name != "closed" && name != "goexit" && log.lines.Len() == 0 {
-					t.Error("the log is empty")
-				}
-				if err := st.server.Shutdown(context.Background()); err != nil {
-					t.Error(err)
 				}
 			})
 		})

@@ -11,62 +11,76 @@ import (
 // establish does the handshake and makes the conn. If that fails, if only by a
 // handshaker that ends the goroutine, nothing is left of the connection.
 func (sc *serverConn) establish() (ok bool) {
+	err := errors.New("the handshaker ended its goroutine")
 	defer func() {
 		if !ok {
-			sc.nc.Close()
-			sc.server.removeConn(sc)
+			sc.refuse(err)
 		}
 	}()
-	nc, err := sc.handshake()
+	nc, peer, err := sc.handshake()
 	if err != nil {
-		if sc.server.isOpen() {
-			sc.server.log.Printf("connection refused: %v", err)
-		}
 		return false
 	}
-	if !sc.start(nc) {
+	if !sc.start(nc, peer) {
 		nc.Close()
 		return false
 	}
 	return true
 }
 
-func (s *Server) isOpen() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state == serverOpen
-}
-
-// handshake returns the connection to use. It may take as long as the limit
-// says, and then closes the accepted connection, so that a handshaker which
-// waits for the peer ends.
-func (sc *serverConn) handshake() (nc net.Conn, err error) {
+// handshake returns the connection to use, and its peer. At the limit the
+// connection is refused, whether the handshaker returns or not: what it returns
+// after that is closed.
+func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	h := sc.server.cfg.handshaker
 	if h == nil {
-		return sc.nc, nil
+		return sc.nc, nil, nil
 	}
 	limit := sc.server.cfg.handshakeTimeout
 	// The end of Serve's context ends handlers, not connections.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sc.serving.ctx), limit)
 	defer cancel()
 	sc.setAbort(cancel)
-	stop := context.AfterFunc(ctx, func() { sc.nc.Close() })
+	givenUp := func() error { return fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit) }
+	stop := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
 		}
 		if (!stop() || ctx.Err() != nil) && err == nil {
-			err = fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit)
+			err = givenUp()
 		}
-		if err != nil && nc != nil && nc != sc.nc {
+		if err != nil && nc != nil {
 			nc.Close()
 		}
 	}()
-	nc, sc.peer, err = h.Handshake(ctx, sc.nc)
+	nc, peer, err = h.Handshake(ctx, sc.nc)
 	if err == nil && nc == nil {
 		err = errors.New("the handshaker returned no connection")
 	}
-	return nc, err
+	return nc, peer, err
+}
+
+// refuse ends a connection that has no conn, once: whoever comes first of the
+// handshaker's return, its limit and the end of the server decides what becomes of
+// the connection, here or in start. A handshaker that goes on after that has
+// nothing but its goroutine.
+func (sc *serverConn) refuse(err error) {
+	s := sc.server
+	s.mu.Lock()
+	if sc.conn != nil || sc.refused {
+		s.mu.Unlock()
+		return
+	}
+	sc.refused = true
+	open := s.state == serverOpen
+	s.mu.Unlock()
+
+	sc.nc.Close()
+	if open {
+		s.log.Printf("connection %s refused: %v", sc.describe(), err)
+	}
+	s.removeConn(sc)
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.
@@ -80,25 +94,28 @@ func (sc *serverConn) setAbort(cancel func()) {
 	}
 }
 
-// abandonHandshake ends a handshake that is under way.
+// abandonHandshake refuses the connection because the server ends, and ends its
+// handshake if that is under way.
 func (sc *serverConn) abandonHandshake() {
 	sc.server.mu.Lock()
 	abort := sc.abort
 	sc.server.mu.Unlock()
+	sc.refuse(ErrServerClosed)
 	if abort != nil {
 		abort()
 	}
-	sc.nc.Close()
 }
 
-// start makes the conn, unless the server was closed in the meantime.
-func (sc *serverConn) start(nc net.Conn) bool {
+// start makes the conn, unless the connection was refused or the server closed in
+// the meantime.
+func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	s := sc.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != serverOpen {
+	if s.state != serverOpen || sc.refused {
 		return false
 	}
+	sc.peer = peer
 	sc.conn = newConn(nc, sc, s.cfg.conn)
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	sc.left.watchdog, sc.left.taken = &s.watchdog, sc.conn.readAgain

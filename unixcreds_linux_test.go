@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -101,7 +102,7 @@ func TestCredentialsRefuse(t *testing.T) {
 			if err := echo(testContext(t), dialTest(t, l.Addr().String()), "x"); err != ErrClosed {
 				t.Errorf("%s, %s: got %v, want ErrClosed", name, kind, err)
 			}
-			rec.wait(t, "connection refused", "refused", "operation not permitted")
+			rec.wait(t, "connection to "+l.Addr().String()+" refused: ", "refused", "operation not permitted")
 			serverIdle(t, s)
 		}
 	}
@@ -191,7 +192,7 @@ func TestCredentialsOfOtherConns(t *testing.T) {
 	if err := echo(testContext(t), c, "x"); err != ErrClosed {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
-	rec.wait(t, "connection refused", "*net.TCPConn is not a unix socket")
+	rec.wait(t, "connection ", "refused: ", "*net.TCPConn is not a unix socket")
 
 	pipe, other := net.Pipe()
 	defer other.Close()
@@ -240,4 +241,14 @@ func TestCredentialsOfPacketSocket(t *testing.T) {
 	if err := c.Call(testContext(t), testService, "Peer", &KeyValue{}, &KeyValue{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// The log names a peer by its credentials, and not as a structure in memory.
+func TestCredentialsInLog(t *testing.T) {
+	rec := newLogRecorder()
+	_, addr := newTestServer(t, echoMethods(), WithServerLogger(rec),
+		WithServerHandshaker(UnixCredentialsFunc(func(*unix.Ucred) error { return nil })))
+	w := dialWire(t, addr)
+	w.write(header{length: 1 << 24, id: 1, typ: messageTypeRequest}, nil)
+	rec.wait(t, fmt.Sprintf("connection from pid %d, uid %d, gid %d failed: ", os.Getpid(), os.Getuid(), os.Getgid()))
 }

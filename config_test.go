@@ -213,7 +213,7 @@ func TestMaxMetadata(t *testing.T) {
 		return c.Call(WithMetadata(testContext(t), md), testService, "Dump", &KeyValue{}, &KeyValue{})
 	}
 	many := MD{}
-	for i := 0; i < limit/metadataOverhead; i++ {
+	for i := 0; i <= limit/metadataOverhead; i++ {
 		many[fmt.Sprint(i)] = []string{""}
 	}
 	for name, test := range map[string]struct {

@@ -6,8 +6,10 @@ import (
 )
 
 // metadataOverhead is what an entry of metadata costs beside its bytes, for
-// the limit on metadata: a hostile peer may send many empty ones.
-const metadataOverhead = 32
+// the limit on metadata: a hostile peer may send many empty ones. It is a place in
+// the map of up to 96 bytes, the slice of values, and what strings are rounded up
+// by: TestMetadataCost.
+const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. Keys are case-insensitive; the
 // methods fold them to lower case, and so are those that arrive from a peer.

@@ -63,7 +63,9 @@ func WithClientLimits(l Limits) ClientOpts {
 }
 
 // Limits bound what one connection may cost. A zero field stands for its
-// default.
+// default. They are limits of a message, a stream and the queue: on a server whose
+// peers are not trusted WithServerMaxCalls has to join them. The section on limits in
+// the package documentation says what they come to.
 type Limits struct {
 	// MaxMessageLength is the longest message that is sent or accepted, in
 	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
@@ -78,9 +80,9 @@ type Limits struct {
 	MaxPendingWrite int
 
 	// MaxStreamBuffer is how many bytes may wait in each stream to be
-	// received: 4 MiB by default. One message more is let in. When it is
-	// full the connection stops reading, for a second at most; then the
-	// stream ends with ErrStreamFull.
+	// received: 4 MiB by default. One message more is let in, and so is the
+	// peer's last. When it is full the connection stops reading, for a second
+	// at most; then the stream ends with ErrStreamFull.
 	MaxStreamBuffer int
 }
 
@@ -204,7 +206,9 @@ func WithServerLimits(l Limits) ServerOpt {
 
 // WithServerMaxCalls limits how many calls and streams may run at once on each
 // connection. One more is answered with ResourceExhausted at once. By default
-// there is no limit. (Not in released versions.)
+// there is no limit: who serves peers that are not trusted sets one. A call counts
+// until its handler has returned, if its stream ended before. (Not in released
+// versions.)
 func WithServerMaxCalls(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		if n < 1 {
@@ -216,8 +220,9 @@ func WithServerMaxCalls(n int) ServerOpt {
 }
 
 // WithServerMaxMetadata limits the metadata of a call, in bytes of keys and
-// values and 32 more for each entry: 1 MiB by default. A call with more is
-// answered with ResourceExhausted. (Not in released versions.)
+// values and 128 more for each entry, which is what it costs in memory: 1 MiB by
+// default. A call with more is answered with ResourceExhausted. (Not in released
+// versions.)
 func WithServerMaxMetadata(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		if n < 0 {

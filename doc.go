@@ -46,6 +46,33 @@
 // *OversizedMessageErr. A message is at most 4 MiB unless both sides set other
 // Limits.
 //
+// # Limits
+//
+// What one connection may cost is limited by
+//
+//	n  calls and streams that run at once         none     WithServerMaxCalls
+//	M  bytes of a message                         4 MiB    Limits.MaxMessageLength
+//	S  bytes that wait in a stream to be taken    4 MiB    Limits.MaxStreamBuffer
+//	W  bytes that wait to be written              1 MiB    Limits.MaxPendingWrite
+//	D  bytes of a call's metadata                 1 MiB    WithServerMaxMetadata
+//	   time of a handshake                        10 s     WithServerHandshakeTimeout
+//
+// with the default in the middle. By default a peer is trusted with the number of its
+// calls: a server whose peers are not wants WithServerMaxCalls, without which the
+// others bound each call but not the connection. The number of connections is up to
+// the listener.
+//
+// Whatever the peer sends, and if it reads nothing, one connection then takes at most
+//
+//	n·(S + 3M + 1.25D + 16 KiB) + 2W + 2M + 1 MiB
+//
+// of a server's memory, beside what the handlers themselves keep, such as the
+// messages that they have received. With the defaults and n = 4 that is 80 MiB; with
+// M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers come in powers of two,
+// and for M between two of them the next one counts. On connections that are not
+// sockets of the kernel a frame in W takes 320 bytes at least, however short it is.
+// A client is bounded alike, without D and with n its own calls.
+//
 // # Connections
 //
 // Any net.Conn will do. Unix and TCP sockets of the kernel are the fast ones: there

@@ -78,7 +78,10 @@ func TestServerRejectsUnknownMethod(t *testing.T) {
 func TestServerRejectsGarbledRequest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)
-		for i, body := range []string{"\xff", "\x0a\xff", "\x0a\x02\xc3\x28", "\x00", "\x0b", "\x22\x01x\x07"} {
+		for i, body := range []string{
+			"\xff", "\x0a\xff", "\x0a\x02\xc3\x28", "\x00", "\x0b", "\x22\x01x\x07",
+			"\x2a\x01\x0a", "\x2a\x03\x0a\x01\xff", "\x2a\x03\x12\x01\xff", // metadata
+		} {
 			id := streamID(1 + 2*i)
 			p.send(rawFrame{id: id, typ: messageTypeRequest, body: []byte(body)})
 			p.wantStatus(body, id, codes.InvalidArgument)

@@ -1,0 +1,74 @@
+//go:build unix
+
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+)
+
+// While a part of a header waits for the rest, which a peer may never send, a socket
+// holds a small buffer, and not that of a read.
+func TestPartialHeaderHoldsLittle(t *testing.T) {
+	_, theirs := servedPair(t, echoMethods())
+	w := newWire(theirs)
+	keepLedger(t, func() {
+		l := openLedger.Load()
+		for _, b := range [][]byte{{0}, {0, 0, 0}, {0, 0, 0, 1}} { // a header, but for two bytes
+			w.Write(b)
+			waitFor(t, "a small buffer", func() bool {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				return l.bytes > 0 && l.bytes <= 256
+			})
+		}
+		w.Close()
+		waitFor(t, "its release", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.bytes == 0
+		})
+	})
+}
+
+// A server that drains closes a TCP connection in two steps: the client that sends
+// something at that moment is not reset, which would lose the responses that it has
+// not read yet.
+func TestDrainHalfClosesTCP(t *testing.T) {
+	const attempts = 5 // on a busy machine lingerLimit may pass in the middle
+	var err error
+	for i := 0; i < attempts; i++ {
+		if err = drainTCP(t); err == nil {
+			return
+		}
+	}
+	t.Errorf("%d times: a write after the server's end: %v", attempts, err)
+}
+
+// drainTCP returns the error of a client's writes after it has seen the end.
+func drainTCP(t *testing.T) error {
+	t.Helper()
+	s := newServer(t)
+	s.RegisterService(testService, echoMethods())
+	ours, theirs := tcpPair(t)
+	s.startConn(s.newServing(context.Background()), ours)
+	w := newWire(theirs)
+	w.request(1, "Echo", 0, &KeyValue{Value: "x"})
+	w.readResponse()
+	ended := goErr(func() error { return s.Shutdown(testContext(t)) })
+	if _, err := w.tryRead(); err != io.EOF {
+		t.Fatalf("got %v, want EOF", err)
+	}
+	var err error
+	for i := 0; i < 3 && err == nil; i++ { // the first one is what would be answered by a reset
+		_, err = w.Write([]byte{0})
+		time.Sleep(time.Millisecond)
+	}
+	w.Close()
+	if err := within(t, "Shutdown", ended); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	return err
+}

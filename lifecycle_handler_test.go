@@ -3,11 +3,8 @@ package ttrpc
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -101,73 +98,6 @@ func TestLifecyclePanics(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A panic handler sees the panic of a handler, or of an interceptor, and says
-// what the caller gets.
-func TestLifecyclePanicHandler(t *testing.T) {
-	type report struct {
-		method string
-		value  any
-		stack  string
-		err    error // of the context
-	}
-	reports := make(chan report, 1)
-	desc := echoMethods()
-	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("help") }
-	desc.Methods["Exit"] = func(context.Context, func(any) error) (any, error) { runtime.Goexit(); return nil, nil }
-	_, addr := newTestServer(t, desc,
-		WithServerPanicHandler(func(ctx context.Context, method string, value any, stack []byte) error {
-			reports <- report{method, value, string(stack), ctx.Err()}
-			if value == "help" {
-				return status.Error(codes.Aborted, "as the panic handler says")
-			}
-			return nil
-		}),
-		WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, info *UnaryServerInfo, m Method) (any, error) {
-			if strings.HasSuffix(info.FullMethod, "Fail") {
-				panic("interceptor")
-			}
-			return m(ctx, um)
-		}))
-	c := dialTest(t, addr)
-	for _, want := range []struct {
-		method string
-		value  any
-		code   codes.Code
-	}{{"Panic", "help", codes.Aborted}, {"Exit", nil, codes.Internal}, {"Fail", "interceptor", codes.Internal}} {
-		err := c.Call(testContext(t), testService, want.method, &KeyValue{}, &KeyValue{})
-		if status.Code(err) != want.code {
-			t.Errorf("%s: got %v, want %v", want.method, err, want.code)
-		}
-		got := <-reports
-		if got.method != "/test.Service/"+want.method || got.value != want.value || got.err != nil ||
-			!strings.Contains(got.stack, "lifecycle_handler_test.go") {
-			t.Errorf("%s: the panic handler got %+v", want.method, got)
-		}
-	}
-}
-
-// A panic handler that panics ends the process. This is that process.
-func TestLifecyclePanicHandlerPanics(t *testing.T) {
-	const variable = "TTRPC_TEST_PANIC"
-	if os.Getenv(variable) == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestLifecyclePanicHandlerPanics$")
-		cmd.Env = append(os.Environ(), variable+"=1")
-		out, err := cmd.CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || !strings.Contains(string(out), "panic: the operator wants to know") {
-			t.Errorf("got %v, want the end of the process by a panic:\n%s", err, out)
-		}
-		return
-	}
-	desc := echoMethods()
-	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("help") }
-	_, addr := newTestServer(t, desc, WithServerPanicHandler(func(context.Context, string, any, []byte) error {
-		panic("the operator wants to know")
-	}))
-	err := dialTest(t, addr).Call(testContext(t), testService, "Panic", &KeyValue{}, &KeyValue{})
-	t.Errorf("the call returned %v", err)
 }
 
 // bestOf returns the shortest of some times: what the machine does beside the test

@@ -126,35 +126,43 @@ func TestPanicHandler(t *testing.T) {
 		method, metadata string
 		value            any
 		stack            string
+		err              error // of the context
 	}
 	reports := make(chan report, 1)
 	var answer error
 	rec := newLogRecorder()
 	_, addr := newTestServer(t, misbehaving(), WithServerLogger(rec),
+		WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, info *UnaryServerInfo, m Method) (any, error) {
+			if info.FullMethod == "/test.Service/Fail" {
+				misbehave("panic")
+			}
+			return m(ctx, um)
+		}),
 		WithServerPanicHandler(func(ctx context.Context, method string, value any, stack []byte) error {
 			md, _ := GetMetadataValue(ctx, "k")
-			reports <- report{method, md, value, string(stack)}
+			reports <- report{method, md, value, string(stack), ctx.Err()}
 			return answer
 		}))
 	c := dialTest(t, addr)
 	ctx := WithMetadata(testContext(t), MD{"k": {"v"}})
 	for _, test := range []struct {
-		how    string
-		answer error
-		want   codes.Code
+		method, how string
+		answer      error
+		want        codes.Code
 	}{
-		{"panic", nil, codes.Internal},
-		{"panic", status.Error(codes.DataLoss, "as the panic handler says"), codes.DataLoss},
-		{"panic", os.ErrNotExist, codes.NotFound},
-		{"goexit", nil, codes.Internal},
+		{"Misbehave", "panic", nil, codes.Internal},
+		{"Misbehave", "panic", status.Error(codes.DataLoss, "as the panic handler says"), codes.DataLoss},
+		{"Misbehave", "panic", os.ErrNotExist, codes.NotFound},
+		{"Misbehave", "goexit", nil, codes.Internal},
+		{"Fail", "panic", nil, codes.Internal}, // in the interceptor
 	} {
 		answer = test.answer
-		err := c.Call(ctx, testService, "Misbehave", &KeyValue{Value: test.how}, &KeyValue{})
+		err := c.Call(ctx, testService, test.method, &KeyValue{Value: test.how}, &KeyValue{})
 		if status.Code(err) != test.want {
 			t.Errorf("%s, %v: got %v, want %v", test.how, test.answer, err, test.want)
 		}
 		r := within(t, "report", reports)
-		if r.method != "/test.Service/Misbehave" || r.metadata != "v" || !strings.Contains(r.stack, "misbehave") {
+		if r.method != "/test.Service/"+test.method || r.metadata != "v" || r.err != nil || !strings.Contains(r.stack, "misbehave") {
 			t.Errorf("%s: reported was %+v", test.how, r)
 		}
 		if want := map[string]any{"panic": "the handler's value"}[test.how]; r.value != want {

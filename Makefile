@@ -22,7 +22,7 @@ COVER ?= 92
 .PHONY: cover
 cover: ## Fail if the tests of the package run less than 92 % of its statements (COVER=)
 	profile=$$(mktemp); trap 'rm -f "$$profile"' EXIT; \
-	$(GO) test -coverprofile="$$profile" . && \
+	$(GO) test -short -coverprofile="$$profile" . && \
 	$(GO) tool cover -func="$$profile" | awk -v least='$(COVER)' ' \
 		$$1 == "total:" { total = $$3 + 0 } \
 		END { printf "%.1f %% of statements are covered, at least %s %% must be\n", total, least; exit total < least }'

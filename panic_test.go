@@ -182,7 +182,9 @@ func TestPanicHandlerCrashes(t *testing.T) {
 	if os.Getenv(crashVariable) != "" {
 		_, addr := newTestServer(t, misbehaving(), WithServerPanicHandler(
 			func(_ context.Context, _ string, value any, _ []byte) error { panic(fmt.Sprint("crash: ", value)) }))
-		dialTest(t, addr).Call(testContext(t), testService, "Misbehave", &KeyValue{Value: "panic"}, &KeyValue{})
+		ctx := testContext(t)
+		dialTest(t, addr).Call(ctx, testService, "Misbehave", &KeyValue{Value: "panic"}, &KeyValue{})
+		<-ctx.Done() // the call is answered before the process ends
 		return
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestPanicHandlerCrashes$")

@@ -365,8 +365,12 @@ func TestLifecycleCloseAnswersAll(t *testing.T) {
 				t.Errorf("Close: %v", err)
 			}
 			wg.Wait()
-			if d := time.Since(start); d > 3*time.Second/2 {
-				t.Errorf("the calls ended %v after Close", d)
+			limit := 3 * time.Second / 2
+			if raceEnabled {
+				limit = 6 * time.Second // the work of a thousand calls alone takes its time
+			}
+			if d := time.Since(start); d > limit {
+				t.Errorf("the calls ended %v after Close, more than %v", d, limit)
 			}
 			// Nothing new is served.
 			if nc, err := dial(); err == nil {

@@ -237,7 +237,7 @@ func WithServerMaxMetadata(n int) ServerOpt {
 // it, means. It runs on the handler's goroutine with what was recovered and the
 // stack of the panic. The error that it returns goes to the client; nil stands
 // for a status Internal that does not say more. It may panic, to end the
-// process. It is called with a nil value for runtime.Goexit.
+// process; the client may get an answer before that. It is called with a nil value for runtime.Goexit.
 type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
 
 // WithServerPanicHandler replaces what a server does with a panic by default:

@@ -208,6 +208,8 @@ func (c *conn) park(st *stream) (lead bool) {
 	return c.leadOrParkLocked(st)
 }
 
+// leadOrParkLocked gives the receiver of st the role of the reader if nobody has it,
+// and notes otherwise that it waits.
 func (c *conn) leadOrParkLocked(st *stream) (lead bool) {
 	if c.reader.role == readByNobody {
 		c.reader.role = readByReceiver

@@ -129,8 +129,9 @@ package ttrpc
 //  1. A stream is in conn.streams before its request is queued (Client.open) or its
 //     handler starts (serverConn.insert). It leaves when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
-//     (Client.abandon), or with the connection (conn.fail). Nothing else is counted:
-//     a connection is idle when the table is empty.
+//     (Client.await, Client.abandon), or with the connection (conn.fail). Nothing
+//     else is counted: a connection is idle when the table is empty. The caller of a
+//     unary call gets one result, from whoever takes its stream out, if not itself.
 //  2. What is refused never touches the table (serverConn.reject).
 //  3. Whoever reads waits for nothing but frames, save in two places, for a limited
 //     time, and as the reading goroutine: conn.waitDeliver for the receiver of a

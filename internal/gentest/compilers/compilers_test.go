@@ -50,7 +50,7 @@ func newProject(t *testing.T) *project {
 		if os.Getenv("TTRPC_TEST_REQUIRE_PROTOC") != "" {
 			t.Fatal(err)
 		}
-		t.Skip("protoc is not installed; Debian has it as protobuf-compiler")
+		t.Skip("protoc is not installed; Debian has it as protobuf-compiler, with libprotobuf-dev")
 	}
 	root, err := filepath.Abs(repository)
 	if err != nil {

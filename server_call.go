@@ -2,7 +2,7 @@ package ttrpc
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"reflect"
 	"runtime/debug"
 	"time"
@@ -52,12 +52,11 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	// A client that streams may send its first message with the request. One
 	// that does not sends its only one so, if perhaps of no bytes.
 	sends := m.stream.StreamingClient && h.flags.has(flagRemoteOpen)
-	if req.hasPayload || !m.stream.StreamingClient {
+	none := m.stream.StreamingClient && !req.hasPayload
+	if !none {
 		buf.b = buf.b[:copy(buf.b, req.payload)]
-		st.push(message{typ: messageTypeData, last: !sends, buf: buf})
-	} else {
-		st.push(message{typ: messageTypeData, last: !sends, none: true, buf: buf})
 	}
+	st.push(message{typ: messageTypeData, last: !sends, none: none, buf: buf})
 	return call
 }
 
@@ -152,8 +151,12 @@ func (call *serverCall) runUnary() *buffer {
 }
 
 // unmarshal decodes the request. It is what the handler gets.
-func (call *serverCall) unmarshal(m any) error {
-	if err := unmarshal(call.payload, m); err != nil {
+func (call *serverCall) unmarshal(m any) error { return unmarshalRequest(call.payload, m) }
+
+// unmarshalRequest decodes what the client has sent. What is no message of this kind
+// is the client's fault, and handlers return the error as it is.
+func unmarshalRequest(b []byte, m any) error {
+	if err := unmarshal(b, m); err != nil {
 		return errStatus(codes.InvalidArgument, err)
 	}
 	return nil
@@ -259,7 +262,7 @@ type streamServer struct{ call *serverCall }
 func (s *streamServer) SendMsg(m any) error {
 	call := s.call
 	if isNil(m) {
-		return fmt.Errorf("ttrpc: cannot send a nil message")
+		return errors.New("ttrpc: cannot send a nil message")
 	}
 	frame, err := call.stream.encodeData(m, 0)
 	if err != nil {
@@ -280,7 +283,5 @@ func (s *streamServer) RecvMsg(m any) error {
 		return err
 	}
 	defer msg.buf.release()
-	return unmarshal(msg.buf.bytes(), m)
+	return unmarshalRequest(msg.buf.bytes(), m)
 }
-
-var _ context.Context = (*callContext)(nil)

@@ -123,12 +123,15 @@ func TestLastMessageOfStream(t *testing.T) {
 func TestUndecodableRequest(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods())
 	w := dialWire(t, addr)
-	w.write(header{id: 1, typ: messageTypeRequest}, wireMarshal(&Request{Service: testService, Method: "Echo", Payload: []byte{0xff}}))
-	if _, resp := w.readResponse(); codes.Code(resp.Status.GetCode()) != codes.InvalidArgument {
-		t.Errorf("got %v, want InvalidArgument", resp)
+	for i, method := range []string{"Echo", "Repeat"} {
+		id := streamID(1 + 2*i)
+		w.write(header{id: id, typ: messageTypeRequest}, wireMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
+		if _, resp := w.readResponse(); codes.Code(resp.Status.GetCode()) != codes.InvalidArgument {
+			t.Errorf("%s: got %v, want InvalidArgument", method, resp)
+		}
 	}
-	w.request(3, "Echo", 0, &KeyValue{Value: "x"})
-	if id, resp := w.readResponse(); id != 3 || resp.Status.GetCode() != 0 {
+	w.request(5, "Echo", 0, &KeyValue{Value: "x"})
+	if id, resp := w.readResponse(); id != 5 || resp.Status.GetCode() != 0 {
 		t.Errorf("the next call: %v", resp)
 	}
 }

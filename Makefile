@@ -108,7 +108,8 @@ FUZZ ?= .
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for a while (FUZZTIME=30s, FUZZ=regexp)
-	for target in $$($(GO) test -list '^Fuzz' . | grep -E '^Fuzz' | grep -E '$(FUZZ)'); do \
+	targets=$$($(GO) test -list '^Fuzz' . | grep -E '^Fuzz' | grep -E '$(FUZZ)'); \
+	for target in $$targets; do \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s .; \
 	done
 

@@ -131,7 +131,8 @@ type peerKey struct{}
 // PeerFromContext returns what the server's Handshaker returned for the
 // connection that a handler's call came over: for UnixCredentialsFunc a
 // *unix.Ucred with the pid, uid and gid of the peer at the time it connected.
-// ok is false outside of a handler, and when there is nothing.
+// ok is false outside of a handler, and when there is nothing. (Not in released
+// versions.)
 func PeerFromContext(ctx context.Context) (peer any, ok bool) {
 	peer = ctx.Value(peerKey{})
 	return peer, peer != nil

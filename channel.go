@@ -1,9 +1,12 @@
 package ttrpc
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -20,21 +23,21 @@ const (
 )
 
 // A channel turns a net.Conn into frames. Its reading half is here and belongs
-// to one goroutine at a time, the one in conn.readLoop; the writing half, in
+// to whoever has the role of the reader (conn_read.go); the writing half, in
 // channel_write.go, is for everyone.
 type channel struct {
 	conn net.Conn
 	sock *socket // nil when conn is not a kernel socket
 
-	// Read state, of the reading goroutine.
+	// Read state, of the one who reads.
 
-	chunk   *buffer // what was read and not parsed yet is chunk.b[off:]
-	off     int
-	current header  // of the frame that has begun, if body or discard say so
-	body    *buffer // its payload so far
-	discard int     // bytes of an oversized frame still to be thrown away
-	maxRead int     // longest payload that is accepted
-	replies bool    // frames were queued that are flushed before reading waits
+	chunk     *buffer // what was read and not parsed yet is chunk.b[off:]
+	off       int
+	current   header  // of the frame that has begun, if body or discard say so
+	body      *buffer // its payload so far
+	discard   int     // bytes of an oversized frame still to be thrown away
+	maxRead   int     // longest payload that is accepted
+	unflushed bool    // frames were queued that are flushed before reading waits
 
 	writer
 }
@@ -104,7 +107,7 @@ func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 func (ch *channel) frameBuffered() bool {
 	b := ch.unparsed()
 	return ch.body == nil && ch.discard == 0 && len(b) >= headerLength &&
-		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30))
+		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30)) // an int may have 32 bits
 }
 
 // unparsed returns what was read and not consumed.
@@ -239,13 +242,31 @@ func (ch *channel) read(p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// flushReplies writes what the reading goroutine has queued while it had frames
+// flushReplies writes what the one who reads has queued while there were frames
 // to go on with.
 func (ch *channel) flushReplies() {
-	if ch.replies {
-		ch.replies = false
+	if ch.unflushed {
+		ch.unflushed = false
 		ch.flush()
 	}
+}
+
+// interrupt ends a read of a socket that waits, or else the next one: whoever
+// leads looks at its context and its stream again.
+func (ch *channel) interrupt() {
+	if ch.sock != nil {
+		ch.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// interrupted says whether err comes from interrupt, and lets reading go on: who
+// was meant looks at its context next, and who was not just reads.
+func (ch *channel) interrupted(err error) bool {
+	if ch.sock == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	ch.conn.SetReadDeadline(time.Time{})
+	return true
 }
 
 func (ch *channel) dropChunk() {
@@ -262,8 +283,7 @@ func (ch *channel) close() {
 	ch.conn.Close()
 }
 
-// releaseRead gives back what the reading half holds. The reading goroutine
-// calls it when it ends.
+// releaseRead gives back what the reading half holds: see conn.endRead.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()
 	if ch.body != nil {

@@ -14,8 +14,8 @@ import (
 //
 // The metadata (WithMetadata) and the deadline of ctx go with the call. When
 // ctx ends before the response has come, Call returns ctx.Err() as it is.
-// When the connection ends it returns ErrClosed; when req is too long, an
-// *OversizedMessageErr. An error from the server's side is a gRPC status, for
+// When the connection ends it returns ErrClosed; when req or the response is too
+// long, an *OversizedMessageErr. An error from the server's side is a gRPC status, for
 // google.golang.org/grpc/status to look into.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
 	if c.conn == nil {

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -14,9 +15,12 @@ import (
 // server's last message or error, or until its context ends. The server is not
 // told of the latter: the protocol has no message for it.
 type ClientStream interface {
-	// CloseSend says that there is nothing more to send. It returns when
-	// that and what was sent before is written to the connection. A second
-	// time it returns ErrStreamClosed.
+	// CloseSend says that there is nothing more to send. It waits for room
+	// as SendMsg does, then until everything is written to the connection or
+	// that or the context ends, and returns nil. When the server has ended
+	// the stream it returns nil at once. A second time it returns
+	// ErrStreamClosed. On a stream whose client does not send, CloseSend and
+	// SendMsg return an ErrProtocol.
 	CloseSend() error
 
 	// SendMsg sends a message. It returns once the message is queued for
@@ -27,8 +31,11 @@ type ClientStream interface {
 	SendMsg(m any) error
 
 	// RecvMsg waits for the next message and decodes it into m. It returns
-	// io.EOF after the last one, and a gRPC status if the server ended the
-	// stream with an error; from then on it returns the same.
+	// io.EOF after the last one, a gRPC status if the server ended the
+	// stream with an error, ErrStreamFull if it was not called for too long,
+	// and *OversizedMessageErr if a message was over the limit; from then on
+	// it returns the same. What cannot be decoded into m is an error of that
+	// message alone.
 	RecvMsg(m any) error
 }
 
@@ -136,7 +143,7 @@ func (cs *clientStream) SendMsg(m any) error {
 		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
 	}
 	if m == nil {
-		return fmt.Errorf("ttrpc: cannot send a nil message")
+		return errors.New("ttrpc: cannot send a nil message")
 	}
 	if err := cs.ctx.Err(); err != nil {
 		return err // the watch on it may not have run yet

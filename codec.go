@@ -1,6 +1,7 @@
 package ttrpc
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -91,7 +92,7 @@ func newPayload(m any) (p payload, err error) {
 	p.msg = m
 	switch m := m.(type) {
 	case nil:
-		return p, fmt.Errorf("ttrpc: cannot encode a nil message")
+		return p, errors.New("ttrpc: cannot encode a nil message")
 	case vtMarshaler:
 		p.kind, p.size = payloadVT, m.SizeVT()
 	case proto.Message:
@@ -144,8 +145,6 @@ func (p *payload) append(b []byte) ([]byte, error) {
 	var n int
 	var err error
 	switch p.kind {
-	case payloadAbsent:
-		return b, nil
 	case payloadVT:
 		n, err = p.msg.(vtMarshaler).MarshalToSizedBufferVT(dst)
 	case payloadProto:

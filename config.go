@@ -65,7 +65,7 @@ func WithClientLimits(l Limits) ClientOpts {
 // Limits bound what one connection may cost. A zero field stands for its
 // default. They are limits of a message, a stream and the queue: on a server whose
 // peers are not trusted WithServerMaxCalls has to join them. The section on limits in
-// the package documentation says what they come to.
+// the package documentation says what they come to. (Not in released versions.)
 type Limits struct {
 	// MaxMessageLength is the longest message that is sent or accepted, in
 	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
@@ -207,8 +207,8 @@ func WithServerLimits(l Limits) ServerOpt {
 // WithServerMaxCalls limits how many calls and streams may run at once on each
 // connection. One more is answered with ResourceExhausted at once. By default
 // there is no limit: who serves peers that are not trusted sets one. A call counts
-// until its handler has returned, if its stream ended before. (Not in released
-// versions.)
+// until its handler has returned and its response is queued, even if its stream ended
+// before. (Not in released versions.)
 func WithServerMaxCalls(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		if n < 1 {
@@ -234,10 +234,11 @@ func WithServerMaxMetadata(n int) ServerOpt {
 }
 
 // PanicHandler decides what a panic in a handler, or in an interceptor around
-// it, means. It runs on the handler's goroutine with what was recovered and the
-// stack of the panic. The error that it returns goes to the client; nil stands
-// for a status Internal that does not say more. It may panic, to end the
-// process; the client may get an answer before that. It is called with a nil value for runtime.Goexit.
+// it, means. It runs on the handler's goroutine with what was recovered, nil for
+// runtime.Goexit, and the stack of the panic. The error that it returns goes to the
+// client; nil stands for a status Internal that does not say more. It may panic, to
+// end the process; the client may get an answer before that. (Not in released
+// versions.)
 type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
 
 // WithServerPanicHandler replaces what a server does with a panic by default:
@@ -253,6 +254,7 @@ func WithServerPanicHandler(h PanicHandler) ServerOpt {
 // Logger takes what an operator should know, in one call of Printf for each event.
 // That is a line, save for a panic, whose stack follows in the same call on lines
 // of its own. *log.Logger is one. It may be called by several goroutines at once.
+// (Not in released versions.)
 type Logger interface {
 	Printf(format string, args ...any)
 }

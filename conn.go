@@ -35,7 +35,8 @@ const (
 )
 
 // role is what a conn leaves to the Client or the serverConn that owns it.
-// Whoever reads calls these; none may block or run user code.
+// Whoever reads calls these; none may block, and only a server's handleFrame runs
+// user code, as server_inline.go says.
 type role interface {
 	// handleFrame takes over buf.
 	handleFrame(h header, buf *buffer) error
@@ -116,8 +117,8 @@ func (c *conn) handleError(err error) (goOn bool) {
 	return err == nil
 }
 
-// fail ends the connection: it closes the socket, ends every stream and closes
-// done. Every terminal error comes here, from reading, from writing and from
+// fail ends the connection: it ends every stream, closes the socket or leaves that
+// to linger, and closes done. Every terminal error comes here, from reading, from writing and from
 // Close; the first one counts.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
@@ -318,12 +319,10 @@ type pauseClock struct {
 	since atomic.Int64 // start of the present pause; 0 for none
 }
 
-var clockStart = time.Now()
-
-func (p *pauseClock) begin() { p.since.Store(int64(time.Since(clockStart)) + 1) }
+func (p *pauseClock) begin() { p.since.Store(clock()) }
 
 func (p *pauseClock) end() {
-	p.sum.Add(int64(time.Since(clockStart)) - p.since.Load())
+	p.sum.Add(clock() - p.since.Load())
 	p.since.Store(0)
 }
 
@@ -331,7 +330,12 @@ func (p *pauseClock) total() time.Duration {
 	since := p.since.Load()
 	sum := p.sum.Load()
 	if since != 0 {
-		sum += int64(time.Since(clockStart)) - since
+		sum += clock() - since
 	}
 	return time.Duration(sum)
 }
+
+// clock is a monotonic time in nanoseconds, never 0.
+func clock() int64 { return int64(time.Since(clockStart)) + 1 }
+
+var clockStart = time.Now()

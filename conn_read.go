@@ -2,10 +2,7 @@ package ttrpc
 
 import (
 	"context"
-	"errors"
-	"os"
 	"runtime"
-	"time"
 )
 
 // On a kernel socket, one who waits for a frame reads it himself when nobody
@@ -58,14 +55,14 @@ type connReader struct {
 
 	// Of whoever has the role.
 
-	leading bool            // it is a receiver
-	woke    *stream         // whose receiver was woken last, since the role was last left
-	replies bool            // too many replies wait to be written: see waitReplies
-	holding bool            // writes are held until settle
-	stalled *stalledMessage // to deliver before anything else is read
-	last    <-chan struct{} // Done of the last leader's context
-	watched <-chan struct{} // Done of the context whose end interrupts reading
-	unwatch func() bool     // ends that
+	leading     bool            // it is a receiver
+	woke        *stream         // whose receiver was woken last, since the role was last left
+	repliesFull bool            // too many replies wait to be written: see waitReplies
+	holding     bool            // writes are held until settle
+	stalled     *stalledMessage // to deliver before anything else is read
+	last        <-chan struct{} // Done of the last leader's context
+	watched     <-chan struct{} // Done of the context whose end interrupts reading
+	unwatch     func() bool     // ends that
 }
 
 // stalledMessage is one that found its stream's inbox full.
@@ -120,8 +117,8 @@ func (c *conn) handleNext() error {
 		r.stalled = nil
 		return c.waitDeliver(s.st, s.m)
 	}
-	if r.replies {
-		r.replies = false
+	if r.repliesFull {
+		r.repliesFull = false
 		return c.waitReplies()
 	}
 	h, buf, err := c.ch.readFrame()
@@ -179,7 +176,7 @@ func (c *conn) settle() {
 // just woken, and that likely comes back to wait for more.
 func (c *conn) stepDown() bool {
 	r := &c.reader
-	if c.ch.sock == nil || r.woke == nil || r.stalled != nil || r.replies || c.ch.frameBuffered() {
+	if c.ch.sock == nil || r.woke == nil || r.stalled != nil || r.repliesFull || c.ch.frameBuffered() {
 		return false
 	}
 	c.settle()
@@ -235,7 +232,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	again := r.last == ctx.Done()
 	r.last = ctx.Done()
 	c.watch(ctx)
-	for r.stalled == nil && !r.replies && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
+	for r.stalled == nil && !r.repliesFull && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
 		if !c.readNext() {
 			return
 		}
@@ -250,7 +247,7 @@ func (c *conn) lead(ctx context.Context, st *stream) {
 	switch {
 	case c.err != nil:
 		c.endRead()
-	case r.stalled != nil || r.replies || c.ch.frameBuffered() || !c.role.mayLeaveReading(st):
+	case r.stalled != nil || r.repliesFull || c.ch.frameBuffered() || !c.role.mayLeaveReading(st):
 		if c.streams[st.id] == st && !st.receivable() {
 			c.parkLocked(st)
 		}
@@ -319,22 +316,4 @@ func (c *conn) endRead() {
 		c.reader.stalled = nil
 		s.m.buf.release()
 	}
-}
-
-// interrupt ends a read of a socket that waits, or else the next one: whoever
-// leads looks at its context and its stream again.
-func (ch *channel) interrupt() {
-	if ch.sock != nil {
-		ch.conn.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-// interrupted says whether err comes from interrupt, and lets reading go on: who
-// was meant looks at its context next, and who was not just reads.
-func (ch *channel) interrupted(err error) bool {
-	if ch.sock == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	ch.conn.SetReadDeadline(time.Time{})
-	return true
 }

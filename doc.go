@@ -42,9 +42,10 @@
 // # Errors
 //
 // What a handler returns arrives at the client as a gRPC status; Server has the
-// table. Errors of this side are ctx.Err() and ErrClosed, which are not wrapped, and
-// *OversizedMessageErr. A message is at most 4 MiB unless both sides set other
-// Limits.
+// table. Errors of this side are ctx.Err() and ErrClosed, which are not wrapped unless
+// the server broke the protocol; *OversizedMessageErr; of streams also
+// ErrStreamClosed and ErrStreamFull; and those of messages that cannot be encoded or
+// decoded. A message is at most 4 MiB unless both sides set other Limits.
 //
 // # Limits
 //
@@ -100,6 +101,9 @@ package ttrpc
 //	closing    conn.closeFlushed. Started when the last stream of a connection that
 //	           drains has ended. Ends with the connection, at once unless something
 //	           is still being written: then the writing one does the rest.
+//	lingering  conn.linger. Started by conn.fail when this side closes and something
+//	           is still being written. Closes the socket when that is out, makes no
+//	           progress for lingerLimit, or has had maxLinger.
 //
 // Of a client:
 //
@@ -120,8 +124,7 @@ package ttrpc
 //	           or were doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the lingering and draining of connections that end, and for readers that are
-// missed; and context.AfterFunc for the contexts of streams, of Serve and of
+// for the draining of connections that end, and for readers that are missed; and context.AfterFunc for the contexts of streams, of Serve and of
 // receivers that read.
 //
 // # Invariants
@@ -129,7 +132,8 @@ package ttrpc
 //  1. A stream is in conn.streams before its request is queued (Client.open) or its
 //     handler starts (serverConn.insert). It leaves when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
-//     (Client.await, Client.abandon), or with the connection (conn.fail). Nothing
+//     (Client.await, Client.abandon), when a frame for it is refused
+//     (Client.streamFailed), or with the connection (conn.fail). Nothing
 //     else is counted: a connection is idle when the table is empty. The caller of a
 //     unary call gets one result, from whoever takes its stream out, if not itself.
 //  2. What is refused never touches the table (serverConn.reject).
@@ -145,8 +149,8 @@ package ttrpc
 //     without waiting, and a read of theirs is interrupted (channel.interrupt). No
 //     lock is held across one that may block.
 //  6. One function ends a connection, conn.fail. The first error wins; it ends every
-//     stream, closes the socket and then done. Every terminal error of reading and
-//     writing goes there, whatever its type.
+//     stream, closes the socket or leaves that to conn.linger, and closes done. Every
+//     terminal error of reading and writing goes there, whatever its type.
 //  7. A client's ids rise on the wire: an id is given, put into the table and its
 //     request queued under one lock (Client.open).
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release

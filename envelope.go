@@ -136,7 +136,7 @@ type requestView struct {
 	hasPayload      bool
 	timeout         int64 // nanoseconds; 0 is none
 	metadata        MD
-	metadataSize    int // bytes of all keys and values
+	metadataSize    int // bytes of all keys and values, and metadataOverhead for each entry
 }
 
 // parse decodes b. It keeps no more metadata than maxMetadata bytes, though

@@ -22,8 +22,9 @@ var (
 	// the protocol. It comes wrapped.
 	ErrProtocol = errors.New("protocol error")
 
-	// ErrClosed is returned, bare, by calls and streams of a client whose
-	// connection has ended.
+	// ErrClosed is returned by calls and streams of a client whose connection has
+	// ended. It is bare, save for what waits while the server breaks the protocol:
+	// that gets an error that Is both ErrClosed and ErrProtocol.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is returned, bare, by Serve after Close or Shutdown.
@@ -39,9 +40,11 @@ var (
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
 
-// OversizedMessageErr is the refusal to send a message that is longer than the
-// other side takes. Nothing was sent and the connection is as before. As a
-// status it is ResourceExhausted. (Since v1.2.6.)
+// OversizedMessageErr says that a message is longer than the limit of its
+// connection. From SendMsg and NewStream, and from Call for its request, nothing was
+// sent and the connection is as before. A message that has come and was thrown away
+// for its length is reported by it, too: by RecvMsg, and by Call for the response of
+// a handler that has run. As a status it is ResourceExhausted. (Since v1.2.6.)
 type OversizedMessageErr struct {
 	messageLength int
 	maximumLength int

@@ -19,7 +19,8 @@ type StreamServerInfo struct {
 	StreamingServer bool
 }
 
-// StreamClientInfo says which method a StreamClientInterceptor runs for.
+// StreamClientInfo says which method a StreamClientInterceptor runs for. (Not in
+// released versions.)
 type StreamClientInfo struct {
 	FullMethod      string // "/package.Service/Method"
 	StreamingClient bool
@@ -31,12 +32,16 @@ type StreamClientInfo struct {
 type Unmarshaler func(any) error
 
 // Invoker sends a call and fills in its response. An interceptor gets it as
-// what comes next.
+// what comes next. Its error is one of this side: what the server answers, be it an
+// error, is in the Response's Status. The context ends the waiting; the metadata and
+// the timeout that are sent are those of the Request, which were taken from the
+// call's context before the first interceptor ran.
 type Invoker func(context.Context, *Request, *Response) error
 
 // Streamer opens a stream. A StreamClientInterceptor gets it as what comes
 // next. A request without a payload (nil) opens a stream whose first message
-// comes with SendMsg.
+// comes with SendMsg. Metadata and timeout are the Request's, as for Invoker. (Not in
+// released versions.)
 type Streamer func(context.Context, *Request) (ClientStream, error)
 
 // UnaryServerInterceptor runs around the handler of a unary call, on the

@@ -12,7 +12,8 @@ import (
 const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. Keys are case-insensitive; the
-// methods fold them to lower case, and so are those that arrive from a peer.
+// methods fold them to lower case, and so are those that arrive from a peer. In an MD
+// written as a literal keys must be lower case for Get to find them.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.

@@ -172,7 +172,8 @@ func isTemporary(err error) bool {
 // calls that run finish and deliver their responses: each connection closes
 // after its last. New calls are answered with Unavailable. It returns when
 // no connection is left, or the error of ctx when that ends before: then the
-// rest goes on, and Close can end it.
+// rest goes on, and Close can end it. Else its error is the first of closing a
+// listener.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverDraining)
@@ -200,9 +201,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close stops accepting and closes all connections at once. The contexts of
-// running handlers end; it does not wait for the handlers, and their clients
-// get ErrClosed.
+// Close stops accepting and ends all connections: the contexts of running handlers
+// end, and their clients get ErrClosed. It waits neither for the handlers nor for
+// what was queued before, which is still written as far as the client takes it, for a
+// second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)

@@ -103,7 +103,7 @@ func (sc *serverConn) ended(err error) {
 // the peer is not known.
 func (sc *serverConn) describe() string {
 	if sc.peer != nil {
-		return "from " + describePeer(sc.peer)
+		return "from " + printable(describePeer(sc.peer))
 	}
 	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" && addr.String() != "@" { // a unix socket without a name
 		return "from " + printable(addr.String())
@@ -278,20 +278,16 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 func (sc *serverConn) streamFailed(e *streamError) error {
 	id, status := e.h.id, errorStatus(e.err)
 	status.Code = int32(e.code)
-	if !id.isClient() || e.h.typ == messageTypeRequest {
-		if sc.conn.lookup(id) == nil {
-			return sc.reject(id, status)
-		}
-	} else if e.h.typ != messageTypeData {
-		return nil
-	}
 	st := sc.conn.lookup(id)
-	if st == nil {
-		return nil
+	switch {
+	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData:
+	case st != nil:
+		sc.remove(st, e.err, func() { sc.queueReply(id, status) })
+		st.drop(e.err)
+		sc.conn.ch.flush()
+	case !id.isClient() || e.h.typ == messageTypeRequest:
+		return sc.reject(id, status)
 	}
-	sc.remove(st, e.err, func() { sc.queueReply(id, status) })
-	st.drop(e.err)
-	sc.conn.ch.flush()
 	return nil
 }
 
@@ -315,7 +311,7 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 // queueReply queues a reply of whoever reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	if full := sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
-		sc.conn.reader.replies = true
+		sc.conn.reader.repliesFull = true
 	}
 }
 
@@ -339,7 +335,7 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	if !ch.tryReserve(len(frame.b)) {
 		return false
 	}
-	ch.replies = true
+	ch.unflushed = true
 	sc.finish(st, frame)
 	return true
 }

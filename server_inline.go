@@ -59,9 +59,6 @@ func (c *methodCost) below(limit time.Duration) bool {
 	return average != 0 && average <= int64(limit)
 }
 
-// clock is a monotonic time in nanoseconds, never 0.
-func clock() int64 { return int64(time.Since(clockStart)) + 1 }
-
 // errReadLent ends a reading goroutine whose right to read another one has.
 var errReadLent = errors.New("another goroutine reads")
 
@@ -106,6 +103,13 @@ func (l *lease) check(now int64) (expired, active bool) {
 	active = since != 0 || l.seen != 0
 	l.seen = since
 	return false, active
+}
+
+// forget says that the watchdog does not look any more; false if it has to,
+// because a handler has just begun.
+func (l *lease) forget() bool {
+	l.watched.Store(false)
+	return l.since.Load() == 0 || !l.watched.CompareAndSwap(false, true)
 }
 
 // watchdog looks at the leases of a server's connections that use theirs. Its
@@ -184,11 +188,4 @@ func (w *watchdog) look(now int64) bool {
 		l.taken() // takes conn.mu, under which leases begin
 	}
 	return runs
-}
-
-// forget says that the watchdog does not look any more; false if it has to,
-// because a handler has just begun.
-func (l *lease) forget() bool {
-	l.watched.Store(false)
-	return l.since.Load() == 0 || !l.watched.CompareAndSwap(false, true)
 }

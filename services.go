@@ -45,12 +45,17 @@ type ServiceDesc struct {
 type StreamServer interface {
 	// SendMsg sends a message. It returns once the message is queued, after
 	// waiting for room if the client does not keep up. A message over the
-	// limit is refused with *OversizedMessageErr and the stream goes on.
+	// limit is refused with *OversizedMessageErr and the stream goes on. When
+	// the stream, the connection or the handler's context has ended it
+	// returns an error of one of these.
 	SendMsg(m any) error
 
 	// RecvMsg decodes the next message into m. It returns io.EOF when the
-	// client has closed its side, ErrClosed when the connection ended, and
-	// otherwise the error of the handler's context.
+	// client has closed its side, ErrClosed when the connection ended,
+	// ErrStreamFull, *OversizedMessageErr or an ErrProtocol when the stream
+	// failed, and the context's error when the handler's context ended
+	// before. What cannot be decoded into m is a status InvalidArgument, and
+	// an error of that message alone.
 	RecvMsg(m any) error
 }
 

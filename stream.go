@@ -307,7 +307,7 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 		buf.release()
 		err := st.sendErr
 		if final == lastFrame && err == io.EOF {
-			st.sendErr = ErrStreamClosed
+			st.sendErr = ErrStreamClosed // CloseSend may end what the server has ended, once
 		}
 		return err
 	}

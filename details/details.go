@@ -43,7 +43,7 @@ const urlPrefix = "type.googleapis.com/"
 
 // Error returns a status with a code, a message and details, for a handler to
 // return. A detail that cannot be packed is left out and the message says so:
-// the code is what clients act on, and stays as it is.
+// the code is what clients act on, and stays as it is. With codes.OK it returns nil.
 func Error(code codes.Code, message string, details ...any) error {
 	st := status.New(code, message)
 	for i, detail := range details {

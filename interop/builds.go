@@ -20,8 +20,7 @@ type build struct {
 
 func (b *build) ours() bool { return b.version == "" }
 
-// releases lists all that the module proxy serves, oldest first; v1.0.0, v1.1.1,
-// v1.2.0, v1.2.1, v1.2.3 and v1.2.4 are not in its list, but it has them.
+// releases lists all that there are, oldest first, from the state of June 2019 on.
 var releases = []*build{
 	{name: "2019-06", version: "v0.0.0-20190613183316-1fb3814edf44", gogo: true},
 	gogoRelease("v1.0.0"), gogoRelease("v1.0.1"), gogoRelease("v1.0.2"),

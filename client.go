@@ -127,28 +127,6 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 	return lead, nil
 }
 
-// addNextLocked gives st, and the frame in buf, the next id.
-func (c *conn) addNextLocked(st *stream, buf *buffer) {
-	st.id = c.nextIDLocked()
-	putStreamID(buf.b, st.id)
-	c.insertLocked(st)
-}
-
-// nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
-// and those in use are left out.
-func (c *conn) nextIDLocked() streamID {
-	for {
-		if c.lastID == 0 {
-			c.lastID = 1
-		} else {
-			c.lastID += 2 // from the highest odd id to 1
-		}
-		if c.streams[c.lastID] == nil {
-			return c.lastID
-		}
-	}
-}
-
 // abandon gives up on st because of err: what still comes for it is dropped.
 // A stream that has ended by itself keeps what was received.
 func (c *Client) abandon(st *stream, err error) {

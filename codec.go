@@ -72,6 +72,10 @@ const (
 	payloadXXX
 )
 
+var payloadKindNames = [...]string{"absent", "raw", "VT", "proto", "sized", "to", "XXX"}
+
+func (k payloadKind) String() string { return payloadKindNames[k] }
+
 // payload is a message that is about to be encoded: it knows its size before
 // its bytes exist, so that one buffer takes the frame, the envelope and it.
 // The message must not change in between.

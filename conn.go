@@ -205,6 +205,28 @@ func (c *conn) insertLocked(st *stream) {
 	c.streams[st.id] = st
 }
 
+// addNextLocked gives st, and the frame in buf, the next id.
+func (c *conn) addNextLocked(st *stream, buf *buffer) {
+	st.id = c.nextIDLocked()
+	putStreamID(buf.b, st.id)
+	c.insertLocked(st)
+}
+
+// nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
+// and those in use are left out.
+func (c *conn) nextIDLocked() streamID {
+	for {
+		if c.lastID == 0 {
+			c.lastID = 1
+		} else {
+			c.lastID += 2 // from the highest odd id to 1
+		}
+		if c.streams[c.lastID] == nil {
+			return c.lastID
+		}
+	}
+}
+
 // lookup returns the stream with that id, or nil.
 func (c *conn) lookup(id streamID) *stream {
 	c.mu.Lock()

@@ -279,8 +279,19 @@ func (ch *channel) dropChunk() {
 // close closes the connection and ends all writing. A second time it does
 // nothing.
 func (ch *channel) close() {
-	ch.fail(ErrClosed) // first: conn.Close may wait for a write
-	ch.conn.Close()
+	ch.fail(ErrClosed)
+	closeConn(ch.conn)
+}
+
+// closeConn closes a connection without waiting. Close of a socket does not wait; that
+// of another kind may, for a write, or as that of TLS for the peer.
+func closeConn(nc net.Conn) {
+	switch nc.(type) {
+	case *net.UnixConn, *net.TCPConn:
+		nc.Close()
+	default:
+		go nc.Close()
+	}
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

@@ -61,8 +61,9 @@ func (w *writer) init(ch *channel, maxQueued int, failed func(error)) {
 
 // reserve waits until the queue has room. A sender gets it while less than
 // maxQueued bytes are taken, so the queue is never longer than that and one
-// message. What is reserved goes to enqueue or back to unreserve.
-func (w *writer) reserve(ctx context.Context, n int) error {
+// message. What is reserved goes to enqueue or back to unreserve. The end of ctx
+// ends the waiting, and so does over, which may be nil.
+func (w *writer) reserve(ctx context.Context, over <-chan struct{}, n int) error {
 	w.mu.Lock()
 	if ok, err := w.tryReserveLocked(n); ok || err != nil {
 		w.mu.Unlock()
@@ -77,6 +78,7 @@ func (w *writer) reserve(ctx context.Context, n int) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.closedLocked()
+	case <-over:
 	case <-ctx.Done():
 	}
 	w.mu.Lock()
@@ -87,7 +89,10 @@ func (w *writer) reserve(ctx context.Context, n int) error {
 	default:
 		w.waiters.Remove(element)
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return ErrStreamClosed
 }
 
 // tryReserve is reserve for those who cannot wait.
@@ -294,6 +299,10 @@ func (w *writer) fail(err error) {
 	w.queue, w.spare = nil, nil
 	w.unreserveLocked(0)
 	w.notifyLocked()
+	if w.repliesWritten != nil {
+		close(w.repliesWritten)
+		w.repliesWritten = nil
+	}
 	flushed := w.takeFlushedLocked()
 	w.mu.Unlock()
 	runAll(flushed)

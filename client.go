@@ -11,9 +11,9 @@ import (
 // any number of goroutines at once. A zero Client behaves like one that is
 // closed.
 //
-// The connection is the client's from NewClient on. When it ends, by Close, by
-// the peer or by an error, calls and streams that are waiting return ErrClosed
-// and so does every later one; a client does not reconnect.
+// The connection is the client's from NewClient on, and so are its deadlines. When it
+// ends, by Close, by the peer or by an error, calls and streams that are waiting
+// return ErrClosed and so does every later one; a client does not reconnect.
 type Client struct {
 	conn        *conn // nil in a zero Client
 	cfg         clientConfig
@@ -95,7 +95,7 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 		delete(conn.streams, st.id)
 		conn.lastID = before
 		conn.mu.Unlock()
-		if err := conn.ch.reserve(ctx, len(buf.b)); err != nil {
+		if err := conn.ch.reserve(ctx, nil, len(buf.b)); err != nil {
 			buf.release()
 			if ctxErr := ctx.Err(); ctxErr != nil {
 				return false, ctxErr

@@ -16,11 +16,12 @@ import (
 // told of the latter: the protocol has no message for it.
 type ClientStream interface {
 	// CloseSend says that there is nothing more to send. It waits for room
-	// as SendMsg does, then until everything is written to the connection or
-	// that or the context ends, and returns nil. When the server has ended
-	// the stream it returns nil at once. A second time it returns
-	// ErrStreamClosed. On a stream whose client does not send, CloseSend and
-	// SendMsg return an ErrProtocol.
+	// as SendMsg does, and then until everything is written to the
+	// connection. It returns nil as well when the connection ends in the
+	// meantime or the server has ended the stream: RecvMsg tells how the
+	// stream ends. A second time it returns ErrStreamClosed. On a stream
+	// whose client does not send, CloseSend and SendMsg return an
+	// ErrProtocol.
 	CloseSend() error
 
 	// SendMsg sends a message. It returns once the message is queued for
@@ -176,9 +177,10 @@ func (cs *clientStream) CloseSend() error {
 	cs.conn.ch.flush()
 	select {
 	case <-cs.conn.ch.written():
+		return nil
 	case <-cs.ctx.Done():
+		return cs.ctx.Err()
 	}
-	return nil
 }
 
 func (cs *clientStream) RecvMsg(m any) error {

@@ -74,6 +74,35 @@ func (tr *trace) streamClient(name string) StreamClientInterceptor {
 	}
 }
 
+// The info is the interceptor's own: what it writes there no other call sees.
+func TestInterceptorInfoIsOfOneCall(t *testing.T) {
+	tr := &trace{}
+	_, addr := newTestServer(t, echoMethods(),
+		WithChainUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, info *UnaryServerInfo, method Method) (any, error) {
+			info.FullMethod += "!"
+			return method(ctx, um)
+		}, tr.unaryServer("unary")),
+		WithChainStreamServerInterceptor(func(ctx context.Context, ss StreamServer, info *StreamServerInfo, next StreamHandler) (any, error) {
+			info.FullMethod += "!"
+			return next(ctx, ss)
+		}, tr.streamServer("stream")))
+	c := dialTest(t, addr)
+	for i := 0; i < 2; i++ {
+		if err := echo(testContext(t), c, "x"); err != nil {
+			t.Fatal(err)
+		}
+		tr.want(t, "unary", "unary /test.Service/Echo!", "unary end")
+		cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Repeat", &KeyValue{})
+		for err == nil {
+			err = cs.RecvMsg(&KeyValue{})
+		}
+		if err != io.EOF {
+			t.Fatal(err)
+		}
+		tr.want(t, "stream", "stream /test.Service/Repeat! false true", "stream end")
+	}
+}
+
 // callAll makes a unary call and a stream of each kind.
 func callAll(t *testing.T, c *Client) {
 	t.Helper()

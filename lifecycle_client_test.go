@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"math/rand"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,57 @@ func TestLifecycleCloseInCallback(t *testing.T) {
 	for _, want := range []error{nil, ErrClosed, ErrClosed, nil} {
 		if err := <-errs; err != want {
 			t.Errorf("in the callback: got %v, want %v", err, want)
+		}
+	}
+}
+
+// slowToClose is a connection whose Close waits, as that of TLS may for its peer.
+type slowToClose struct {
+	net.Conn
+	once         sync.Once
+	closed, goOn chan struct{}
+}
+
+func (c *slowToClose) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	<-c.goOn
+	return c.Conn.Close()
+}
+
+// A connection whose Close waits holds up neither whoever closes it nor the callback,
+// nor the other connections of a server.
+func TestLifecycleSlowToClose(t *testing.T) {
+	goOn := make(chan struct{})
+	defer close(goOn)
+	pipe := func() (theirs net.Conn, ours *slowToClose) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { near.Close() })
+		return near, &slowToClose{Conn: far, closed: make(chan struct{}), goOn: goOn}
+	}
+	_, nc := pipe()
+	c := NewClient(nc)
+	within(t, "Client.Close", goErr(c.Close))
+	if err := c.UserOnCloseWait(testContext(t)); err != nil {
+		t.Errorf("UserOnCloseWait: %v", err)
+	}
+	within(t, "Close of the connection", nc.closed)
+
+	for name, end := range map[string]func(*Server) error{
+		"Close":    (*Server).Close,
+		"Shutdown": func(s *Server) error { return s.Shutdown(testContext(t)) },
+	} {
+		s := newServer(t)
+		var conns []*slowToClose
+		for i := 0; i < 3; i++ {
+			_, nc := pipe()
+			conns = append(conns, nc)
+			s.startConn(s.newServing(context.Background()), nc)
+		}
+		if err := within(t, name, goErr(func() error { return end(s) })); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, nc := range conns {
+			within(t, name+" of the connection", nc.closed)
 		}
 	}
 }

@@ -395,6 +395,36 @@ func TestServerRepliesUnread(t *testing.T) {
 	}
 }
 
+// A peer that reads no replies and goes away is gone at once: who waits for them to be
+// written hears that they cannot be.
+func TestServerRepliesUnwritten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := newServerTest(t, WithServerLogger(&testLogger{}))
+		near, far := memPipe(1000)
+		st.l.hand(far)
+		sent := goErr(func() error {
+			b := request(1, "NoMethod", 0, nil).encode()
+			for {
+				if _, err := near.Write(b); err != nil {
+					return err
+				}
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		near.Close()
+		<-sent
+		waitFor(t, "the connection's end", func() bool {
+			st.server.mu.Lock()
+			defer st.server.mu.Unlock()
+			return len(st.server.conns) == 0
+		})
+		if d := time.Since(start); d > 100*time.Millisecond {
+			t.Errorf("the connection is over after %v", d)
+		}
+	})
+}
+
 // A peer that reads slowly, but all the time, keeps its connection, whatever it
 // sends.
 func TestServerRepliesReadSlowly(t *testing.T) {

@@ -292,7 +292,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	s.mu.Lock()
 	if s.state != serverOpen {
 		s.mu.Unlock()
-		nc.Close()
+		closeConn(nc)
 		return
 	}
 	s.conns[sc] = struct{}{}

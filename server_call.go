@@ -137,7 +137,8 @@ func (call *serverCall) runUnary() *buffer {
 	var resp any
 	var err error
 	if chain := call.sc.server.unaryChain; chain != nil {
-		resp, err = chain(&call.ctx, call.unmarshal, &call.method.unaryInfo, call.method.unary)
+		info := &UnaryServerInfo{FullMethod: call.method.fullName}
+		resp, err = chain(&call.ctx, call.unmarshal, info, call.method.unary)
 	} else {
 		resp, err = call.method.unary(&call.ctx, call.unmarshal)
 	}
@@ -168,7 +169,12 @@ func (call *serverCall) runStream() *buffer {
 	var err error
 	server := &streamServer{call: call}
 	if chain := call.sc.server.streamChain; chain != nil {
-		resp, err = chain(&call.ctx, server, &call.method.streamInfo, call.method.stream.Handler)
+		info := &StreamServerInfo{
+			FullMethod:      call.method.fullName,
+			StreamingClient: call.method.stream.StreamingClient,
+			StreamingServer: call.method.stream.StreamingServer,
+		}
+		resp, err = chain(&call.ctx, server, info, call.method.stream.Handler)
 	} else {
 		resp, err = call.method.stream.Handler(&call.ctx, server)
 	}
@@ -189,9 +195,22 @@ func (call *serverCall) runStream() *buffer {
 // encodeLastData ends a stream of data, with a last message if there is one.
 func (call *serverCall) encodeLastData(resp any) (*buffer, error) {
 	if isNil(resp) {
-		return call.stream.encodeData(nil, flagRemoteClosed|flagNoData)
+		return call.encodeData(nil, flagRemoteClosed|flagNoData)
 	}
-	return call.stream.encodeData(resp, flagRemoteClosed)
+	return call.encodeData(resp, flagRemoteClosed)
+}
+
+// encodeData makes a frame of a stream's message. One that cannot be encoded is the
+// handler's fault.
+func (call *serverCall) encodeData(m any, fl flags) (*buffer, error) {
+	frame, err := call.stream.encodeData(m, fl)
+	if err != nil {
+		var oversized *OversizedMessageErr
+		if !errors.As(err, &oversized) {
+			err = errStatus(codes.Internal, err)
+		}
+	}
+	return frame, err
 }
 
 // encodeResponse makes a successful response.
@@ -264,7 +283,7 @@ func (s *streamServer) SendMsg(m any) error {
 	if isNil(m) {
 		return errors.New("ttrpc: cannot send a nil message")
 	}
-	frame, err := call.stream.encodeData(m, 0)
+	frame, err := call.encodeData(m, 0)
 	if err != nil {
 		return err
 	}

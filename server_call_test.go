@@ -108,13 +108,14 @@ func TestLastMessageOfStream(t *testing.T) {
 			}
 		}
 	}
-	next = 5
-	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "S", &KeyValue{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.RecvMsg(&KeyValue{}); err == nil || err == io.EOF {
-		t.Errorf("a last message that cannot be sent: got %v", err)
+	for _, next = range []any{5, &KeyValue{Value: "\xff"}} {
+		cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "S", &KeyValue{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Internal {
+			t.Errorf("a last message that cannot be sent: got %v, want Internal", err)
+		}
 	}
 }
 

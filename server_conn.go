@@ -318,7 +318,7 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 // reply sends the final frame of a call whose handler has returned. It waits for
 // room, unless the connection ends. It takes over frame.
 func (sc *serverConn) reply(st *stream, frame *buffer) {
-	if err := sc.conn.ch.reserve(context.Background(), len(frame.b)); err != nil {
+	if err := sc.conn.ch.reserve(context.Background(), nil, len(frame.b)); err != nil {
 		frame.release()
 		sc.running.Add(-1)
 		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
@@ -366,7 +366,7 @@ func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
 		return false
 	}
 	st.mu.Lock()
-	st.sendErr = err
+	st.closeSendLocked(err)
 	queue()
 	st.mu.Unlock()
 	c.removeLocked(st)

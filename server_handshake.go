@@ -76,7 +76,7 @@ func (sc *serverConn) refuse(err error) {
 	open := s.state == serverOpen
 	s.mu.Unlock()
 
-	sc.nc.Close()
+	closeConn(sc.nc)
 	if open {
 		s.log.Printf("connection %s refused: %v", sc.describe(), err)
 	}

@@ -69,9 +69,6 @@ type method struct {
 	unary    Method // nil for a stream
 	stream   Stream // for a stream
 	cost     methodCost
-
-	unaryInfo  UnaryServerInfo
-	streamInfo StreamServerInfo
 }
 
 // with returns the registry with one more service. A second one of that name is
@@ -82,19 +79,13 @@ func (r registry) with(name string, desc *ServiceDesc) registry {
 	}
 	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
 	for m, handler := range desc.Methods {
-		full := fullMethod(name, m)
-		methods[m] = &method{fullName: full, unary: handler, unaryInfo: UnaryServerInfo{FullMethod: full}}
+		methods[m] = &method{fullName: fullMethod(name, m), unary: handler}
 	}
 	for m, stream := range desc.Streams {
 		if _, ok := methods[m]; ok {
 			panic(fmt.Errorf("ttrpc: %s is registered as a method and as a stream", fullMethod(name, m)))
 		}
-		full := fullMethod(name, m)
-		methods[m] = &method{fullName: full, stream: stream, streamInfo: StreamServerInfo{
-			FullMethod:      full,
-			StreamingClient: stream.StreamingClient,
-			StreamingServer: stream.StreamingServer,
-		}}
+		methods[m] = &method{fullName: fullMethod(name, m), stream: stream}
 	}
 	more := make(registry, len(r)+1)
 	for k, v := range r {

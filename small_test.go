@@ -140,7 +140,7 @@ func TestReserveGivenUp(t *testing.T) {
 			t.Fatalf("round %d: there is no room: %d bytes are reserved for nobody", i, w.reserved)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		result := goErr(func() error { return w.reserve(ctx, 50) })
+		result := goErr(func() error { return w.reserve(ctx, nil, 50) })
 		waitFor(t, "the sender", func() bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -72,6 +72,7 @@ type stream struct {
 	inboxSize  int
 	inboxSpace [1]message    // the inbox of a stream with one message at a time
 	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
+	over       chan struct{} // not nil once a sender has waited for room to write; closed when sending ends
 	pauseMark  time.Duration // conn.pauses when a receiver last took a message
 	peerClosed bool          // the peer's last message has come
 	recvErr    error         // what receivers get once the inbox is empty; nil while more may come
@@ -143,9 +144,7 @@ func (st *stream) end(err error) {
 		return
 	}
 	st.mu.Lock()
-	if st.sendErr == nil {
-		st.sendErr = err
-	}
+	st.closeSendLocked(err)
 	st.closeRecvLocked(err)
 	st.mu.Unlock()
 	if st.ctx != nil {
@@ -160,8 +159,17 @@ func (st *stream) end(err error) {
 func (st *stream) refuseSend(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.closeSendLocked(err)
+}
+
+// closeSendLocked is refuseSend, and wakes senders that wait for room.
+func (st *stream) closeSendLocked(err error) {
 	if st.sendErr == nil {
 		st.sendErr = err
+	}
+	if st.over != nil {
+		close(st.over)
+		st.over = nil
 	}
 }
 
@@ -290,31 +298,54 @@ func (st *stream) roomAfter() (<-chan struct{}, time.Duration) {
 	return st.room, st.pauseMark + slowConsumerLimit - st.conn.pauses.total()
 }
 
-// send queues a frame on the stream, after waiting for room; ctx ends the
-// waiting. It takes over buf. The caller flushes.
+// send queues a frame on the stream, after waiting for room; ctx and the end of the
+// stream end the waiting. It takes over buf. The caller flushes.
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
-	if err := st.conn.ch.reserve(ctx, len(buf.b)); err != nil {
+	err := st.reserve(ctx, len(buf.b))
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr != nil {
+		if err == nil {
+			st.conn.ch.unreserve(len(buf.b))
+		}
+		err = st.sendErr // says more than that there was no room
+		if final == lastFrame && err == io.EOF {
+			st.sendErr = ErrStreamClosed // CloseSend may end what the server has ended, once
+		}
+	}
+	if err != nil {
 		buf.release()
+		return err
+	}
+	if final == lastFrame {
+		st.closeSendLocked(ErrStreamClosed)
+	}
+	st.conn.ch.enqueue(buf)
+	return nil
+}
+
+// reserve takes room in the queue of the connection, as writer.reserve does.
+func (st *stream) reserve(ctx context.Context, n int) error {
+	ch := st.conn.ch
+	if ch.tryReserve(n) {
+		return nil
+	}
+	st.mu.Lock()
+	if st.sendErr != nil {
+		defer st.mu.Unlock()
+		return st.sendErr
+	}
+	if st.over == nil {
+		st.over = make(chan struct{})
+	}
+	over := st.over
+	st.mu.Unlock()
+	if err := ch.reserve(ctx, over, n); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
 		return ErrClosed
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.sendErr != nil {
-		st.conn.ch.unreserve(len(buf.b))
-		buf.release()
-		err := st.sendErr
-		if final == lastFrame && err == io.EOF {
-			st.sendErr = ErrStreamClosed // CloseSend may end what the server has ended, once
-		}
-		return err
-	}
-	if final == lastFrame {
-		st.sendErr = ErrStreamClosed
-	}
-	st.conn.ch.enqueue(buf)
 	return nil
 }
 

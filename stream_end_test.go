@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -30,6 +31,82 @@ func TestSendAfterServerError(t *testing.T) {
 			t.Errorf("CloseSend: got %v, want %v", err, wantClose)
 		}
 		wantSend, wantClose = ErrStreamClosed, ErrStreamClosed
+	}
+}
+
+// What the server said of a stream stays when the connection ends after that.
+func TestSendAfterServerErrorAndClose(t *testing.T) {
+	c, w := wireClient(t)
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "S", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
+	w.Close()
+	<-c.conn.done
+	if err := cs.SendMsg(&KeyValue{}); err != io.EOF {
+		t.Errorf("SendMsg: got %v, want io.EOF", err)
+	}
+	if err := cs.CloseSend(); err != nil {
+		t.Errorf("CloseSend: %v", err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Aborted {
+		t.Errorf("RecvMsg: got %v, want Aborted", err)
+	}
+}
+
+// A sender that waits for room on a stream that the server has ended waits no longer,
+// though the server reads nothing; nor does one that comes later.
+func TestSendWaitsOnEndedStream(t *testing.T) {
+	c, w := wireClient(t)
+	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "S", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", 3<<20)}); err != nil {
+		t.Fatal(err)
+	}
+	send := func() error { return cs.SendMsg(&KeyValue{}) }
+	waiting := goErr(send)
+	waitFor(t, "a sender that waits", func() bool {
+		c.conn.ch.writer.mu.Lock()
+		defer c.conn.ch.writer.mu.Unlock()
+		return c.conn.ch.waiters.Len() > 0
+	})
+	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
+	if err := within(t, "SendMsg", waiting); err != io.EOF {
+		t.Errorf("SendMsg: got %v, want io.EOF", err)
+	}
+	if err := within(t, "another SendMsg", goErr(send)); err != io.EOF {
+		t.Errorf("another SendMsg: got %v, want io.EOF", err)
+	}
+	if err := within(t, "CloseSend", goErr(cs.CloseSend)); err != nil {
+		t.Errorf("CloseSend: %v", err)
+	}
+}
+
+// CloseSend that waits for what was sent before to be written waits no longer than
+// its context.
+func TestCloseSendCancelled(t *testing.T) {
+	c, _ := wireClient(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "S", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", 900<<10)}); err != nil {
+		t.Fatal(err)
+	}
+	closing := goErr(cs.CloseSend)
+	waitFor(t, "CloseSend to wait", func() bool {
+		c.conn.ch.writer.mu.Lock()
+		defer c.conn.ch.writer.mu.Unlock()
+		return len(c.conn.ch.awaited) > 0
+	})
+	cancel()
+	if err := within(t, "CloseSend", closing); err != context.Canceled {
+		t.Errorf("CloseSend: got %v, want context.Canceled", err)
 	}
 }
 

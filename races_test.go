@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -241,7 +242,13 @@ func TestRaceCloseDuringFlood(t *testing.T) {
 		}
 		c := NewClient(nc)
 		ends := []func(){func() { c.Close() }, func() { s.Close() }, func() { nc.Close() }}
-		var flowing atomic.Int64
+		var flowed atomic.Int64
+		flowing := make(chan struct{}) // closed when enough has flowed
+		flow := func() {
+			if flowed.Add(1) == 50 {
+				close(flowing)
+			}
+		}
 		funcs := times(8, func(i int) {
 			for {
 				if err := echo(context.Background(), c, "x"); err == ErrClosed {
@@ -250,13 +257,13 @@ func TestRaceCloseDuringFlood(t *testing.T) {
 					t.Errorf("Call: got %v, want ErrClosed", err)
 					return
 				}
-				flowing.Add(1)
+				flow()
 			}
 		})
 		funcs = append(funcs, times(4, func(i int) {
 			cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "Repeat",
 				&KeyValue{Value: strings.Repeat("x", 2000)})
-			for ; err == nil; flowing.Add(1) {
+			for ; err == nil; flow() {
 				err = cs.RecvMsg(&KeyValue{})
 			}
 			if err != ErrClosed && err != io.EOF {
@@ -276,8 +283,10 @@ func TestRaceCloseDuringFlood(t *testing.T) {
 			}
 		})...)
 		funcs = append(funcs, func() {
-			for flowing.Load() < 50 && c.conn.err == nil {
-				echo(context.Background(), c, "x")
+			select {
+			case <-flowing:
+			case <-time.After(testTimeout):
+				t.Error("no flood")
 			}
 			ends[round%len(ends)]()
 		})

@@ -22,7 +22,8 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 	m := message{
 		typ:  h.typ,
 		last: h.endsClient(),
-		none: h.typ == messageTypeData && h.flags.has(flagNoData),
+		// Without remote closed it is what a server of Go sends for nil.
+		none: h.typ == messageTypeData && h.flags.has(flagNoData) && h.flags.has(flagRemoteClosed),
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {

@@ -2,7 +2,6 @@ package ttrpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -24,7 +23,7 @@ type ClientStream interface {
 	// ErrProtocol.
 	CloseSend() error
 
-	// SendMsg sends a message. It returns once the message is queued for
+	// SendMsg sends a message; nil is one of no bytes. It returns once it is queued for
 	// the connection, after waiting for room if the server does not keep
 	// up. When the server has ended the stream it returns io.EOF, and
 	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
@@ -142,9 +141,6 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 func (cs *clientStream) SendMsg(m any) error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
-	}
-	if m == nil {
-		return errors.New("ttrpc: cannot send a nil message")
 	}
 	if err := cs.ctx.Err(); err != nil {
 		return err // the watch on it may not have run yet

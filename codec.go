@@ -3,6 +3,9 @@ package ttrpc
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -223,12 +226,15 @@ func unmarshal(b []byte, m any) error {
 		err = proto.Unmarshal(b, m)
 	case plainUnmarshaler:
 		reset(m)
-		if !isGenerated(m) {
+		if !copies(m) {
 			b = append([]byte(nil), b...) // it may keep the slice, as it always could
 		}
 		err = m.Unmarshal(b)
 	case xxxUnmarshaler:
 		reset(m)
+		if !copies(m) {
+			b = append([]byte(nil), b...)
+		}
 		err = m.XXX_Unmarshal(b)
 	case protoiface.MessageV1:
 		err = useLegacy(m, func(legacy proto.Message) error { return proto.Unmarshal(b, legacy) })
@@ -241,10 +247,49 @@ func unmarshal(b []byte, m any) error {
 	return nil
 }
 
-// isGenerated says whether gogo's generator made m, whose Unmarshal copies.
-func isGenerated(m any) bool {
+// copies says whether Unmarshal of m keeps nothing of what it is given. The code of
+// gogo's generator does not, unless a field in it has a custom type.
+func copies(m any) bool {
+	t := reflect.TypeOf(m)
+	if copies, known := copyingTypes.Load(t); known {
+		return copies.(bool)
+	}
 	_, generated := m.(interface{ Descriptor() ([]byte, []int) })
-	return generated
+	copies := generated && !hasCustomType(t, make(map[reflect.Type]bool))
+	copyingTypes.Store(t, copies)
+	return copies
+}
+
+var copyingTypes sync.Map // of bool by reflect.Type
+
+// hasCustomType looks for customtype in the struct tags of a generated type and of
+// those that it consists of, other than those seen.
+func hasCustomType(t reflect.Type, seen map[reflect.Type]bool) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return hasCustomType(t.Elem(), seen)
+	case reflect.Struct:
+	default:
+		return false
+	}
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	for i := 0; i < t.NumField(); i++ {
+		field := t.Field(i)
+		if strings.Contains(string(field.Tag), ",customtype=") || hasCustomType(field.Type, seen) {
+			return true
+		}
+	}
+	if oneof, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any }); ok {
+		for _, wrapper := range oneof.XXX_OneofWrappers() {
+			if hasCustomType(reflect.TypeOf(wrapper), seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func reset(m any) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	gogo "github.com/gogo/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -218,3 +219,62 @@ type nonsenseKind struct {
 func (m *nonsenseKind) Reset()         { *m = nonsenseKind{} }
 func (m *nonsenseKind) String() string { return "" }
 func (m *nonsenseKind) ProtoMessage()  {}
+
+// keeper is a custom type that keeps the slice it is decoded from.
+type keeper []byte
+
+func (k *keeper) Unmarshal(b []byte) error { *k = b; return nil }
+
+// generated has what all of gogo's messages have.
+type generated struct{}
+
+func (generated) Reset()                      {}
+func (generated) String() string              { return "" }
+func (generated) ProtoMessage()               {}
+func (generated) Descriptor() ([]byte, []int) { return nil, nil }
+
+// withCustom is what gogo generates for a message with a custom type.
+type withCustom struct {
+	generated
+	ID keeper `protobuf:"bytes,1,opt,name=id,proto3,customtype=keeper"`
+}
+
+func (m *withCustom) Size() int { return len(m.field()) }
+
+func (m *withCustom) Marshal() ([]byte, error) { return m.field(), nil }
+
+func (m *withCustom) field() []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), m.ID)
+}
+
+func (m *withCustom) Unmarshal(b []byte) error {
+	_, _, n := protowire.ConsumeTag(b)
+	v, _ := protowire.ConsumeBytes(b[n:])
+	return m.ID.Unmarshal(v)
+}
+
+type insideSlice struct {
+	generated
+	List []*withCustom `protobuf:"bytes,1,rep,name=list,proto3"`
+}
+
+type insideMap struct {
+	generated
+	Map map[string]*insideSlice `protobuf:"bytes,1,rep,name=map,proto3" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"bytes,2,opt,name=value,proto3"`
+}
+
+type insideOneof struct {
+	generated
+	Choice any `protobuf_oneof:"choice"`
+}
+
+func (*insideOneof) XXX_OneofWrappers() []any { return []any{(*insideOneofMap)(nil)} }
+
+type insideOneofMap struct {
+	Map *insideMap `protobuf:"bytes,1,opt,name=map,proto3,oneof"`
+}
+
+type recursive struct {
+	generated
+	Next *recursive `protobuf:"bytes,1,opt,name=next,proto3"`
+}

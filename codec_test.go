@@ -256,10 +256,10 @@ func TestCannotEncode(t *testing.T) {
 		{&gogodescriptor.UninterpretedOption_NamePart{IsExtension: gogo.Bool(true)}, "NamePart"}, // a required field is not set
 	} {
 		errs := map[string]error{
-			"Call":    c.Call(testContext(t), testService, "Echo", test.m, &KeyValue{}),
-			"SendMsg": cs.SendMsg(test.m),
+			"Call": c.Call(testContext(t), testService, "Echo", test.m, &KeyValue{}),
 		}
-		if test.m != nil { // which is no first message
+		if test.m != nil { // which is a message of no bytes, and no first one
+			errs["SendMsg"] = cs.SendMsg(test.m)
 			_, errs["NewStream"] = c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Repeat", test.m)
 		}
 		for what, err := range errs {
@@ -287,6 +287,37 @@ func TestCannotEncode(t *testing.T) {
 	}
 	c.Close()
 	serverIdle(t, s)
+}
+
+// Custom types of gogo's messages may keep the slice that they are given, at any depth.
+func TestCustomTypes(t *testing.T) {
+	value := bytes.Repeat([]byte("a"), 50)
+	desc := echoMethods()
+	desc.Methods["Custom"] = func(_ context.Context, um func(any) error) (any, error) {
+		var m withCustom
+		err := um(&m)
+		return &m, err
+	}
+	c, _ := newTestPair(t, desc)
+	var first withCustom
+	if err := c.Call(testContext(t), testService, "Custom", &withCustom{ID: value}, &first); err != nil {
+		t.Fatal(err)
+	}
+	// The tests' buffers are overwritten when they are released.
+	if !bytes.Equal(first.ID, value) {
+		t.Errorf("got %q, want %q", first.ID, value)
+	}
+	for m, want := range map[any]bool{
+		&withCustom{}: false, &insideSlice{}: false, &insideMap{}: false, &insideOneof{}: false,
+		&gogotypes.Struct{}: true, &gogotypes.Any{}: true, &recursive{}: true,
+		&uncodable{}: false, // not generated
+	} {
+		for i := 0; i < 2; i++ { // looked at, and remembered
+			if got := copies(m); got != want {
+				t.Errorf("%T: got %v, want %v", m, got, want)
+			}
+		}
+	}
 }
 
 // Decoding into what is no message is an error that names the type; bytes that are

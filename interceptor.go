@@ -28,7 +28,8 @@ type StreamClientInfo struct {
 }
 
 // Unmarshaler decodes the request of a call into a message. It may be called
-// more than once while the handler runs, and not after it returned.
+// more than once, and by several goroutines, while the handler and the interceptors
+// around it run; after that it returns an error.
 type Unmarshaler func(any) error
 
 // Invoker sends a call and fills in its response. An interceptor gets it as

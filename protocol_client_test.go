@@ -322,7 +322,8 @@ func TestClientStreamEnds(t *testing.T) {
 		{"empty data", bidi, []rawFrame{data(1, flagRemoteClosed, nil)}, []string{""}, io.EOF},
 		{"response", bidi, []rawFrame{response(1, text("last"))}, []string{"last"}, io.EOF},
 		{"data, then response", bidi, []rawFrame{data(1, 0, text("a")), response(1, text("b"))}, []string{"a", "b"}, io.EOF},
-		{"data without a message", bidi, []rawFrame{data(1, flagNoData, text("no")), data(1, flagRemoteClosed|flagNoData, nil)}, nil, io.EOF},
+		{"a Go server's SendMsg(nil)", bidi, []rawFrame{data(1, flagNoData, nil), data(1, flagRemoteClosed|flagNoData, nil)}, []string{""}, io.EOF},
+		{"data without a message", bidi, []rawFrame{data(1, flagRemoteClosed|flagNoData, text("no"))}, nil, io.EOF},
 		{"response to a client's stream", fromClient, []rawFrame{response(1, text("sum"))}, []string{"sum"}, io.EOF},
 	} {
 		test := test

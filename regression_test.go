@@ -28,7 +28,7 @@ import (
 //	 5  closed connections stay in the table        TestRaceClosedConns
 //	 6  OnClose races its caller                    TestRaceOnClose
 //	 7  NotFound instead of Unimplemented           TestUnimplemented
-//	 8  deadlock when both directions are full      TestRaceFullBothWays, TestReaderNeverBlocksInWrite
+//	 8  deadlock when both directions are full      TestRaceFullBothWays, TestReaderNeverBlocksInWrite, TestServerRepliesUnread
 //	 9  accepted without credentials                TestFailingPeercredRefuses
 //	10  server's streams stay in the table          TestRaceTables
 //	11  connection leaks on reset and wrapped EOF   TestResetIsClosed, TestCloseInMidFrame
@@ -44,7 +44,7 @@ import (
 //	21  concurrent write of shared metadata         TestRaceSharedMetadata
 //	22  data on an unknown stream is a panic        TestDataOnUnknownStream
 //	23  context outlives the stream's handler       TestHandlerContext
-//	24  an unread stream blocks its connection      TestUnreadStream
+//	24  an unread stream blocks its connection      TestUnreadStream, TestServerSlowConsumers, TestClientSlowConsumer
 //
 // Open in all of them:
 //
@@ -52,9 +52,9 @@ import (
 //	 2  sending ignores the context                 TestContextEndsSending
 //	 3  Shutdown and Close miscount                 TestShutdown, TestShutdownAfterRejects, TestCloseEndsBusyConn
 //	 4  data on a unary call, panics                TestDataOnUnaryCall, TestHandlerPanic
-//	 5  oversized messages end or leak              TestOversizedResponse, TestOversizedRequestTable, TestMessageLengthLimit
+//	 5  oversized messages end or leak              TestOversizedResponse, TestOversizedRequest, TestOversizedRequestTable, TestMessageLengthLimit
 //	 6  odd read errors leave a zombie              TestConnectionErrorsAreErrClosed
-//	 7  calls wait behind unread streams            TestUnreadStream
+//	 7  calls wait behind unread streams            TestUnreadStream, TestServerSlowConsumers, TestClientSlowConsumer
 //	 8  entries stored after their end              TestRaceTables, TestStreamErrorsLeaveTable
 //	 9  streams without metadata and deadline       TestMetadataOfCalls, TestDeadlineOfCalls, TestStreamInterceptors, TestRaceSendAgainstCloseSend
 //	10  a slow handshake blocks others              TestSlowHandshakeBlocksNoOther

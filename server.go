@@ -173,7 +173,7 @@ func isTemporary(err error) bool {
 // after its last. New calls are answered with Unavailable. It returns when
 // no connection is left, or the error of ctx when that ends before: then the
 // rest goes on, and Close can end it. Else its error is the first of closing a
-// listener.
+// listener. A handler that calls it waits for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverDraining)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -27,10 +28,12 @@ type serverCall struct {
 	// still read.
 	lease *lease
 
-	// The request of a unary call: payload points into request, which is
-	// released when the handler has returned.
+	// The request of a unary call: payload points into request. That is released
+	// when the handler has returned and nobody decodes it: some interceptors
+	// return before the method does. Each of them counts in readers.
 	request *buffer
 	payload []byte
+	readers atomic.Int32
 }
 
 // newServerCall takes over buf, into which req points.
@@ -46,6 +49,7 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	if st.unary {
 		st.conn = sc.conn
 		call.request, call.payload = buf, req.payload
+		call.readers.Store(1)
 		return call
 	}
 	st.init(sc.conn)
@@ -62,11 +66,27 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 
 // free gives the request back, and what nobody receives any more.
 func (call *serverCall) free() {
-	call.payload = nil
-	call.request.release()
-	call.request = nil
-	if !call.stream.unary {
+	if call.stream.unary {
+		call.readRequest(-1)
+	} else {
 		call.stream.drop(ErrStreamClosed)
+	}
+}
+
+// readRequest adds n to the readers of the request, and says false when there are
+// none any more. The last one releases it.
+func (call *serverCall) readRequest(n int32) bool {
+	for {
+		readers := call.readers.Load()
+		if readers == 0 {
+			return false
+		}
+		if call.readers.CompareAndSwap(readers, readers+n) {
+			if readers+n == 0 {
+				call.request.release()
+			}
+			return true
+		}
 	}
 }
 
@@ -152,7 +172,13 @@ func (call *serverCall) runUnary() *buffer {
 }
 
 // unmarshal decodes the request. It is what the handler gets.
-func (call *serverCall) unmarshal(m any) error { return unmarshalRequest(call.payload, m) }
+func (call *serverCall) unmarshal(m any) error {
+	if !call.readRequest(1) {
+		return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
+	}
+	defer call.readRequest(-1)
+	return unmarshalRequest(call.payload, m)
+}
 
 // unmarshalRequest decodes what the client has sent. What is no message of this kind
 // is the client's fault, and handlers return the error as it is.
@@ -280,9 +306,6 @@ type streamServer struct{ call *serverCall }
 
 func (s *streamServer) SendMsg(m any) error {
 	call := s.call
-	if isNil(m) {
-		return errors.New("ttrpc: cannot send a nil message")
-	}
 	frame, err := call.encodeData(m, 0)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand"
 	"runtime"
 	"strings"
 	"testing"
@@ -134,6 +136,43 @@ func TestUndecodableRequest(t *testing.T) {
 	w.request(5, "Echo", 0, &KeyValue{Value: "x"})
 	if id, resp := w.readResponse(); id != 5 || resp.Status.GetCode() != 0 {
 		t.Errorf("the next call: %v", resp)
+	}
+}
+
+// An interceptor that gives up before its method returns leaves that with the request
+// or without, but not with another one's bytes.
+func TestDecodeAfterReturn(t *testing.T) {
+	value := strings.Repeat("v", 1000)
+	decoded := make(chan error, 1)
+	desc := echoMethods()
+	desc.Methods["Decode"] = func(_ context.Context, um func(any) error) (any, error) {
+		for {
+			var kv KeyValue
+			if err := um(&kv); err != nil {
+				decoded <- err
+				return nil, err
+			}
+			if kv.Value != value {
+				decoded <- fmt.Errorf("decoded %.10q", kv.Value)
+				return &kv, nil
+			}
+		}
+	}
+	_, addr := newTestServer(t, desc, WithUnaryServerInterceptor(
+		func(ctx context.Context, um Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
+			go m(ctx, um)
+			time.Sleep(time.Duration(rand.Intn(1000)) * time.Microsecond)
+			return nil, context.DeadlineExceeded
+		}))
+	c := dialTest(t, addr)
+	for i := 0; i < 50; i++ {
+		err := c.Call(testContext(t), testService, "Decode", &KeyValue{Value: value}, &KeyValue{})
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("the call: got %v, want DeadlineExceeded", err)
+		}
+		if err := within(t, "the method", decoded); status.Code(err) != codes.Internal {
+			t.Fatalf("the method: got %v, want Internal", err)
+		}
 	}
 }
 

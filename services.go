@@ -43,8 +43,8 @@ type ServiceDesc struct {
 // StreamServer is a handler's end of a stream. Its methods may be called from
 // several goroutines at once, until the handler returns.
 type StreamServer interface {
-	// SendMsg sends a message. It returns once the message is queued, after
-	// waiting for room if the client does not keep up. A message over the
+	// SendMsg sends a message; nil is one of no bytes. It returns once it is
+	// queued, after waiting for room if the client does not keep up. A message over the
 	// limit is refused with *OversizedMessageErr and the stream goes on. When
 	// the stream, the connection or the handler's context has ended it
 	// returns an error of one of these.

@@ -74,7 +74,8 @@ func isUnixConn(conn net.Conn) bool {
 	return addr != nil && (addr.Network() == "unix" || addr.Network() == "unixpacket")
 }
 
-// UnixSocketRequireUidGid admits peers whose effective uid and gid are these.
+// UnixSocketRequireUidGid admits peers whose effective uid and gid are these; -1
+// stands for any.
 //
 //nolint:revive,staticcheck // the name is part of the API
 func UnixSocketRequireUidGid(uid, gid int) UnixCredentialsFunc {
@@ -96,7 +97,7 @@ func UnixSocketRequireSameUser() UnixCredentialsFunc {
 }
 
 func requireUidGid(ucred *unix.Ucred, uid, gid int) error {
-	if uid != int(ucred.Uid) || gid != int(ucred.Gid) {
+	if uid != -1 && uint32(uid) != ucred.Uid || gid != -1 && uint32(gid) != ucred.Gid {
 		return fmt.Errorf("uid %d and gid %d required: %w", uid, gid, syscall.EPERM)
 	}
 	return nil

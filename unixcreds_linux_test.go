@@ -124,6 +124,12 @@ func TestCredentialsComparison(t *testing.T) {
 		{"root, root's uid alone", UnixSocketRequireRoot(), &unix.Ucred{Gid: 5}, false},
 		{"user, user", UnixSocketRequireUidGid(1000, 1000), user, true},
 		{"user, root", UnixSocketRequireUidGid(1000, 1000), root, false},
+		{"uid alone, user", UnixSocketRequireUidGid(1000, -1), &unix.Ucred{Uid: 1000, Gid: 7}, true},
+		{"uid alone, root", UnixSocketRequireUidGid(1000, -1), root, false},
+		{"gid alone, user", UnixSocketRequireUidGid(-1, 1000), &unix.Ucred{Uid: 7, Gid: 1000}, true},
+		{"gid alone, root", UnixSocketRequireUidGid(-1, 1000), root, false},
+		{"any, user", UnixSocketRequireUidGid(-1, -1), user, true},
+		{"user, the highest ids", UnixSocketRequireUidGid(1000, 1000), &unix.Ucred{Uid: 1<<32 - 1, Gid: 1<<32 - 1}, false},
 	} {
 		err := test.check(test.ucred)
 		if (err == nil) != test.admit {

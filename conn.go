@@ -118,8 +118,8 @@ func (c *conn) handleError(err error) (goOn bool) {
 }
 
 // fail ends the connection: it ends every stream, closes the socket or leaves that
-// to linger, and closes done. Every terminal error comes here, from reading, from writing and from
-// Close; the first one counts.
+// to linger, and closes done. Every terminal error comes here, from reading, from
+// writing and from Close; the first one counts.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
 	if c.err != nil {

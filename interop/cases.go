@@ -70,6 +70,7 @@ var testCases = []testCase{
 	{name: "cancel_with_unread", needs: needStreams, checks: "a cancelled stream with unread messages gives them or Canceled, never an early io.EOF"},
 	{name: "timeout_on_sleeping_server_stream", needs: needStreams, checks: "a stream past its deadline ends with DeadlineExceeded; the connection lives"},
 	{name: "empty_stream_request", needs: needStreams, checks: "a server stream starts though its request encodes to no bytes"},
+	{name: "nil_messages", needs: needStreams, checks: "nil, sent on either side, arrives as a message of no bytes"},
 	{name: "half_close", needs: needStreams, checks: "a server that answers only after CloseSend is heard to the end"},
 	{name: "client_stream_10000", needs: needStreams, checks: "10,000 messages to the server, all and in order"},
 	{name: "server_stream_10000", needs: needStreams, checks: "10,000 messages to the client, all and in order"},

@@ -19,6 +19,7 @@ func init() {
 	cases["ping_pong"] = (*env).pingPong
 	cases["empty_stream"] = (*env).emptyStream
 	cases["empty_stream_request"] = (*env).emptyStreamRequest
+	cases["nil_messages"] = (*env).nilMessages
 	cases["half_close"] = (*env).halfClose
 	cases["client_stream_10000"] = (*env).clientStream10000
 	cases["server_stream_10000"] = (*env).serverStream10000
@@ -128,6 +129,44 @@ func (e *env) serverStream(sizes []int) error {
 		}
 	}
 	return s.receiveEOF()
+}
+
+// nilMessages sends nil, and has the server send it.
+func (e *env) nilMessages() error {
+	const n = 3
+	up, err := e.open(context.Background(), clientStreams, "Collect", nil)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < n; i++ {
+		if err := up.SendMsg(nil); err != nil {
+			return err
+		}
+	}
+	if err := up.CloseSend(); err != nil {
+		return err
+	}
+	var got stringMsg
+	if err := up.RecvMsg(&got); err != nil {
+		return err
+	}
+	if want := collected(n, 0); got.Value != want {
+		return fmt.Errorf("the server got %s, want %s", got.Value, want)
+	}
+	down, err := e.open(context.Background(), serverStreams, "FeedNil", encodeSizes(n))
+	if err != nil {
+		return err
+	}
+	for i := 0; i < n; i++ {
+		m := bytesMsg{Value: []byte("old")}
+		if err := down.RecvMsg(&m); err != nil {
+			return fmt.Errorf("receive message %d: %w", i, err)
+		}
+		if len(m.Value) > 0 {
+			return fmt.Errorf("message %d has %d bytes", i, len(m.Value))
+		}
+	}
+	return down.receiveEOF()
 }
 
 // rounds sends a message of each size and waits for its echo.

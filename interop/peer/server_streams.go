@@ -19,6 +19,7 @@ func registerStreams(s *ttrpc.Server) {
 	s.RegisterService(streamService, &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
 		"Collect":      {Handler: collect, StreamingClient: true},
 		"Feed":         {Handler: feed, StreamingServer: true},
+		"FeedNil":      {Handler: feedNil, StreamingServer: true},
 		"Echo":         {Handler: echo, StreamingClient: true, StreamingServer: true},
 		"EchoAfterEOF": {Handler: echoAfterEOF, StreamingClient: true, StreamingServer: true},
 		"Fail":         {Handler: failStream, StreamingClient: true, StreamingServer: true},
@@ -58,6 +59,20 @@ func feed(_ context.Context, ss ttrpc.StreamServer) (interface{}, error) {
 	}
 	for i, size := range decodeSizes(req.Value) {
 		if err := ss.SendMsg(&bytesMsg{Value: pattern(i, size)}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// feedNil sends nil as often as it was asked to.
+func feedNil(_ context.Context, ss ttrpc.StreamServer) (interface{}, error) {
+	var req bytesMsg
+	if err := ss.RecvMsg(&req); err != nil {
+		return nil, err
+	}
+	for i := decodeSizes(req.Value)[0]; i > 0; i-- {
+		if err := ss.SendMsg(nil); err != nil {
 			return nil, err
 		}
 	}

@@ -28,6 +28,8 @@ func FuzzClient(f *testing.F) {
 		f.Add(scriptFrames(seed), uint8(0))
 		f.Add(scriptFrames(seed)[:len(scriptFrames(seed))-1], uint8(fuzzSocket))
 	}
+	// Data of no message, where none may be.
+	f.Add([]byte("Z\x00\x05\xe8\x03\x00\x00"), uint8(fuzzScript))
 	for id := byte(0); id < 8; id++ {
 		// Responses and data, good and bad, on the stream of a call or of a
 		// stream of the client's.
@@ -251,8 +253,8 @@ func newTableModel(sent []byte, unary map[string]streamID, both, sum, unread Cli
 		}
 		switch {
 		case f.oversized, !isData, f.h.flags.has(flagRemoteClosed),
-			calls[id], // data on a unary call
-			id == sum.(*clientStream).id && !f.h.flags.has(flagNoData): // a message where none may be
+			calls[id],                    // data on a unary call
+			id == sum.(*clientStream).id: // a message where none may be
 			delete(m.open, id)
 		case unread != nil && id == unread.(*clientStream).id:
 			m.either = id // if its inbox has become full

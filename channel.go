@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -38,6 +39,8 @@ type channel struct {
 	discard   int     // bytes of an oversized frame still to be thrown away
 	maxRead   int     // longest payload that is accepted
 	unflushed bool    // frames were queued that are flushed before reading waits
+
+	closed sync.Once // closes conn
 
 	writer
 }
@@ -279,19 +282,38 @@ func (ch *channel) dropChunk() {
 // close closes the connection and ends all writing. A second time it does
 // nothing.
 func (ch *channel) close() {
-	ch.fail(ErrClosed)
-	closeConn(ch.conn)
+	ch.fail(ErrClosed) // first: conn.Close may wait for a write
+	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 
-// closeConn closes a connection without waiting. Close of a socket does not wait; that
-// of another kind may, for a write, or as that of TLS for the peer.
+// closeConn closes a connection. It waits for the Close of one that is no socket for
+// a limited time: that may be for the peer, as with TLS, or for anything.
 func closeConn(nc net.Conn) {
+	if isSocket(nc) {
+		nc.Close()
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		nc.Close()
+	}()
+	timer := time.NewTimer(lingerLimit)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
+}
+
+// isSocket says whether Close of nc does not wait, unless its owner wants it to
+// (SetLinger).
+func isSocket(nc net.Conn) bool {
 	switch nc.(type) {
 	case *net.UnixConn, *net.TCPConn:
-		nc.Close()
-	default:
-		go nc.Close()
+		return true
 	}
+	return false
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

@@ -17,8 +17,8 @@ type ClientStream interface {
 	// CloseSend says that there is nothing more to send. It waits for room
 	// as SendMsg does, and then until everything is written to the
 	// connection. It returns nil as well when the connection ends in the
-	// meantime or the server has ended the stream: RecvMsg tells how the
-	// stream ends. A second time it returns ErrStreamClosed. On a stream
+	// meantime or the server ends the stream: RecvMsg tells how the stream
+	// ends. A second time it returns ErrStreamClosed. On a stream
 	// whose client does not send, CloseSend and SendMsg return an
 	// ErrProtocol.
 	CloseSend() error
@@ -171,8 +171,16 @@ func (cs *clientStream) CloseSend() error {
 		return err
 	}
 	cs.conn.ch.flush()
+	written := cs.conn.ch.written()
 	select {
-	case <-cs.conn.ch.written():
+	case <-written:
+		return nil
+	default:
+	}
+	select {
+	case <-written:
+		return nil
+	case <-cs.ended():
 		return nil
 	case <-cs.ctx.Done():
 		return cs.ctx.Err()

@@ -265,6 +265,10 @@ var copyingTypes sync.Map // of bool by reflect.Type
 // hasCustomType looks for customtype in the struct tags of a generated type and of
 // those that it consists of, other than those seen.
 func hasCustomType(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		return hasCustomType(t.Elem(), seen)
@@ -272,21 +276,25 @@ func hasCustomType(t reflect.Type, seen map[reflect.Type]bool) bool {
 	default:
 		return false
 	}
-	if seen[t] {
-		return false
-	}
-	seen[t] = true
+	hasOneof := false
 	for i := 0; i < t.NumField(); i++ {
 		field := t.Field(i)
 		if strings.Contains(string(field.Tag), ",customtype=") || hasCustomType(field.Type, seen) {
 			return true
 		}
+		_, oneof := field.Tag.Lookup("protobuf_oneof")
+		hasOneof = hasOneof || oneof
 	}
-	if oneof, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any }); ok {
-		for _, wrapper := range oneof.XXX_OneofWrappers() {
-			if hasCustomType(reflect.TypeOf(wrapper), seen) {
-				return true
-			}
+	if !hasOneof {
+		return false
+	}
+	message, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any })
+	if !ok {
+		return true // of gogo before v1.3, which has another method: perhaps
+	}
+	for _, wrapper := range message.XXX_OneofWrappers() {
+		if hasCustomType(reflect.TypeOf(wrapper), seen) {
+			return true
 		}
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	gogo "github.com/gogo/protobuf/proto"
+	gogotypes "github.com/gogo/protobuf/types"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -278,3 +279,29 @@ type recursive struct {
 	generated
 	Next *recursive `protobuf:"bytes,1,opt,name=next,proto3"`
 }
+
+// oldOneof is what gogo before v1.3 generates: the choices are known by another method.
+type oldOneof struct {
+	generated
+	Choice any `protobuf_oneof:"choice"`
+}
+
+// embedsTwice has the method of a message with a choice, but on a nil pointer.
+type embedsTwice struct {
+	generated
+	*embedsOnce `protobuf:"bytes,1,opt,name=inner,proto3,embedded=inner"`
+}
+
+type embedsOnce struct {
+	*gogotypes.Value `protobuf:"bytes,1,opt,name=inner,proto3,embedded=inner"`
+}
+
+// strictSize has a Size that wants a message.
+type strictSize struct{ name string }
+
+func (m *strictSize) Reset()                          {}
+func (m *strictSize) String() string                  { return "" }
+func (m *strictSize) ProtoMessage()                   {}
+func (m *strictSize) Size() int                       { return len(m.name) }
+func (m *strictSize) Marshal() ([]byte, error)        { return []byte(m.name), nil }
+func (m *strictSize) MarshalTo(b []byte) (int, error) { return copy(b, m.name), nil }

@@ -36,7 +36,7 @@ const (
 
 // role is what a conn leaves to the Client or the serverConn that owns it.
 // Whoever reads calls these; none may block, and only a server's handleFrame runs
-// user code, as server_inline.go says.
+// handlers, as server_inline.go says.
 type role interface {
 	// handleFrame takes over buf.
 	handleFrame(h header, buf *buffer) error

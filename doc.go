@@ -104,8 +104,8 @@ package ttrpc
 //	lingering  conn.linger. Started by conn.fail when this side closes and something
 //	           is still being written. Closes the socket when that is out, makes no
 //	           progress for lingerLimit, or has had maxLinger.
-//	Close      of the net.Conn, started by closeConn unless that is a socket, whose
-//	           Close does not wait.
+//	Close      of the net.Conn, started by closeConn unless that is a socket. Ends
+//	           when that returns, for which others wait no longer than lingerLimit.
 //
 // Of a client:
 //

@@ -13,6 +13,27 @@ import (
 	"time"
 )
 
+// A handshaker may return a connection whose Close waits, beside an error: its own is
+// refused and forgotten all the same.
+func TestHandshakeSlowClose(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		rec := newLogRecorder()
+		st, p := serverPeer(t, WithServerLogger(rec),
+			WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
+				return &slowToClose{Conn: nc, closed: make(chan struct{}), goOn: goOn}, nil, errors.New("refused")
+			})))
+		time.Sleep(2 * lingerLimit)
+		p.wantClosed("refused")
+		st.server.mu.Lock()
+		if n := len(st.server.conns); n != 0 {
+			t.Errorf("%d connections are in the table", n)
+		}
+		st.server.mu.Unlock()
+		close(goOn)
+	})
+}
+
 // A handshaker that heeds neither its context nor its connection keeps nothing but
 // its goroutine: at the limit, or when the server ends, the connection is refused
 // and forgotten. Whatever becomes of the handshaker later changes nothing, and what

@@ -46,18 +46,20 @@ func TestLifecycleCloseInCallback(t *testing.T) {
 // slowToClose is a connection whose Close waits, as that of TLS may for its peer.
 type slowToClose struct {
 	net.Conn
-	once         sync.Once
+	n            atomic.Int32 // how often it was closed
 	closed, goOn chan struct{}
 }
 
 func (c *slowToClose) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	if c.n.Add(1) == 1 {
+		close(c.closed)
+	}
 	<-c.goOn
 	return c.Conn.Close()
 }
 
-// A connection whose Close waits holds up neither whoever closes it nor the callback,
-// nor the other connections of a server.
+// A connection whose Close waits holds up whoever closes it for a tenth of a second,
+// however many there are, and the callback, too.
 func TestLifecycleSlowToClose(t *testing.T) {
 	goOn := make(chan struct{})
 	defer close(goOn)
@@ -68,7 +70,16 @@ func TestLifecycleSlowToClose(t *testing.T) {
 	}
 	_, nc := pipe()
 	c := NewClient(nc)
+	called := goErr(func() error { return echo(context.Background(), c, "x") })
+	waitFor(t, "a write, which waits", func() bool {
+		c.conn.ch.writer.mu.Lock()
+		defer c.conn.ch.writer.mu.Unlock()
+		return c.conn.ch.flushing
+	})
 	within(t, "Client.Close", goErr(c.Close))
+	if err := within(t, "the call", called); err != ErrClosed {
+		t.Errorf("the call: got %v, want ErrClosed", err)
+	}
 	if err := c.UserOnCloseWait(testContext(t)); err != nil {
 		t.Errorf("UserOnCloseWait: %v", err)
 	}
@@ -80,16 +91,80 @@ func TestLifecycleSlowToClose(t *testing.T) {
 	} {
 		s := newServer(t)
 		var conns []*slowToClose
-		for i := 0; i < 3; i++ {
+		for i := 0; i < 30; i++ {
 			_, nc := pipe()
 			conns = append(conns, nc)
 			s.startConn(s.newServing(context.Background()), nc)
 		}
+		waitFor(t, "connections that are started", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for sc := range s.conns {
+				if sc.conn == nil {
+					return false
+				}
+			}
+			return true
+		})
+		start := time.Now()
 		if err := within(t, name, goErr(func() error { return end(s) })); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("%s took %v", name, d)
+		}
 		for _, nc := range conns {
 			within(t, name+" of the connection", nc.closed)
+		}
+	}
+	time.Sleep(2 * lingerLimit)
+	if n := nc.n.Load(); n != 1 {
+		t.Errorf("the client closed its connection %d times", n)
+	}
+}
+
+// countsClose is a connection that knows how often it was closed.
+type countsClose struct {
+	net.Conn
+	n atomic.Int32
+}
+
+func (c *countsClose) Close() error {
+	c.n.Add(1)
+	return c.Conn.Close()
+}
+
+// Once Close or Shutdown has returned, or the callback runs, the connection is closed,
+// of any kind: a multiplexer may give its number to the next one.
+func TestLifecycleClosedInTime(t *testing.T) {
+	for i := 0; i < 20; i++ {
+		near, far := net.Pipe()
+		defer near.Close()
+		nc := &countsClose{Conn: far}
+		inCallback := make(chan int32, 1)
+		c := NewClient(nc, WithOnClose(func() { inCallback <- nc.n.Load() }))
+		c.Close()
+		if n := nc.n.Load(); n != 1 {
+			t.Errorf("after Client.Close: closed %d times", n)
+		}
+		if n := within(t, "OnClose", inCallback); n != 1 {
+			t.Errorf("in OnClose: closed %d times", n)
+		}
+		for name, end := range map[string]func(*Server) error{
+			"Close":    (*Server).Close,
+			"Shutdown": func(s *Server) error { return s.Shutdown(testContext(t)) },
+		} {
+			near, far := net.Pipe()
+			defer near.Close()
+			nc := &countsClose{Conn: far}
+			s := newServer(t)
+			s.startConn(s.newServing(context.Background()), nc)
+			if err := end(s); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if nc.n.Load() == 0 {
+				t.Errorf("after %s: not closed", name)
+			}
 		}
 	}
 }

@@ -102,7 +102,7 @@ func TestClientSendNil(t *testing.T) {
 		c, p := clientPeer(t)
 		cs := open(t, context.Background(), c, fromClient, nil)
 		p.next("the request")
-		for _, m := range []any{nil, (*KeyValue)(nil)} {
+		for _, m := range []any{nil, (*KeyValue)(nil), (*strictSize)(nil)} {
 			if err := cs.SendMsg(m); err != nil {
 				t.Errorf("SendMsg(%#v): %v", m, err)
 			}
@@ -116,7 +116,7 @@ func TestServerSendNil(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)
 		call := st.start(p, request(1, "HoldServer", flagRemoteClosed, nil))
-		for _, m := range []any{nil, (*KeyValue)(nil)} {
+		for _, m := range []any{nil, (*KeyValue)(nil), (*strictSize)(nil)} {
 			if err := call.ss.SendMsg(m); err != nil {
 				t.Errorf("SendMsg(%#v): %v", m, err)
 			}

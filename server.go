@@ -185,9 +185,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 
 	err := closeListeners(listeners)
-	for _, sc := range conns {
-		sc.drain()
-	}
+	endAll(conns, (*serverConn).drain)
 	select {
 	case <-s.noConns: // whatever ctx says
 		return err
@@ -212,9 +210,7 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 
 	err := closeListeners(listeners)
-	for _, sc := range conns {
-		sc.close()
-	}
+	endAll(conns, (*serverConn).close)
 	return err
 }
 
@@ -234,6 +230,24 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 }
 
 // closeListeners returns the first error other than that of one closed already.
+// endAll ends connections; those whose Close may wait beside each other.
+func endAll(conns []*serverConn, end func(*serverConn)) {
+	var wg sync.WaitGroup
+	for _, sc := range conns {
+		if isSocket(sc.nc) {
+			end(sc)
+			continue
+		}
+		sc := sc
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			end(sc)
+		}()
+	}
+	wg.Wait()
+}
+
 func closeListeners(listeners []net.Listener) (err error) {
 	for _, l := range listeners {
 		if cerr := l.Close(); cerr != nil && err == nil && !errors.Is(cerr, net.ErrClosed) {

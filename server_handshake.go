@@ -22,7 +22,7 @@ func (sc *serverConn) establish() (ok bool) {
 		return false
 	}
 	if !sc.start(nc, peer) {
-		nc.Close()
+		closeConn(nc)
 		return false
 	}
 	return true
@@ -51,7 +51,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 			err = givenUp()
 		}
 		if err != nil && nc != nil {
-			nc.Close()
+			closeConn(nc)
 		}
 	}()
 	nc, peer, err = h.Handshake(ctx, sc.nc)

@@ -72,7 +72,7 @@ type stream struct {
 	inboxSize  int
 	inboxSpace [1]message    // the inbox of a stream with one message at a time
 	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
-	over       chan struct{} // not nil once a sender has waited for room to write; closed when sending ends
+	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 	pauseMark  time.Duration // conn.pauses when a receiver last took a message
 	peerClosed bool          // the peer's last message has come
 	recvErr    error         // what receivers get once the inbox is empty; nil while more may come
@@ -324,6 +324,19 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	return nil
 }
 
+// ended returns a channel that is closed when the peer ends the stream, or it is over.
+func (st *stream) ended() <-chan struct{} {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.recvErr != nil {
+		return closedChan
+	}
+	if st.over == nil {
+		st.over = make(chan struct{})
+	}
+	return st.over
+}
+
 // reserve takes room in the queue of the connection, as writer.reserve does.
 func (st *stream) reserve(ctx context.Context, n int) error {
 	ch := st.conn.ch
@@ -367,7 +380,7 @@ func (f finality) String() string {
 // encodeData encodes m as a data frame of this stream; nil for no message.
 func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 	var p payload
-	if m != nil {
+	if !isNil(m) {
 		var err error
 		if p, err = newPayload(m); err != nil {
 			return nil, err

@@ -110,6 +110,31 @@ func TestCloseSendCancelled(t *testing.T) {
 	}
 }
 
+// Nor does it wait longer than the stream lives, which the server may end unread.
+func TestCloseSendOnEndedStream(t *testing.T) {
+	c, w := wireClient(t)
+	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "S", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", 900<<10)}); err != nil {
+		t.Fatal(err)
+	}
+	closing := goErr(cs.CloseSend)
+	waitFor(t, "CloseSend to wait", func() bool {
+		c.conn.ch.writer.mu.Lock()
+		defer c.conn.ch.writer.mu.Unlock()
+		return len(c.conn.ch.awaited) > 0
+	})
+	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
+	if err := within(t, "CloseSend", closing); err != nil {
+		t.Errorf("CloseSend: %v", err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Aborted {
+		t.Errorf("RecvMsg: got %v, want Aborted", err)
+	}
+}
+
 // The context ends while the stream is being opened: the watch on it comes before
 // the stream is in the table, and finds nothing to take out.
 func TestCancelBeforeInsert(t *testing.T) {

@@ -97,7 +97,7 @@ func UnixSocketRequireSameUser() UnixCredentialsFunc {
 }
 
 func requireUidGid(ucred *unix.Ucred, uid, gid int) error {
-	if uid != -1 && uint32(uid) != ucred.Uid || gid != -1 && uint32(gid) != ucred.Gid {
+	if uid != -1 && uid != int(ucred.Uid) || gid != -1 && gid != int(ucred.Gid) {
 		return fmt.Errorf("uid %d and gid %d required: %w", uid, gid, syscall.EPERM)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -129,6 +130,7 @@ func TestCredentialsComparison(t *testing.T) {
 		{"gid alone, user", UnixSocketRequireUidGid(-1, 1000), &unix.Ucred{Uid: 7, Gid: 1000}, true},
 		{"gid alone, root", UnixSocketRequireUidGid(-1, 1000), root, false},
 		{"any, user", UnixSocketRequireUidGid(-1, -1), user, true},
+		{"no id, the highest", UnixSocketRequireUidGid(-2, -1), &unix.Ucred{Uid: 1<<32 - 2}, math.MaxInt == math.MaxInt32},
 		{"user, the highest ids", UnixSocketRequireUidGid(1000, 1000), &unix.Ucred{Uid: 1<<32 - 1, Gid: 1<<32 - 1}, false},
 	} {
 		err := test.check(test.ucred)

@@ -61,6 +61,7 @@ type chunkConn struct {
 	b       []byte
 	pattern []byte
 	reads   int
+	idle    int // reads of no bytes in a row
 }
 
 func (c *chunkConn) Read(p []byte) (int, error) {
@@ -75,8 +76,10 @@ func (c *chunkConn) Read(p []byte) (int, error) {
 		}
 		n = min(n, size)
 		c.reads++
-		if n == 0 && c.reads > len(c.pattern) {
-			n = 1 // there is progress some day
+		if n > 0 {
+			c.idle = 0
+		} else if c.idle++; c.idle > 50 || c.reads > len(c.pattern) {
+			n = 1 // there is progress some day, before a reader gives up
 		}
 	}
 	n = copy(p[:min(n, len(p))], c.b)

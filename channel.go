@@ -289,8 +289,9 @@ func (ch *channel) close() {
 // closeConn closes a connection. It waits for the Close of one that is no socket for
 // a limited time: that may be for the peer, as with TLS, or for anything.
 func closeConn(nc net.Conn) {
-	if isSocket(nc) {
-		nc.Close()
+	switch nc.(type) {
+	case *net.UnixConn, *net.TCPConn:
+		nc.Close() // does not wait, unless its owner wants it to (SetLinger)
 		return
 	}
 	closed := make(chan struct{})
@@ -304,16 +305,6 @@ func closeConn(nc net.Conn) {
 	case <-closed:
 	case <-timer.C:
 	}
-}
-
-// isSocket says whether Close of nc does not wait, unless its owner wants it to
-// (SetLinger).
-func isSocket(nc net.Conn) bool {
-	switch nc.(type) {
-	case *net.UnixConn, *net.TCPConn:
-		return true
-	}
-	return false
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

@@ -18,14 +18,13 @@ type ClientStream interface {
 	// as SendMsg does, and then until everything is written to the
 	// connection. It returns nil as well when the connection ends in the
 	// meantime or the server ends the stream: RecvMsg tells how the stream
-	// ends. A second time it returns ErrStreamClosed. On a stream
-	// whose client does not send, CloseSend and SendMsg return an
-	// ErrProtocol.
+	// ends. A second time it returns ErrStreamClosed. On a stream whose
+	// client does not send, CloseSend and SendMsg return an ErrProtocol.
 	CloseSend() error
 
-	// SendMsg sends a message; nil is one of no bytes. It returns once it is queued for
-	// the connection, after waiting for room if the server does not keep
-	// up. When the server has ended the stream it returns io.EOF, and
+	// SendMsg sends a message; nil is one of no bytes. It returns once it is
+	// queued for the connection, after waiting for room if the server does
+	// not keep up. When the server has ended the stream it returns io.EOF, and
 	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
 	// the limit is refused with *OversizedMessageErr and the stream goes on.
 	SendMsg(m any) error
@@ -180,11 +179,10 @@ func (cs *clientStream) CloseSend() error {
 	select {
 	case <-written:
 		return nil
-	case <-cs.ended():
-		return nil
+	case <-cs.ended(): // perhaps because the context has
 	case <-cs.ctx.Done():
-		return cs.ctx.Err()
 	}
+	return cs.ctx.Err()
 }
 
 func (cs *clientStream) RecvMsg(m any) error {

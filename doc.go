@@ -126,8 +126,8 @@ package ttrpc
 //	           or were doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the draining of connections that end, and for readers that are missed; and context.AfterFunc for the contexts of streams, of Serve and of
-// receivers that read.
+// for the draining of connections that end, and for readers that are missed; and
+// context.AfterFunc for the contexts of streams, of Serve and of receivers that read.
 //
 // # Invariants
 //

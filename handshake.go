@@ -16,7 +16,8 @@ type Handshaker interface {
 	//
 	// ctx ends when Handshake returns. It ends before, and the connection is
 	// closed and forgotten, when the time for handshakes is over
-	// (WithServerHandshakeTimeout) or the server is closed. Nobody can end a handshaker that heeds neither: its goroutine stays until
-	// it returns, and a connection that it returns then is closed.
+	// (WithServerHandshakeTimeout) or the server is closed. Nobody can end a
+	// handshaker that heeds neither: its goroutine stays until it returns,
+	// and a connection that it returns then is closed.
 	Handshake(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 }

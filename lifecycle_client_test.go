@@ -117,6 +117,34 @@ func TestLifecycleSlowToClose(t *testing.T) {
 			within(t, name+" of the connection", nc.closed)
 		}
 	}
+
+	// The same with sockets that a handshaker has put into such connections.
+	s := newServer(t, WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
+		return &slowToClose{Conn: nc, closed: make(chan struct{}), goOn: goOn}, nil, nil
+	})))
+	l := listen(t)
+	go s.Serve(context.Background(), l)
+	const many = 30
+	for i := 0; i < many; i++ {
+		dialRaw(t, l.Addr().String())
+	}
+	waitFor(t, "connections that are started", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		started := 0
+		for sc := range s.conns {
+			if sc.conn != nil {
+				started++
+			}
+		}
+		return started == many
+	})
+	start := time.Now()
+	s.Close()
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("Close of replaced connections took %v", d)
+	}
+
 	time.Sleep(2 * lingerLimit)
 	if n := nc.n.Load(); n != 1 {
 		t.Errorf("the client closed its connection %d times", n)

@@ -202,7 +202,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close stops accepting and ends all connections: the contexts of running handlers
 // end, and their clients get ErrClosed. It waits neither for the handlers nor for
 // what was queued before, which is still written as far as the client takes it, for a
-// second at most. It returns the first error of closing a listener.
+// second at most; for the Close of connections that are not sockets it waits a tenth of
+// a second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)
@@ -234,7 +235,7 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 func endAll(conns []*serverConn, end func(*serverConn)) {
 	var wg sync.WaitGroup
 	for _, sc := range conns {
-		if isSocket(sc.nc) {
+		if c := sc.started(); c != nil && c.ch.sock != nil {
 			end(sc)
 			continue
 		}

@@ -331,6 +331,10 @@ func (st *stream) ended() <-chan struct{} {
 	if st.recvErr != nil {
 		return closedChan
 	}
+	return st.overLocked()
+}
+
+func (st *stream) overLocked() <-chan struct{} {
 	if st.over == nil {
 		st.over = make(chan struct{})
 	}
@@ -348,10 +352,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 		defer st.mu.Unlock()
 		return st.sendErr
 	}
-	if st.over == nil {
-		st.over = make(chan struct{})
-	}
-	over := st.over
+	over := st.overLocked()
 	st.mu.Unlock()
 	if err := ch.reserve(ctx, over, n); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {

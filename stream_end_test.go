@@ -85,12 +85,10 @@ func TestSendWaitsOnEndedStream(t *testing.T) {
 	}
 }
 
-// CloseSend that waits for what was sent before to be written waits no longer than
-// its context.
-func TestCloseSendCancelled(t *testing.T) {
-	c, _ := wireClient(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+// closeUnread has CloseSend wait on a stream of which the server reads nothing.
+func closeUnread(t *testing.T, ctx context.Context) (cs ClientStream, w *wire, closing <-chan error) {
+	t.Helper()
+	c, w := wireClient(t)
 	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "S", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -98,12 +96,21 @@ func TestCloseSendCancelled(t *testing.T) {
 	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", 900<<10)}); err != nil {
 		t.Fatal(err)
 	}
-	closing := goErr(cs.CloseSend)
+	closing = goErr(cs.CloseSend)
 	waitFor(t, "CloseSend to wait", func() bool {
 		c.conn.ch.writer.mu.Lock()
 		defer c.conn.ch.writer.mu.Unlock()
 		return len(c.conn.ch.awaited) > 0
 	})
+	return cs, w, closing
+}
+
+// CloseSend that waits for what was sent before to be written waits no longer than
+// its context.
+func TestCloseSendCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, _, closing := closeUnread(t, ctx)
 	cancel()
 	if err := within(t, "CloseSend", closing); err != context.Canceled {
 		t.Errorf("CloseSend: got %v, want context.Canceled", err)
@@ -112,20 +119,7 @@ func TestCloseSendCancelled(t *testing.T) {
 
 // Nor does it wait longer than the stream lives, which the server may end unread.
 func TestCloseSendOnEndedStream(t *testing.T) {
-	c, w := wireClient(t)
-	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "S", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.SendMsg(&KeyValue{Value: strings.Repeat("x", 900<<10)}); err != nil {
-		t.Fatal(err)
-	}
-	closing := goErr(cs.CloseSend)
-	waitFor(t, "CloseSend to wait", func() bool {
-		c.conn.ch.writer.mu.Lock()
-		defer c.conn.ch.writer.mu.Unlock()
-		return len(c.conn.ch.awaited) > 0
-	})
+	cs, w, closing := closeUnread(t, context.Background())
 	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
 	if err := within(t, "CloseSend", closing); err != nil {
 		t.Errorf("CloseSend: %v", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -153,8 +152,8 @@ func closeError(err error) error {
 }
 
 // errorStatus turns the error of a handler into the status that the client
-// receives: a gRPC status as it is, the errors below by kind, wrapped or not,
-// anything else as Unknown. It returns nil for nil.
+// receives: a gRPC status as it is, the errors of errorCode by kind, anything else
+// as Unknown. It returns nil for nil.
 func errorStatus(err error) *spb.Status {
 	if err == nil {
 		return nil
@@ -170,26 +169,30 @@ func errorStatus(err error) *spb.Status {
 	return st
 }
 
+// errorCode finds the errors of contexts in wrapped errors, too. The others count
+// bare alone, save for the wrappers of package os: the error of a handler that failed
+// to start a process wraps fs.ErrNotExist, and a client must not take that for the
+// answer that its object is gone.
 func errorCode(err error) codes.Code {
-	switch {
-	case errors.Is(err, io.EOF):
+	switch err {
+	case io.EOF:
 		return codes.OutOfRange
+	case os.ErrInvalid:
+		return codes.InvalidArgument
+	case io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite, io.ErrUnexpectedEOF:
+		return codes.FailedPrecondition
+	}
+	switch {
 	case errors.Is(err, context.Canceled):
 		return codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return codes.DeadlineExceeded
-	case errors.Is(err, os.ErrInvalid):
-		return codes.InvalidArgument
-	case errors.Is(err, fs.ErrExist):
+	case os.IsExist(err):
 		return codes.AlreadyExists
-	case errors.Is(err, fs.ErrNotExist):
+	case os.IsNotExist(err):
 		return codes.NotFound
-	case errors.Is(err, fs.ErrPermission):
+	case os.IsPermission(err):
 		return codes.PermissionDenied
-	case errors.Is(err, io.ErrClosedPipe), errors.Is(err, io.ErrNoProgress),
-		errors.Is(err, io.ErrShortBuffer), errors.Is(err, io.ErrShortWrite),
-		errors.Is(err, io.ErrUnexpectedEOF):
-		return codes.FailedPrecondition
 	}
 	return codes.Unknown
 }

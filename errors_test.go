@@ -125,36 +125,41 @@ type wrappedStatus struct{ st *status.Status }
 func (w wrappedStatus) Error() string              { return "with a status" }
 func (w wrappedStatus) GRPCStatus() *status.Status { return w.st }
 
-// handlerErrors are what handlers return, and what their clients get.
+// handlerErrors are what handlers return, and what their clients get: for a wrapped
+// one the same when inWrapped says so, and else Unknown.
 var handlerErrors = []struct {
-	err  error
-	want codes.Code
+	err       error
+	want      codes.Code
+	inWrapped bool
 }{
-	{status.Error(codes.DataLoss, "m"), codes.DataLoss},
-	{status.Error(codes.Code(77), "not one of grpc's"), 77},
-	{wrappedStatus{status.New(codes.Aborted, "m")}, codes.Aborted},
+	{status.Error(codes.DataLoss, "m"), codes.DataLoss, true},
+	{status.Error(codes.Code(77), "not one of grpc's"), 77, true},
+	{wrappedStatus{status.New(codes.Aborted, "m")}, codes.Aborted, true},
 	// Success in an error is none.
-	{wrappedStatus{status.New(codes.OK, "m")}, codes.Unknown},
-	{io.EOF, codes.OutOfRange},
-	{context.Canceled, codes.Canceled},
-	{context.DeadlineExceeded, codes.DeadlineExceeded},
-	{os.ErrInvalid, codes.InvalidArgument},
-	{os.ErrExist, codes.AlreadyExists},
-	{os.ErrNotExist, codes.NotFound},
-	{os.ErrPermission, codes.PermissionDenied},
-	{&fs.PathError{Op: "mkdir", Path: "/p", Err: syscall.EEXIST}, codes.AlreadyExists},
-	{&fs.PathError{Op: "open", Path: "/p", Err: syscall.ENOENT}, codes.NotFound},
-	{&os.LinkError{Op: "link", Err: syscall.EACCES}, codes.PermissionDenied},
-	{os.NewSyscallError("kill", syscall.EPERM), codes.PermissionDenied},
-	{syscall.ENOTEMPTY, codes.AlreadyExists}, // os.IsExist says so
-	{io.ErrClosedPipe, codes.FailedPrecondition},
-	{io.ErrNoProgress, codes.FailedPrecondition},
-	{io.ErrShortBuffer, codes.FailedPrecondition},
-	{io.ErrShortWrite, codes.FailedPrecondition},
-	{io.ErrUnexpectedEOF, codes.FailedPrecondition},
-	{errors.New("whatever"), codes.Unknown},
-	{ErrClosed, codes.Unknown},
-	{OversizedMessageError(5 << 20), codes.ResourceExhausted},
+	{wrappedStatus{status.New(codes.OK, "m")}, codes.Unknown, true},
+	{io.EOF, codes.OutOfRange, false},
+	{context.Canceled, codes.Canceled, true},
+	{context.DeadlineExceeded, codes.DeadlineExceeded, true},
+	{os.ErrInvalid, codes.InvalidArgument, false},
+	{os.ErrExist, codes.AlreadyExists, false},
+	{os.ErrNotExist, codes.NotFound, false},
+	{os.ErrPermission, codes.PermissionDenied, false},
+	{&fs.PathError{Op: "mkdir", Path: "/p", Err: syscall.EEXIST}, codes.AlreadyExists, false},
+	{&fs.PathError{Op: "open", Path: "/p", Err: syscall.ENOENT}, codes.NotFound, false},
+	{&os.LinkError{Op: "link", Err: syscall.EACCES}, codes.PermissionDenied, false},
+	{os.NewSyscallError("kill", syscall.EPERM), codes.PermissionDenied, false},
+	{syscall.ENOTEMPTY, codes.AlreadyExists, false}, // os.IsExist says so
+	{&fs.PathError{Op: "open", Path: "/p", Err: os.ErrInvalid}, codes.Unknown, false},
+	{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)}, codes.Unknown, false},
+	{errors.Join(os.ErrNotExist), codes.Unknown, false},
+	{io.ErrClosedPipe, codes.FailedPrecondition, false},
+	{io.ErrNoProgress, codes.FailedPrecondition, false},
+	{io.ErrShortBuffer, codes.FailedPrecondition, false},
+	{io.ErrShortWrite, codes.FailedPrecondition, false},
+	{io.ErrUnexpectedEOF, codes.FailedPrecondition, false},
+	{errors.New("whatever"), codes.Unknown, false},
+	{ErrClosed, codes.Unknown, false},
+	{OversizedMessageError(5 << 20), codes.ResourceExhausted, true},
 }
 
 func TestHandlerErrors(t *testing.T) {
@@ -171,10 +176,14 @@ func TestHandlerErrors(t *testing.T) {
 	for _, test := range handlerErrors {
 		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
 			want, _ := status.FromError(err)
+			code := test.want
+			if err != test.err && !test.inWrapped {
+				code = codes.Unknown
+			}
 			next <- err
 			got, ok := status.FromError(c.Call(ctx, testService, "Fail", &KeyValue{}, &KeyValue{}))
-			if !ok || got.Code() != test.want {
-				t.Errorf("%v: got %v, want code %v", err, got, test.want)
+			if !ok || got.Code() != code {
+				t.Errorf("%v: got %v, want code %v", err, got, code)
 			}
 			if got.Message() != want.Message() && got.Message() != err.Error() {
 				t.Errorf("%v: the message became %q", err, got.Message())
@@ -185,8 +194,8 @@ func TestHandlerErrors(t *testing.T) {
 			if serr != nil {
 				t.Fatal(serr)
 			}
-			if got := status.Code(cs.RecvMsg(&KeyValue{})); got != test.want {
-				t.Errorf("%v on a stream: got %v, want code %v", err, got, test.want)
+			if got := status.Code(cs.RecvMsg(&KeyValue{})); got != code {
+				t.Errorf("%v on a stream: got %v, want code %v", err, got, code)
 			}
 		}
 	}

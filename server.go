@@ -16,21 +16,23 @@ import (
 // Each call runs its handler with a context whose parent is that given to
 // Serve. The error that a handler returns is what the client gets: a gRPC
 // status (google.golang.org/grpc/status) as it is, details and all, and
-// otherwise, wrapped or not,
+// otherwise
 //
-//	io.EOF                      OutOfRange
 //	context.Canceled            Canceled
 //	context.DeadlineExceeded    DeadlineExceeded
+//	io.EOF                      OutOfRange
 //	os.ErrInvalid               InvalidArgument
-//	os.ErrExist                 AlreadyExists
-//	os.ErrNotExist              NotFound
-//	os.ErrPermission            PermissionDenied
+//	os.IsExist                  AlreadyExists
+//	os.IsNotExist               NotFound
+//	os.IsPermission             PermissionDenied
 //	io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer,
 //	io.ErrShortWrite, io.ErrUnexpectedEOF
 //	                            FailedPrecondition
 //	any other                   Unknown
 //
-// with the error's text. A handler that panics is an Internal error to the
+// with the error's text. A status and the errors of contexts are found in wrapped
+// errors, too; those of io and os count bare alone, as the functions of package os
+// see them. A handler that panics is an Internal error to the
 // client and a line in the log: see WithServerPanicHandler.
 type Server struct {
 	cfg         serverConfig

@@ -139,6 +139,12 @@ type requestView struct {
 	metadataSize    int // bytes of all keys and values, and metadataOverhead for each entry
 }
 
+// hasMessage reports whether the request of a stream on which the client sends
+// carries its first message: a payload of no bytes is none if the flags say so.
+func (r *requestView) hasMessage(fl flags) bool {
+	return r.hasPayload && (len(r.payload) > 0 || !fl.has(flagNoData))
+}
+
 // parse decodes b. It keeps no more metadata than maxMetadata bytes, though
 // metadataSize counts all of it.
 func (r *requestView) parse(b []byte, maxMetadata int) error {

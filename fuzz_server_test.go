@@ -63,6 +63,8 @@ func newFuzzServer(t *testing.T) (s *Server, l *memListener, served chan error) 
 		t.Fatal(err)
 	}
 	s.RegisterService(testService, echoMethods())
+	// What an empty request calls.
+	s.RegisterService("", &ServiceDesc{Streams: map[string]Stream{"": echoMethods().Streams["Repeat"]}})
 	l = newMemListener(0)
 	served = make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()

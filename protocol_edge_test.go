@@ -47,6 +47,76 @@ func TestServerMaxCallsCountsHandlers(t *testing.T) {
 	})
 }
 
+// An empty frame is a request for the method "" of the service "". Whatever is
+// registered there, and whatever else an empty frame may be, the server serves on.
+func TestServerEmptyFrames(t *testing.T) {
+	handler := func(_ context.Context, ss StreamServer) (any, error) {
+		err := ss.RecvMsg(&KeyValue{})
+		if err == io.EOF {
+			err = nil
+		}
+		return text("end"), err
+	}
+	unary := func(_ context.Context, unmarshal func(any) error) (any, error) {
+		return text("end"), unmarshal(&KeyValue{})
+	}
+	for name, desc := range map[string]*ServiceDesc{
+		"none":          {},
+		"unary":         {Methods: map[string]Method{"": unary}},
+		"client stream": {Streams: map[string]Stream{"": {Handler: handler, StreamingClient: true}}},
+		"server stream": {Streams: map[string]Stream{"": {Handler: handler, StreamingServer: true}}},
+		"both stream":   {Streams: map[string]Stream{"": {Handler: handler, StreamingClient: true, StreamingServer: true}}},
+	} {
+		desc := desc
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				st, p := serverPeer(t)
+				st.server.RegisterService("", desc)
+				id := streamID(1)
+				for typ := messageType(0); typ < 5; typ++ {
+					for fl := flags(0); fl < 9; fl++ {
+						p.send(rawFrame{id: id, typ: typ, flags: fl}, rawFrame{id: id + 1, typ: typ, flags: fl},
+							data(id, flagRemoteClosed|flagNoData, nil))
+						p.receive()
+						p.unread = nil
+						p.alive("after", id+2)
+						id += 4
+					}
+				}
+				st.wantStreams("all have ended", 0)
+			})
+		})
+	}
+}
+
+// The client survives every empty frame, and its call or stream ends or goes on.
+func TestClientEmptyFrames(t *testing.T) {
+	for typ := messageType(0); typ < 5; typ++ {
+		for fl := flags(0); fl < 9; fl++ {
+			typ, fl := typ, fl
+			bubble(t, func(t *testing.T) {
+				c, p := clientPeer(t)
+				goCall(t, context.Background(), c, text("x"))
+				p.next("a call")
+				for i, desc := range []*StreamDesc{fromClient, fromServer, bidi} {
+					cs := open(t, context.Background(), c, desc, text("x"))
+					p.next("a stream")
+					p.send(rawFrame{id: streamID(3 + 2*i), typ: typ, flags: fl})
+					if _, err := recvNow(cs); status.Code(err) == codes.Internal {
+						t.Errorf("%v, flags %d: %v", typ, fl, err)
+					}
+				}
+				p.send(rawFrame{id: 0, typ: typ, flags: fl}, rawFrame{id: 1, typ: typ, flags: fl}, rawFrame{id: 2, typ: typ, flags: fl})
+				call := goCall(t, context.Background(), c, text("y"))
+				p.next("another call")
+				p.send(response(9, text("y")))
+				call.wantValue("after", "y")
+				c.Close()
+			})
+		}
+	}
+}
+
 // A frame over the limit is answered on an even id, whatever its type.
 func TestServerOversizedOnEvenID(t *testing.T) {
 	bubble(t, func(t *testing.T) {

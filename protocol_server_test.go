@@ -348,6 +348,8 @@ func TestServerFirstMessage(t *testing.T) {
 	explicitEmpty := &Request{Service: testService, Method: "HoldStream", Payload: []byte{}}
 	withEmpty := requestFrame(1, flagRemoteOpen, explicitEmpty)
 	withEmpty.body = append(withEmpty.body, 3<<3|2, 0) // the runtime leaves it out
+	flaggedEmpty := withEmpty
+	flaggedEmpty.flags |= flagNoData
 	for _, test := range []struct {
 		name    string
 		request rawFrame
@@ -357,6 +359,8 @@ func TestServerFirstMessage(t *testing.T) {
 		{"none, no data", request(1, "HoldStream", flagRemoteOpen|flagNoData, nil), nil},
 		{"one", request(1, "HoldStream", flagRemoteOpen, text("first")), []string{"first"}},
 		{"an empty one", withEmpty, []string{""}},
+		{"an empty one, no data", flaggedEmpty, nil},
+		{"one, no data", request(1, "HoldStream", flagRemoteOpen|flagNoData, text("first")), []string{"first"}},
 		{"one to a client's stream", request(1, "HoldClient", flagRemoteOpen, text("first")), []string{"first"}},
 	} {
 		test := test

@@ -56,8 +56,8 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	// A client that streams may send its first message with the request. One
 	// that does not sends its only one so, if perhaps of no bytes.
 	sends := m.stream.StreamingClient && h.flags.has(flagRemoteOpen)
-	none := m.stream.StreamingClient && !req.hasPayload
-	if !none {
+	none := m.stream.StreamingClient && !req.hasMessage(h.flags)
+	if !none && buf != nil {
 		buf.b = buf.b[:copy(buf.b, req.payload)]
 	}
 	st.push(message{typ: messageTypeData, last: !sends, none: none, buf: buf})

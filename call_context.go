@@ -2,28 +2,46 @@ package ttrpc
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // callContext is the context of a handler. It ends when the handler returns,
 // when the connection ends, at the call's deadline, and with the context given
-// to Serve. It is part of the call's one allocation: what the standard
-// library would chain together (cancel, deadline, values) costs ten, and it
-// makes its channel and its timer only when somebody looks at them.
+// to Serve. It is part of the call's one allocation: a context of package context
+// costs several. It has one inside, which does all the work, and which is made when
+// somebody looks: waits, derives a context or asks for the cause. Most handlers do
+// not.
 //
-// It outlives the call for as long as the handler's goroutines keep it.
+// It outlives the call for as long as the handler's goroutines keep it, and the call
+// with it, which has let go of its request by then (serverCall.free).
 type callContext struct {
-	parent   context.Context // Serve's
+	parent   context.Context // serving.ctx
 	md       MD              // the call's metadata, nil for none
 	peer     any             // what the handshaker returned for the connection
 	deadline time.Time       // zero for none
 
-	mu    sync.Mutex
-	err   error
-	done  chan struct{} // made by Done; closed when err is set
-	timer *time.Timer   // runs while someone waits for the deadline
-	after map[*func()]struct{}
+	// standard is nil until somebody looks, or the context has ended; then it never
+	// changes.
+	standard atomic.Pointer[standardContext]
+}
+
+// A standardContext is one of package context that a callContext is like.
+type standardContext struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+// canceledContext and expiredContext are those of calls that ended before anybody
+// looked. They are the same for all: they have ended, and their values are not used.
+var (
+	canceledContext = newEndedContext(context.WithCancel(context.Background()))
+	expiredContext  = newEndedContext(context.WithDeadline(context.Background(), time.Time{}))
+)
+
+func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardContext {
+	cancel()
+	return &standardContext{Context: ctx, cancel: cancel}
 }
 
 // Deadline is the call's own, or that of Serve's context when it is earlier.
@@ -35,28 +53,18 @@ func (c *callContext) Deadline() (time.Time, bool) {
 	return c.deadline, true
 }
 
-func (c *callContext) Done() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.done == nil {
-		if c.err != nil {
-			return closedChan
-		}
-		c.done = make(chan struct{})
-		c.watchDeadlineLocked()
-	}
-	return c.done
-}
+func (c *callContext) Done() <-chan struct{} { return c.look().Done() }
 
 func (c *callContext) Err() error {
-	c.mu.Lock()
-	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-		c.mu.Unlock()
-		c.cancel(context.DeadlineExceeded)
-		c.mu.Lock()
+	s := c.standard.Load()
+	if s == nil {
+		s = c.endedContext()
+		if s == nil {
+			return nil
+		}
+		s = c.settle(s)
 	}
-	defer c.mu.Unlock()
-	return c.err
+	return s.Err()
 }
 
 func (c *callContext) Value(key any) any {
@@ -68,59 +76,72 @@ func (c *callContext) Value(key any) any {
 		return nil // not that of Serve's context
 	case peerKey:
 		return c.peer
+	case *int:
+		// Package context finds the cancelling of a context by a key of this
+		// type. It must not get that of Serve's context.
+		if v := c.look().Value(key); v != nil {
+			return v
+		}
 	}
 	return c.parent.Value(key)
 }
 
-// AfterFunc arranges for f to run in its own goroutine when the context ends.
-// Package context looks for this method, and spares a goroutine for each
-// context derived from this one.
-func (c *callContext) AfterFunc(f func()) (stop func() bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		go f()
-		return func() bool { return false }
+// look returns the standard context, and makes it for the first who looks.
+func (c *callContext) look() *standardContext {
+	if s := c.standard.Load(); s != nil {
+		return s
 	}
-	if c.after == nil {
-		c.after = make(map[*func()]struct{})
+	s := new(standardContext)
+	if c.deadline.IsZero() {
+		s.Context, s.cancel = context.WithCancel(c.parent)
+	} else {
+		s.Context, s.cancel = context.WithDeadline(c.parent, c.deadline)
 	}
-	c.after[&f] = struct{}{}
-	c.watchDeadlineLocked()
-	return func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		_, pending := c.after[&f]
-		delete(c.after, &f)
-		return pending
+	settled := c.settle(s)
+	if settled != s {
+		s.cancel()
 	}
+	return settled
 }
 
-// watchDeadlineLocked starts the timer for the first who waits.
-func (c *callContext) watchDeadlineLocked() {
-	if c.timer == nil && !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.cancel(context.DeadlineExceeded) })
+// settle makes s the standard context unless there is one, and returns the one that
+// there is.
+func (c *callContext) settle(s *standardContext) *standardContext {
+	if c.standard.CompareAndSwap(nil, s) {
+		return s
 	}
+	return c.standard.Load()
 }
 
-// cancel ends the context. The first reason counts.
-func (c *callContext) cancel(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return
+// endedContext returns the standard context of one that has ended by itself, without
+// anybody looking; nil if it goes on. The deadline comes first: of the end of Serve's
+// context each call is told at once.
+func (c *callContext) endedContext() *standardContext {
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		return expiredContext
 	}
-	c.err = err
-	if c.done != nil {
-		close(c.done)
+	if c.parent.Err() != nil {
+		return c.parentContext()
 	}
-	if c.timer != nil {
-		c.timer.Stop()
+	return nil
+}
+
+func (c *callContext) parentContext() *standardContext {
+	return &standardContext{Context: c.parent, cancel: func() {}}
+}
+
+// cancel ends the context, unless it has ended. It runs no code but that of package
+// context.
+func (c *callContext) cancel() {
+	s := c.standard.Load()
+	if s == nil {
+		s = c.endedContext()
+		if s == nil {
+			s = canceledContext
+		}
+		s = c.settle(s)
 	}
-	for f := range c.after {
-		go (*f)()
-	}
-	c.after = nil
+	s.cancel()
 }
 
 // String describes the context as those of package context do.

@@ -2,17 +2,21 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 )
 
-// newCallContext returns a handler's context as newServerCall makes one.
+// newCallContext returns a handler's context as newServerCall and handleRequest make one.
 func newCallContext(parent context.Context, timeout time.Duration) *callContext {
 	c := &callContext{parent: parent}
 	if timeout != 0 {
 		c.deadline = time.Now().Add(timeout)
+	}
+	if parent.Err() != nil {
+		c.settle(c.parentContext())
 	}
 	return c
 }
@@ -29,8 +33,8 @@ func TestCallContext(t *testing.T) {
 		t.Error("Done is closed")
 	default:
 	}
-	c.cancel(context.Canceled)
-	c.cancel(context.DeadlineExceeded) // the first one counts
+	c.cancel()
+	c.cancel() // the first one counts
 	within(t, "Done", done)
 	within(t, "Done afterwards", c.Done())
 	if err := c.Err(); err != context.Canceled {
@@ -42,7 +46,7 @@ func TestCallContext(t *testing.T) {
 
 	// Done for the first time after the end.
 	c = newCallContext(context.Background(), 0)
-	c.cancel(context.Canceled)
+	c.cancel()
 	within(t, "Done", c.Done())
 	if s := fmt.Sprint(c); s == "" {
 		t.Error("no description")
@@ -52,10 +56,14 @@ func TestCallContext(t *testing.T) {
 func TestCallContextDeadline(t *testing.T) {
 	const d = 20 * time.Millisecond
 	start := time.Now()
-	// Whoever looks first makes it end: Done, Err, AfterFunc, or a child.
+	// Whoever looks first makes it end: Done, Err, context.AfterFunc, or a child.
 	for name, wait := range map[string]func(*callContext){
-		"Done":      func(c *callContext) { <-c.Done() },
-		"AfterFunc": func(c *callContext) { ended := make(chan struct{}); c.AfterFunc(func() { close(ended) }); <-ended },
+		"Done": func(c *callContext) { <-c.Done() },
+		"AfterFunc": func(c *callContext) {
+			ended := make(chan struct{})
+			context.AfterFunc(c, func() { close(ended) })
+			<-ended
+		},
 		"Err": func(c *callContext) {
 			<-time.After(time.Until(c.deadline))
 			if c.Err() == nil {
@@ -85,14 +93,6 @@ func TestCallContextDeadline(t *testing.T) {
 		}
 	}
 
-	// A call that ends before takes its timer along.
-	c := newCallContext(context.Background(), time.Hour)
-	c.Done()
-	c.cancel(context.Canceled)
-	if c.timer.Stop() {
-		t.Error("the timer runs on")
-	}
-
 	// The earlier of its own deadline and that of Serve's context.
 	parent, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
@@ -101,35 +101,6 @@ func TestCallContextDeadline(t *testing.T) {
 		if left := time.Until(deadline); !ok || left > want || left < want-testTimeout {
 			t.Errorf("timeout %v under one of an hour: %v left", timeout, left)
 		}
-	}
-}
-
-func TestCallContextAfterFunc(t *testing.T) {
-	c := newCallContext(context.Background(), 0)
-	ran := make(chan string, 3)
-	stop := c.AfterFunc(func() { ran <- "stopped" })
-	if !stop() {
-		t.Error("stop says that it was too late")
-	}
-	if stop() {
-		t.Error("a second stop says that it stopped something")
-	}
-	stop = c.AfterFunc(func() { ran <- "first" })
-	c.AfterFunc(func() { ran <- "second" })
-	c.cancel(context.Canceled)
-	got := map[string]bool{within(t, "AfterFunc", ran): true, within(t, "AfterFunc", ran): true}
-	if !got["first"] || !got["second"] {
-		t.Errorf("ran: %v", got)
-	}
-	if stop() {
-		t.Error("stop after the end says that it stopped something")
-	}
-	stop = c.AfterFunc(func() { ran <- "late" })
-	if got := within(t, "AfterFunc", ran); got != "late" {
-		t.Errorf("ran: %v", got)
-	}
-	if stop() {
-		t.Error("stop of one that runs says that it stopped it")
 	}
 }
 
@@ -150,21 +121,15 @@ func TestCallContextChildren(t *testing.T) {
 	if peer, ok := PeerFromContext(child); !ok || peer != "peer" {
 		t.Errorf("peer: %v, %v", peer, ok)
 	}
-	if n := len(c.after); n != 1 {
-		t.Errorf("one child is %d functions", n)
-	}
 	cancel()
 	if c.Err() != nil {
 		t.Error("the end of the child ended its parent")
-	}
-	if n := len(c.after); n != 0 {
-		t.Errorf("%d functions are left of an ended child", n)
 	}
 	child, cancel = context.WithCancel(c)
 	defer cancel()
 	stop := context.AfterFunc(child, func() {})
 	defer stop()
-	c.cancel(context.Canceled)
+	c.cancel()
 	within(t, "child", child.Done())
 	if child.Err() != context.Canceled || context.Cause(child) != context.Canceled {
 		t.Errorf("the child's end: %v, %v", child.Err(), context.Cause(child))
@@ -177,10 +142,10 @@ func TestRaceCallContext(t *testing.T) {
 		c := newCallContext(context.Background(), time.Duration(round%3)*50*time.Microsecond)
 		var wg sync.WaitGroup
 		for _, f := range []func(){
-			func() { c.cancel(context.Canceled) },
+			func() { c.cancel() },
 			func() { <-c.Done() },
 			func() { c.Err() },
-			func() { c.AfterFunc(func() {})() },
+			func() { context.AfterFunc(c, func() {})() },
 			func() {
 				child, cancel := context.WithCancel(c)
 				defer cancel()
@@ -196,6 +161,143 @@ func TestRaceCallContext(t *testing.T) {
 		wg.Wait()
 		if c.Err() == nil {
 			t.Fatal("it has not ended")
+		}
+	}
+}
+
+// TestCallContextStandard compares a handler's context with one of package context
+// that had the same parent and the same life, as seen after each step and however
+// early somebody has looked.
+func TestCallContextStandard(t *testing.T) {
+	lives := [][]string{{"call"}, {"parent"}, {"call", "parent"}, {"parent", "call"}}
+	expired := [][]string{{"deadline"}, {"deadline", "call", "parent"}, {"deadline", "parent", "call"}}
+	for _, parent := range contextParents {
+		for timeout, lives := range map[time.Duration][][]string{0: lives, -1: lives, time.Hour: lives, time.Millisecond: expired} {
+			for _, steps := range lives {
+				for looks := 0; looks < 1<<len(steps); looks++ {
+					name := fmt.Sprintf("%s, timeout %v, %v, looks %b", parent.name, timeout, steps, looks)
+					testContextLife(t, name, parent.make, timeout, steps, looks)
+				}
+			}
+		}
+	}
+}
+
+// testContextLife looks before those steps that the bits of looks say.
+func testContextLife(t *testing.T, name string, makeParent func(error) (context.Context, func()), timeout time.Duration, steps []string, looks int) {
+	parent, endParent := makeParent(errors.New("why"))
+	defer endParent()
+	c := newCallContext(parent, timeout)
+	deadline := c.deadline
+	if timeout == 0 {
+		deadline = time.Now().Add(2 * time.Hour)
+	}
+	std, endStd := context.WithDeadline(parent, deadline)
+	defer endStd()
+	for i, step := range steps {
+		if looks&(1<<i) != 0 {
+			if step == "deadline" {
+				c.Done() // the rest may differ for a moment
+			} else {
+				sameContext(t, fmt.Sprintf("%s, before step %d", name, i), c, std)
+			}
+		}
+		switch step {
+		case "call":
+			c.cancel()
+			endStd()
+		case "parent":
+			endParent()
+			c.Err() // serving.tellCalls
+		case "deadline":
+			within(t, "the deadline", std.Done())
+			if c.standard.Load() != nil {
+				within(t, "the deadline", c.Done())
+			}
+		}
+	}
+	sameContext(t, name+", in the end", c, std)
+}
+
+// contextParents are contexts that a program may give to Serve.
+var contextParents = []struct {
+	name string
+	make func(why error) (ctx context.Context, end func())
+}{
+	{"background", func(error) (context.Context, func()) { return context.Background(), func() {} }},
+	{"cancel", func(error) (context.Context, func()) { return context.WithCancel(context.Background()) }},
+	{"cause", func(why error) (context.Context, func()) {
+		ctx, end := context.WithCancelCause(context.Background())
+		return ctx, func() { end(why) }
+	}},
+	{"value of cause", func(why error) (context.Context, func()) {
+		ctx, end := context.WithCancelCause(context.Background())
+		return context.WithValue(ctx, why, why), func() { end(why) }
+	}},
+	{"deadline", func(why error) (context.Context, func()) {
+		return context.WithDeadlineCause(context.Background(), time.Now().Add(-1), why)
+	}},
+}
+
+// sameContext compares two contexts, and those derived from them.
+func sameContext(t *testing.T, why string, got, want context.Context) {
+	t.Helper()
+	if g, w := describeContext(got), describeContext(want); g != w {
+		t.Errorf("%s: got %s, want %s", why, g, w)
+	}
+	child, cancel := context.WithCancel(got)
+	defer cancel()
+	standard, cancelStandard := context.WithCancel(want)
+	defer cancelStandard()
+	if g, w := describeContext(child), describeContext(standard); g != w {
+		t.Errorf("%s: a child: got %s, want %s", why, g, w)
+	}
+	if cause := context.Cause(context.WithoutCancel(got)); cause != nil {
+		t.Errorf("%s: without cancel: the cause %v", why, cause)
+	}
+}
+
+func describeContext(ctx context.Context) string {
+	done := false
+	select {
+	case <-ctx.Done():
+		done = true
+	default:
+	}
+	return fmt.Sprintf("err %v, cause %v, done %v", ctx.Err(), context.Cause(ctx), done)
+}
+
+// A child that was derived before learns of the end what package context says.
+func TestCallContextChildCause(t *testing.T) {
+	why := errors.New("why")
+	parent, end := context.WithCancelCause(context.Background())
+	c := newCallContext(parent, 0)
+	child, cancel := context.WithCancel(c)
+	defer cancel()
+	end(why)
+	within(t, "child", child.Done())
+	for _, ctx := range []context.Context{child, c} {
+		if err, cause := ctx.Err(), context.Cause(ctx); err != context.Canceled || cause != why {
+			t.Errorf("%v: got %v, %v, want Canceled and the cause of Serve's context", ctx, err, cause)
+		}
+	}
+	c.cancel()
+	if cause := context.Cause(c); cause != why {
+		t.Errorf("after the call: cause %v", cause)
+	}
+}
+
+// A key of the type of package context's own finds the values of Serve's context.
+func TestCallContextForeignKey(t *testing.T) {
+	key := new(int)
+	for name, end := range map[string]func(*callContext){"running": func(*callContext) {}, "ended": (*callContext).cancel} {
+		c := newCallContext(context.WithValue(context.Background(), key, "value"), 0)
+		end(c)
+		if v := c.Value(key); v != "value" {
+			t.Errorf("%s: got %v", name, v)
+		}
+		if v := c.Value(new(int)); v != nil {
+			t.Errorf("%s: another key: got %v", name, v)
 		}
 	}
 }

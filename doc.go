@@ -127,7 +127,7 @@ package ttrpc
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
 // for the draining of connections that end, and for readers that are missed; and
-// context.AfterFunc for the contexts of streams, of Serve and of receivers that read.
+// context.AfterFunc for the contexts of streams and of receivers that read.
 //
 // # Invariants
 //
@@ -159,5 +159,5 @@ package ttrpc
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
 //     collector empties.
 //
-// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; those of
-// watchdog and callContext last.
+// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; that of
+// watchdog last.

@@ -320,22 +320,32 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 
 // removeConn forgets a connection that has ended.
 func (s *Server) removeConn(sc *serverConn) {
+	if s.forgetConn(sc) {
+		sc.serving.stop()
+	}
+}
+
+// forgetConn reports whether the context of the connection's Serve is over with it.
+func (s *Server) forgetConn(sc *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.conns[sc]; !ok {
-		return
+		return false
 	}
 	delete(s.conns, sc)
-	sc.serving.connGoneLocked()
+	sc.serving.conns--
 	s.checkNoConnsLocked()
 	s.endWatchdogLocked()
+	return sc.serving.overLocked()
 }
 
-// serving is one call of Serve: the context that it gave, and the watch on it.
+// serving is one call of Serve: a context derived from the one that it gave, as the
+// parent of the handlers' contexts. It is one of package context: to derive theirs
+// runs no code of the user's.
 type serving struct {
 	server *Server
 	ctx    context.Context
-	stop   func() bool // ends the watch
+	stop   func() // ends ctx and the watch on it, when nobody looks at it any more
 
 	// Guarded by server.mu.
 	conns    int  // that Serve accepted and that are still there
@@ -343,20 +353,29 @@ type serving struct {
 }
 
 func (s *Server) newServing(ctx context.Context) *serving {
-	v := &serving{server: s, ctx: ctx}
-	v.stop = context.AfterFunc(ctx, v.cancelCalls)
+	v := &serving{server: s, ctx: ctx, stop: func() {}}
+	if ctx.Done() == nil {
+		return v
+	}
+	derived, cancel := context.WithCancel(ctx)
+	stopWatch := context.AfterFunc(derived, v.tellCalls)
+	v.ctx, v.stop = derived, func() {
+		stopWatch()
+		cancel()
+	}
 	return v
 }
 
-// cancelCalls ends the contexts of the calls on this Serve's connections. It
-// runs when ctx has ended; calls that start later look at ctx themselves.
-func (v *serving) cancelCalls() {
+// tellCalls has the contexts of the calls on this Serve's connections note the end of
+// ctx, also where nobody looks: whether that came before their deadline is not known
+// later. Calls that start later look at ctx themselves.
+func (v *serving) tellCalls() {
 	v.server.mu.Lock()
 	conns := v.server.connsLocked()
 	v.server.mu.Unlock()
 	for _, sc := range conns {
 		if sc.serving == v {
-			sc.cancelCalls(v.ctx.Err())
+			sc.tellCalls()
 		}
 	}
 }
@@ -364,16 +383,14 @@ func (v *serving) cancelCalls() {
 // leave says that Serve returns. Its connections may go on.
 func (v *serving) leave() {
 	v.server.mu.Lock()
-	defer v.server.mu.Unlock()
 	v.returned = true
-	if v.conns == 0 {
+	over := v.overLocked()
+	v.server.mu.Unlock()
+	if over {
 		v.stop()
 	}
 }
 
-func (v *serving) connGoneLocked() {
-	v.conns--
-	if v.returned && v.conns == 0 {
-		v.stop()
-	}
-}
+// overLocked reports whether no call looks at ctx any more, and none will. Whoever
+// made it so calls stop, without the lock: that may run code of the user's context.
+func (v *serving) overLocked() bool { return v.returned && v.conns == 0 }

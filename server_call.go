@@ -1,7 +1,6 @@
 package ttrpc
 
 import (
-	"context"
 	"errors"
 	"reflect"
 	"runtime/debug"
@@ -64,7 +63,9 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	return call
 }
 
-// free gives the request back, and what nobody receives any more.
+// free gives the request back, and what nobody receives any more. The call holds
+// nothing of it after that: a handler may keep its context, or its end of the stream,
+// and the call with it.
 func (call *serverCall) free() {
 	if call.stream.unary {
 		call.readRequest(-1)
@@ -84,6 +85,7 @@ func (call *serverCall) readRequest(n int32) bool {
 		if call.readers.CompareAndSwap(readers, readers+n) {
 			if readers+n == 0 {
 				call.request.release()
+				call.request, call.payload = nil, nil // the call may be kept
 			}
 			return true
 		}
@@ -107,7 +109,7 @@ func (call *serverCall) run() {
 			call.lease = nil
 		}
 		call.method.cost.add(time.Duration(clock()-start), quickHandler)
-		call.ctx.cancel(context.Canceled)
+		call.ctx.cancel()
 		call.free()
 		call.answer(frame)
 	}()

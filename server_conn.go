@@ -78,8 +78,8 @@ func (sc *serverConn) close() {
 	}
 }
 
-// cancelCalls ends the contexts of the calls that run.
-func (sc *serverConn) cancelCalls(err error) {
+// tellCalls has the contexts of the calls that run note the end of Serve's context.
+func (sc *serverConn) tellCalls() {
 	c := sc.started()
 	if c == nil {
 		return
@@ -87,7 +87,7 @@ func (sc *serverConn) cancelCalls(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, st := range c.streams {
-		st.ctx.cancel(err)
+		st.ctx.Err()
 	}
 }
 
@@ -156,8 +156,8 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		call.free()
 		return sc.reject(h.id, st)
 	}
-	if err := sc.serving.ctx.Err(); err != nil {
-		call.ctx.cancel(err) // Serve's context ended before the call came
+	if sc.serving.ctx.Err() != nil {
+		call.ctx.settle(call.ctx.parentContext()) // it ended before the call came
 	}
 	// Not on other connections: a multiplexer that is not read for a moment
 	// may lose the connection.

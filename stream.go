@@ -148,7 +148,7 @@ func (st *stream) end(err error) {
 	st.closeRecvLocked(err)
 	st.mu.Unlock()
 	if st.ctx != nil {
-		st.ctx.cancel(context.Canceled)
+		st.ctx.cancel()
 	}
 	if st.stop != nil {
 		st.stop()
@@ -250,7 +250,11 @@ func (st *stream) appendLocked(m message) {
 		}
 		st.inbox, st.head = st.inbox[:n], 0
 	}
+	grows := len(st.inbox) == cap(st.inbox)
 	st.inbox = append(st.inbox, m)
+	if grows {
+		st.inboxSpace = [1]message{} // its message has moved, and may outlive the stream there
+	}
 }
 
 // poll is recv without waiting.

@@ -612,6 +612,45 @@ func TestServerDeadline(t *testing.T) {
 	}
 }
 
+// A handler hears of the end of its context from SendMsg and RecvMsg, whether it looks
+// at the context or not, and though there is room and the client goes on sending.
+func TestServerStreamAfterDeadline(t *testing.T) {
+	for _, look := range []bool{false, true} {
+		look := look
+		bubble(t, func(t *testing.T) {
+			st, p := serverPeer(t)
+			call := st.start(p, requestFrame(1, flagRemoteOpen, &Request{Service: testService, Method: "HoldStream", TimeoutNano: int64(time.Second)}))
+			if look {
+				call.ctx.Done()
+			}
+			if err := call.ss.SendMsg(text("in time")); err != nil {
+				t.Fatal(err)
+			}
+			p.want("before the deadline", data(1, 0, text("in time")))
+			time.Sleep(time.Second)
+			for i := 0; i < 3; i++ {
+				p.send(data(1, 0, text("unheard")))
+				synctest.Wait()
+				if err := call.ss.SendMsg(text("late")); err != context.DeadlineExceeded {
+					t.Errorf("looked %v: SendMsg: got %v, want DeadlineExceeded", look, err)
+				}
+				call.wantRecvErr(t, "after the deadline", context.DeadlineExceeded)
+			}
+			p.wantNothing("after the deadline")
+			// The end of the stream says more.
+			p.send(data(1, flagRemoteClosed|flagNoData, nil))
+			synctest.Wait()
+			for i := 0; i < 3; i++ {
+				call.wantRecv(t, "from before the client's end", "unheard")
+			}
+			call.wantRecvErr(t, "the client's end", io.EOF)
+			call.returns(nil, context.DeadlineExceeded)
+			p.wantStatus("the handler's error", 1, codes.DeadlineExceeded)
+			p.alive("after", 3)
+		})
+	}
+}
+
 func TestServerOddDeadlines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)

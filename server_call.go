@@ -322,6 +322,9 @@ func (s *streamServer) SendMsg(m any) error {
 func (s *streamServer) RecvMsg(m any) error {
 	call := s.call
 	call.bursts.received()
+	if err := call.ctx.Err(); err != nil && call.stream.open() {
+		return err // a client that goes on sending must not keep it from the handler
+	}
 	msg, err := call.stream.recv(&call.ctx)
 	if err != nil {
 		return err

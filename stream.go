@@ -228,6 +228,13 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 	}
 }
 
+// open reports whether more may come than what has come.
+func (st *stream) open() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.recvErr == nil
+}
+
 // receivable says whether recv would return at once.
 func (st *stream) receivable() bool {
 	if st.result != nil {
@@ -303,9 +310,16 @@ func (st *stream) roomAfter() (<-chan struct{}, time.Duration) {
 }
 
 // send queues a frame on the stream, after waiting for room; ctx and the end of the
-// stream end the waiting. It takes over buf. The caller flushes.
+// stream end the waiting. A frame with more to follow is not sent after the end of
+// ctx, even if there is room: who sends in a loop has to hear of it. It takes over
+// buf. The caller flushes.
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	err := st.reserve(ctx, len(buf.b))
+	if err == nil && final == moreFrames {
+		if err = ctx.Err(); err != nil {
+			st.conn.ch.unreserve(len(buf.b))
+		}
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.sendErr != nil {

@@ -37,6 +37,7 @@ type channel struct {
 	current   header  // of the frame that has begun, if body or discard say so
 	body      *buffer // its payload so far
 	discard   int     // bytes of an oversized frame still to be thrown away
+	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
 	unflushed bool    // frames were queued that are flushed before reading waits
 
@@ -64,6 +65,7 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 				return header{}, nil, err
 			}
 			if ch.discard == 0 {
+				ch.dropSink()
 				return ch.current, nil, &streamError{
 					h:    ch.current,
 					code: codes.ResourceExhausted,
@@ -157,7 +159,8 @@ func (ch *channel) readBody() error {
 
 // discardSome throws bytes of an oversized frame away. The buffer is bounded
 // whatever length the frame claims: by the chunk on a socket, and elsewhere by
-// the message limit, since a multiplexer wants the rest of a frame in one read.
+// the message limit, since a multiplexer wants the rest of a frame in one read. That
+// one serves for the whole frame, in however small pieces it comes.
 func (ch *channel) discardSome() error {
 	if ch.buffered() {
 		ch.discard -= len(ch.take(ch.discard))
@@ -166,15 +169,21 @@ func (ch *channel) discardSome() error {
 	if ch.sock != nil || ch.discard < minReadLength {
 		return ch.eof(ch.fill(), 1)
 	}
-	sink := getBuffer(min(ch.discard, ch.maxRead+minReadLength))
-	defer sink.release()
-	n := min(ch.discard, cap(sink.b))
-	n, err := ch.read(sink.b[:n:n])
+	if ch.sink == nil {
+		ch.sink = getBuffer(min(ch.discard, ch.maxRead+minReadLength))
+	}
+	n := min(ch.discard, cap(ch.sink.b))
+	n, err := ch.read(ch.sink.b[:n:n])
 	ch.discard -= n
 	if n > 0 {
 		return nil
 	}
 	return ch.eof(err, 1)
+}
+
+func (ch *channel) dropSink() {
+	ch.sink.release()
+	ch.sink = nil
 }
 
 // eof makes an EOF in mid-frame an unexpected one.
@@ -310,6 +319,7 @@ func closeConn(nc net.Conn) {
 // releaseRead gives back what the reading half holds: see conn.endRead.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()
+	ch.dropSink()
 	if ch.body != nil {
 		ch.body.release()
 		ch.body = nil

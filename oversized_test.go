@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -46,6 +49,51 @@ func TestOversizedStatusText(t *testing.T) {
 		var oversized *OversizedMessageErr
 		if errors.As(err, &oversized) != test.local {
 			t.Errorf("%s: an *OversizedMessageErr is %v, want %v", test.name, !test.local, test.local)
+		}
+	}
+}
+
+// dripConn is no socket. It delivers b in pieces.
+type dripConn struct {
+	net.Conn
+	b     []byte
+	piece int
+}
+
+func (c *dripConn) Read(p []byte) (int, error) {
+	if len(c.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.piece)], c.b)
+	c.b = c.b[n:]
+	return n, nil
+}
+
+// A frame over the limit costs one buffer of bounded length, in however small pieces
+// it comes, and that for no longer than the frame.
+func TestOversizedInPieces(t *testing.T) {
+	const length = maxMessageLengthLimit
+	frame := make([]byte, headerLength+length)
+	putHeader(frame, header{length: length, id: 1, typ: messageTypeRequest})
+	for _, rest := range []int{length, length / 2} { // the connection ends in the middle
+		conn := &dripConn{b: frame[:headerLength+rest], piece: 16 << 10}
+		ch := newChannel(conn, defaultMaxMessageLength, 1<<20, func(error) {})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		peak := keepLedger(t, func() {
+			_, _, err := ch.readFrame()
+			var se *streamError
+			if errors.As(err, &se) != (rest == length) {
+				t.Errorf("%d bytes: got %v", rest, err)
+			}
+			if ch.sink != nil && rest == length {
+				t.Error("the buffer outlives the frame")
+			}
+			ch.releaseRead()
+		})
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(5<<20); got > most || peak > int(most) {
+			t.Errorf("%d bytes: %d bytes allocated, %d at once, at most %d", rest, got, peak, most)
 		}
 	}
 }

@@ -112,6 +112,7 @@ type serverConfig struct {
 	handshakeTimeout time.Duration
 	maxCalls         int // per connection; 0 for no limit
 	maxMetadata      int
+	goroutinePerCall bool
 	unary            []UnaryServerInterceptor
 	unarySet         bool
 	stream           []StreamServerInterceptor
@@ -229,6 +230,22 @@ func WithServerMaxMetadata(n int) ServerOpt {
 			return fmt.Errorf("ttrpc: maximum of metadata %d is negative", n)
 		}
 		c.maxMetadata = n
+		return nil
+	}
+}
+
+// WithServerGoroutinePerCall runs each handler on a goroutine of its own, which
+// begins and ends with the call. By default a method whose handler is quick as a rule
+// runs on the goroutine that reads its connection, which runs the next call, too. A
+// handler that changes its thread or its goroutine for good needs this: one that
+// locks its thread (runtime.LockOSThread) and does not unlock it, because it has
+// entered a namespace (setns, unshare) or changed its credentials, ends the thread
+// with the call then; and one that sets pprof labels sets them for its call alone.
+// It costs a quick call some microseconds. (Not in released versions, which always
+// do so.)
+func WithServerGoroutinePerCall() ServerOpt {
+	return func(c *serverConfig) error {
+		c.goroutinePerCall = true
 		return nil
 	}
 }

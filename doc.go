@@ -118,8 +118,9 @@ package ttrpc
 //	Serve      the user's, one a listener. Accepts, and does nothing else.
 //	calls      serverCall.run, one a call, unless the reading goroutine runs the
 //	           handler itself (server_inline.go). Owns the call, and may have the
-//	           role of the reader while its handler waits for a message. Ends when
-//	           the final frame is queued.
+//	           role of the reader while its handler waits for a message. With
+//	           WithServerGoroutinePerCall the reading goroutine runs none, and
+//	           none reads. Ends when the final frame is queued.
 //	replies    serverConn.reply. Started when a handler that the reading goroutine
 //	           ran has a response for which there is no room. Ends as calls do.
 //	watchdog   watchdog.run. One a server, while handlers run on reading goroutines

@@ -159,13 +159,19 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if sc.serving.ctx.Err() != nil {
 		call.ctx.settle(call.ctx.parentContext()) // it ended before the call came
 	}
-	// Not on other connections: a multiplexer that is not read for a moment
-	// may lose the connection.
-	if sc.conn.ch.sock != nil && method.cost.below(quickHandler) && !sc.conn.reader.leading {
+	if sc.mayRunHere(method) {
 		return sc.runHere(call)
 	}
 	go call.run()
 	return nil
+}
+
+// mayRunHere reports whether the reading goroutine may run a handler. It may not on
+// other connections than sockets: a multiplexer that is not read for a moment may
+// lose the connection.
+func (sc *serverConn) mayRunHere(m *method) bool {
+	return sc.conn.ch.sock != nil && m.cost.below(quickHandler) && !sc.conn.reader.leading &&
+		!sc.server.cfg.goroutinePerCall
 }
 
 // runHere runs a call on the reading goroutine. It returns errReadLent when
@@ -191,9 +197,12 @@ func (sc *serverConn) runHere(call *serverCall) error {
 const quickReturn = 50 * time.Microsecond
 
 // mayLeaveReading is part of role: a client may send a request at any time, but
-// likely does not while it has one stream and waits for what that answers.
+// likely does not while it has one stream and waits for what that answers. With
+// goroutinePerCall no handler reads: it would start others from a goroutine whose
+// pprof labels they inherit.
 func (sc *serverConn) mayLeaveReading(st *stream) bool {
 	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st &&
+		!sc.server.cfg.goroutinePerCall &&
 		!st.parked && // or it waits already, for somebody else to read
 		st.mayReceive() && st.away.below(quickReturn)
 }

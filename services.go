@@ -12,7 +12,8 @@ import (
 // ctx ends when the method returns, when the connection ends and at the
 // deadline that the client sent. The goroutine may have run other methods and
 // may run more: what the method locks or sets on it (runtime.LockOSThread,
-// pprof labels) it undoes before it returns.
+// pprof labels) it undoes before it returns, unless the server has
+// WithServerGoroutinePerCall.
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream. For one whose server streams, it sends with

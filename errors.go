@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -120,10 +119,9 @@ func (e *codeError) Unwrap() error { return e.err }
 func (e *codeError) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
 
 // closedErrors are the ways in which a connection says that it is over.
-var closedErrors = []error{
+var closedErrors = append([]error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrClosed,
-	syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, syscall.ENOTCONN,
-}
+}, closedErrnos...)
 
 func isClosedError(err error) bool {
 	for _, target := range closedErrors {

@@ -76,11 +76,11 @@ func opError(err error) error {
 func TestConnectionErrorsAreErrClosed(t *testing.T) {
 	for _, err := range []error{
 		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrClosed,
-		syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, syscall.ENOTCONN,
-		opError(syscall.ECONNRESET), opError(syscall.EPIPE), opError(net.ErrClosed),
-		fmt.Errorf("multiplexer: %w", opError(syscall.ECONNRESET)),
+		errConnReset, errPipe, errConnAborted, errNotConn,
+		opError(errConnReset), opError(errPipe), opError(net.ErrClosed),
+		fmt.Errorf("multiplexer: %w", opError(errConnReset)),
 		fmt.Errorf("tls: %w", io.EOF),
-		syscall.ENOMEM, errors.New("the cable is burning"),
+		errNoMemory, errors.New("the cable is burning"),
 	} {
 		ours, theirs := net.Pipe()
 		c := NewClient(&failingConn{Conn: ours, readErr: err})
@@ -125,13 +125,15 @@ type wrappedStatus struct{ st *status.Status }
 func (w wrappedStatus) Error() string              { return "with a status" }
 func (w wrappedStatus) GRPCStatus() *status.Status { return w.st }
 
-// handlerErrors are what handlers return, and what their clients get: for a wrapped
-// one the same when inWrapped says so, and else Unknown.
-var handlerErrors = []struct {
+// handlerError is an error that a handler returns, and its code at the client: for a
+// wrapped one the same if inWrapped says so, and else Unknown.
+type handlerError struct {
 	err       error
 	want      codes.Code
 	inWrapped bool
-}{
+}
+
+var handlerErrors = []handlerError{
 	{status.Error(codes.DataLoss, "m"), codes.DataLoss, true},
 	{status.Error(codes.Code(77), "not one of grpc's"), 77, true},
 	{wrappedStatus{status.New(codes.Aborted, "m")}, codes.Aborted, true},
@@ -148,7 +150,6 @@ var handlerErrors = []struct {
 	{&fs.PathError{Op: "open", Path: "/p", Err: syscall.ENOENT}, codes.NotFound, false},
 	{&os.LinkError{Op: "link", Err: syscall.EACCES}, codes.PermissionDenied, false},
 	{os.NewSyscallError("kill", syscall.EPERM), codes.PermissionDenied, false},
-	{syscall.ENOTEMPTY, codes.AlreadyExists, false}, // os.IsExist says so
 	{&fs.PathError{Op: "open", Path: "/p", Err: os.ErrInvalid}, codes.Unknown, false},
 	{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)}, codes.Unknown, false},
 	{errors.Join(os.ErrNotExist), codes.Unknown, false},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -75,21 +74,21 @@ func (c *faultConn) before(n, want int) (int, error) {
 		<-c.closed
 		return 0, net.ErrClosed
 	case faultReset:
-		c.in.fail(syscall.ECONNRESET, syscall.ECONNRESET)
-		c.out.fail(syscall.ECONNRESET, syscall.ECONNRESET)
+		c.in.fail(errConnReset, errConnReset)
+		c.out.fail(errConnReset, errConnReset)
 		c.in.discard()
 		c.out.discard()
-		return 0, syscall.ECONNRESET
+		return 0, errConnReset
 	case faultEnd:
 		if !c.read {
 			c.CloseWrite()
-			return 0, syscall.EPIPE
+			return 0, errPipe
 		}
-		c.in.fail(nil, syscall.EPIPE)
+		c.in.fail(nil, errPipe)
 		c.in.discard()
 		c.failRead(fmt.Errorf("read: %w", net.ErrClosed))
 	case faultError:
-		return 0, &net.OpError{Op: "io", Err: syscall.ENOMEM}
+		return 0, &net.OpError{Op: "io", Err: errNoMemory}
 	}
 	return want, nil
 }

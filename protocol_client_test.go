@@ -507,7 +507,7 @@ func TestClientConnectionEnds(t *testing.T) {
 }
 
 func TestClientReadError(t *testing.T) {
-	for _, want := range []error{syscall.ENOMEM, syscall.ETIMEDOUT, io.ErrShortBuffer} {
+	for _, want := range []error{errNoMemory, syscall.ETIMEDOUT, io.ErrShortBuffer} {
 		want := want
 		bubble(t, func(t *testing.T) {
 			c, p := clientPeer(t)
@@ -548,7 +548,7 @@ func TestClientWriteError(t *testing.T) {
 		p.next("the request")
 		second := goCall(t, context.Background(), c, text("x"))
 		p.next("another")
-		c.conn.ch.conn.(*memConn).failWrite(syscall.EPIPE)
+		c.conn.ch.conn.(*memConn).failWrite(errPipe)
 		third := goCall(t, context.Background(), c, text("x"))
 		synctest.Wait()
 		time.Sleep(drainLimit - time.Millisecond)

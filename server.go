@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -158,10 +157,7 @@ func isTemporary(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	for _, target := range []error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN,
-	} {
+	for _, target := range temporaryErrnos {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -220,7 +220,7 @@ func TestAcceptFailsForAWhile(t *testing.T) {
 	s.RegisterService(testService, echoMethods())
 	l := newScriptedListener()
 	for _, err := range []error{
-		syscall.EMFILE, opError(syscall.ENFILE), fmt.Errorf("accept: %w", syscall.ECONNABORTED),
+		syscall.EMFILE, opError(errNoFiles), fmt.Errorf("accept: %w", errConnAborted),
 		temporaryError{errors.New("later")},
 	} {
 		l.accepts <- err

@@ -12,10 +12,6 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// connectionRefused is what connecting to a socket gives that nobody listens
-// on. The second is Windows' WSAECONNREFUSED, which package syscall lacks.
-var connectionRefused = []error{syscall.ECONNREFUSED, syscall.Errno(10061)}
-
 func isRefused(err error) bool {
 	for _, refused := range connectionRefused {
 		if errors.Is(err, refused) {

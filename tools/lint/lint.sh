@@ -8,6 +8,8 @@ cd "$(dirname "$0")/../.."
 root=$PWD
 go=${GO:-go}
 failed=0
+systems=$(mktemp)
+trap 'rm -f "$systems"' EXIT
 
 check() {
 	printf '%s\n' "$1"
@@ -30,7 +32,21 @@ for module in "$@"; do
 	check "go vet, $module" vet "$module"
 	check "staticcheck, $module" staticcheck "$module"
 done
-for goos in windows darwin freebsd; do
-	check "go vet, GOOS=$goos" env GOOS="$goos" "$go" vet ./...
-done
+# Every system that Go knows, each on one architecture, and without cgo. Android
+# wants arm64 for that. For iOS nothing can be linked without cgo, which vet insists
+# on: the packages are compiled, and their tests are those of darwin.
+"$go" tool dist list | awk -F/ -v OFS=/ '
+	$1 "/" $2 == "android/amd64" { next }
+	!($1 in arch) { order[n++] = $1 }
+	!($1 in arch) || $2 == "amd64" || $1 == "android" { arch[$1] = $2 }
+	END { for (i = 0; i < n; i++) print order[i], arch[order[i]] }' >"$systems"
+[ -s "$systems" ] || failed=1
+while IFS=/ read -r goos goarch; do
+	system=(env GOOS="$goos" GOARCH="$goarch" CGO_ENABLED=0 "$go")
+	if [ "$goos" = ios ]; then
+		check "go build, GOOS=$goos" "${system[@]}" build $("$go" list -f '{{if ne .Name "main"}}{{.ImportPath}}{{end}}' ./...)
+	else
+		check "go vet, GOOS=$goos" "${system[@]}" vet ./...
+	fi
+done <"$systems"
 exit "$failed"

@@ -651,6 +651,44 @@ func TestServerStreamAfterDeadline(t *testing.T) {
 	}
 }
 
+// Whether Serve's context ended before a call's deadline is known also where nobody
+// looked in the meantime, be it that the call had begun by then or not.
+func TestServerContextBeforeDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		handlers, over := make(chan context.Context, 2), make(chan struct{})
+		s, err := NewServer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Register(testService, map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
+			handlers <- ctx
+			<-over
+			return &KeyValue{}, nil
+		}})
+		l := newMemListener(0)
+		ctx, end := context.WithCancelCause(context.Background())
+		defer end(nil)
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ctx, l) }()
+		p := &peer{t: t, conn: l.dial()}
+		why := errors.New("why")
+		for _, id := range []streamID{1, 3} {
+			p.send(requestFrame(id, 0, &Request{Service: testService, Method: "Wait", TimeoutNano: int64(time.Second)}))
+			synctest.Wait()
+			end(why)
+			time.Sleep(2 * time.Second)
+			handler := <-handlers
+			if err, cause := handler.Err(), context.Cause(handler); err != context.Canceled || cause != why {
+				t.Errorf("call %d: got %v, %v, want Canceled and the cause of Serve's context", id, err, cause)
+			}
+		}
+		close(over)
+		p.conn.Close()
+		s.Close()
+		<-served
+	})
+}
+
 func TestServerOddDeadlines(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)

@@ -70,6 +70,46 @@ func TestGoalsAndChartsNameCases(t *testing.T) {
 	}
 }
 
+// A case on another connection is the same load, and a run without names has
+// the usual ones only.
+func TestCasesOnOtherConnections(t *testing.T) {
+	byName := func(patterns string) map[string]benchCase {
+		cases, err := selectCases(patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := make(map[string]benchCase)
+		for _, c := range cases {
+			m[c.name] = c
+		}
+		return m
+	}
+	all := byName("*")
+	for name, c := range all {
+		if c.onUnix() {
+			continue
+		}
+		kind, plain, _ := strings.Cut(name, "-")
+		want := all[plain].load
+		want.Options.Connection = workload.Connection(kind)
+		if c.load != want {
+			t.Errorf("%s is %+v, want %+v", name, c.load, want)
+		}
+	}
+	usual := byName("")
+	for name, want := range map[string]bool{
+		"idle-10000": true, "size": true, "wrapped-bidi-128": true, "tls-unary-128-c1": true,
+		"tls-bidi-128": false, "wrapped-busy-burn": false, "wrapped-size": false,
+	} {
+		if _, got := usual[name]; got != want {
+			t.Errorf("a run of no names has %s: %v, want %v", name, got, want)
+		}
+	}
+	if got := byName("unary-128-*"); len(got) == 0 || !got["unary-128-c1"].onUnix() || len(got) != 6 {
+		t.Errorf("unary-128-* selects %d cases, want the 6 on unix sockets", len(got))
+	}
+}
+
 func results(times ...float64) []workload.Result {
 	var all []workload.Result
 	for _, v := range times {

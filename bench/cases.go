@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type benchCase struct {
 	title   string // in the tables
 	section section
 	load    workload.Case // for all but secProgram
+	extra   bool          // it is run only if it is named
 }
 
 // Sizes of payloads.
@@ -37,24 +39,36 @@ const (
 	largest = 4*mib - 4*kib
 )
 
+// allCases are on unix sockets first, then on other connections.
 func allCases() []benchCase {
+	cases := unixCases()
+	for i := range cases {
+		if cases[i].section != secProgram {
+			cases[i].load.Options.Connection = workload.Unix
+		}
+	}
+	return withConnections(cases)
+}
+
+func unixCases() []benchCase {
 	unary := func(name, title string, size, callers, conns int) benchCase {
-		return benchCase{name, title, secUnary, workload.Case{
+		return benchCase{name: name, title: title, section: secUnary, load: workload.Case{
 			Kind: workload.Unary, Size: size, Callers: callers, Conns: conns,
 		}}
 	}
 	stream := func(name, title string, kind workload.StreamKind, size, messages int) benchCase {
-		return benchCase{name, title, secStreams, workload.Case{
+		return benchCase{name: name, title: title, section: secStreams, load: workload.Case{
 			Kind: workload.Streams, Stream: kind, Size: size, Messages: messages, Callers: 1, Conns: 1,
 		}}
 	}
 	busy := func(name, title string, method workload.Method, conns int) benchCase {
-		return benchCase{name, title, secFairness, workload.Case{
+		return benchCase{name: name, title: title, section: secFairness, load: workload.Case{
 			Kind: workload.Busy, Busy: method, Work: 5 * time.Millisecond, Size: 128, Callers: 1, Conns: conns,
 		}}
 	}
 	idle := func(conns int) benchCase {
-		return benchCase{fmt.Sprint("idle-", conns), thousands(conns) + " connections", secMemory, workload.Case{
+		title := thousands(conns) + " connections"
+		return benchCase{name: fmt.Sprint("idle-", conns), title: title, section: secMemory, load: workload.Case{
 			Kind: workload.Idle, Size: 128, Conns: conns,
 		}}
 	}
@@ -79,13 +93,13 @@ func allCases() []benchCase {
 		stream("sstream-128", "server stream, 128 B", workload.ServerStream, 128, 10_000),
 		stream("sstream-32k", "server stream, 32 KiB", workload.ServerStream, 32*kib, 500),
 		stream("cstream-128", "client stream, 128 B", workload.ClientStream, 128, 10_000),
-		{"bidi-128", "bidirectional echo, 128 B", secStreams, workload.Case{
+		{name: "bidi-128", title: "bidirectional echo, 128 B", section: secStreams, load: workload.Case{
 			Kind: workload.Bidi, Size: 128, Callers: 1, Conns: 1,
 		}},
 		busy("busy-burn", "beside a handler that computes for 5 ms", workload.Burn, 1),
 		busy("busy-burn-other", "the same on another connection", workload.Burn, 2),
 		busy("busy-block", "beside a handler that sleeps for 5 ms", workload.Block, 1),
-		{"busy-cores", "16 callers, handlers compute for 100 µs", secFairness, workload.Case{
+		{name: "busy-cores", title: "16 callers, handlers compute for 100 µs", section: secFairness, load: workload.Case{
 			Kind: workload.Cores, Work: 100 * time.Microsecond, Callers: 16, Conns: 1,
 		}},
 		idle(1000),
@@ -93,6 +107,15 @@ func allCases() []benchCase {
 		{name: "size", title: "stripped one-method server", section: secProgram},
 		{name: "startup", title: "its RSS at start-up", section: secProgram},
 	}
+}
+
+// selectCases is selectByName, with the usual cases if there is no pattern.
+func selectCases(patterns string) ([]benchCase, error) {
+	cases := allCases()
+	if patterns == "" {
+		return slices.DeleteFunc(cases, func(c benchCase) bool { return c.extra }), nil
+	}
+	return selectByName(cases, func(c benchCase) string { return c.name }, patterns)
 }
 
 // selectByName keeps what one of the comma-separated patterns matches, all if

@@ -43,6 +43,7 @@ func goals() []goal {
 		{"unary-128-c1", clientAllocs, "", 3.05},
 		{"unary-128-c1", serverAllocs, "", 5.05},
 	}
+	g = append(g, wrappedGoals()...)
 	for _, idle := range []string{"idle-1000", "idle-10000"} {
 		g = append(g,
 			goal{idle, serverIdle, v, 0.3},
@@ -53,11 +54,28 @@ func goals() []goal {
 	}
 	g = append(g, goal{"size", programBytes, v, 1}, goal{"startup", programBytes, v, 1})
 	for _, c := range allCases() {
-		if c.section != secMemory && c.section != secProgram {
+		if c.section != secMemory && c.section != secProgram && !c.extra {
 			g = append(g, goal{c.name, p99, v, 1})
 		}
 	}
 	return g
+}
+
+// wrappedGoals are for connections that are no kernel sockets to the library:
+// TLS, vsock, named pipes, multiplexers.
+func wrappedGoals() []goal {
+	const v = defaultBase
+	return []goal{
+		{"wrapped-unary-128-c1", timePerCall, v, 0.95},
+		{"wrapped-unary-128-c8", timePerCall, v, 0.6},
+		{"wrapped-unary-128-c64", timePerCall, v, 0.45},
+		{"wrapped-unary-128-c512", timePerCall, v, 0.4},
+		{"wrapped-sstream-128", timePerCall, v, 0.4},
+		{"wrapped-bidi-128", timePerCall, v, 0.6},
+		{"wrapped-unary-64k-c1", timePerCall, v, 0.5},
+		{"wrapped-unary-1m-c1", timePerCall, v, 0.3},
+		{"wrapped-idle-1000", serverIdle, v, 0.55},
+	}
 }
 
 // writeGoals writes which goals this run meets.

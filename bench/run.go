@@ -74,11 +74,12 @@ type server struct {
 }
 
 func startServer(ctx context.Context, p peer, c benchCase, addr, profile string) (*server, error) {
-	args := []string{"server", "-addr", addr, "-profile", profilePath(profile, p, c, "server")}
-	if c.load.Options.Real {
-		args = append(args, "-real")
+	options, err := json.Marshal(c.load.Options)
+	if err != nil {
+		return nil, err
 	}
-	s := &server{cmd: measured(ctx, p.load, args...)}
+	s := &server{cmd: measured(ctx, p.load, "server", "-addr", addr, "-options", string(options),
+		"-profile", profilePath(profile, p, c, "server"))}
 	s.cmd.Stderr = &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"sync"
 
 	echopb "github.com/containerd/ttrpc/bench/messages/pb"
@@ -20,7 +19,7 @@ type conn struct {
 }
 
 func dial(addr string, o workload.Options) (workload.Conn, error) {
-	tr, err := net.Dial("unix", addr)
+	tr, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -54,11 +54,11 @@ func dial(addr string, o workload.Options) (workload.Conn, error) {
 	if o.Real {
 		return nil, workload.Unsupported("no metadata, no deadlines")
 	}
-	client, err := rpc.Dial("unix", addr)
+	c, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
-	return conn{client}, nil
+	return conn{rpc.NewClient(c)}, nil
 }
 
 // Unary implements workload.Conn.

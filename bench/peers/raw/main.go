@@ -93,7 +93,7 @@ func dial(addr string, o workload.Options) (workload.Conn, error) {
 	if o.Real {
 		return nil, workload.Unsupported("no metadata, no deadlines")
 	}
-	c, err := net.Dial("unix", addr)
+	c, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -110,6 +110,21 @@ func TestCasesOnOtherConnections(t *testing.T) {
 	}
 }
 
+// Each row of real traffic has its own figures, and a goal for one of them.
+func TestRealCasesHaveFiguresAndGoals(t *testing.T) {
+	wanted := make(map[string]bool)
+	for _, g := range goals() {
+		if g.metric.name != p99.name {
+			wanted[g.name] = true
+		}
+	}
+	for _, c := range realCases() {
+		if len(c.figures) == 0 || !wanted[c.name] {
+			t.Errorf("%s has %d figures, a goal: %v; want both", c.name, len(c.figures), wanted[c.name])
+		}
+	}
+}
+
 func results(times ...float64) []workload.Result {
 	var all []workload.Result
 	for _, v := range times {

@@ -14,11 +14,13 @@ import (
 type section string
 
 const (
-	secUnary    section = "Unary calls"
-	secStreams  section = "Streams"
-	secFairness section = "Busy handlers"
-	secMemory   section = "Memory of idle connections"
-	secProgram  section = "Programs"
+	secUnary      section = "Unary calls"
+	secStreams    section = "Streams"
+	secReal       section = "Real traffic"
+	secRealMemory section = "Memory of calls and streams that rest"
+	secFairness   section = "Busy handlers"
+	secMemory     section = "Memory of idle connections"
+	secProgram    section = "Programs"
 )
 
 // benchCase is a case by the name it is chosen with.
@@ -28,6 +30,8 @@ type benchCase struct {
 	section section
 	load    workload.Case // for all but secProgram
 	extra   bool          // it is run only if it is named
+	long    bool          // it has few calls a second and is measured for longer
+	figures []metric      // what its title says, for secReal and secRealMemory
 }
 
 // Sizes of payloads.
@@ -76,7 +80,7 @@ func unixCases() []benchCase {
 	realCall.load.Options.Real = true
 	realMany := unary("real-128-c64", "64 callers, 128 B, metadata, deadline, interceptors", 128, 64, 1)
 	realMany.load.Options.Real = true
-	return []benchCase{
+	cases := []benchCase{
 		unary("unary-0-c1", "1 caller, 0 B", 0, 1, 1),
 		unary("unary-128-c1", "1 caller, 128 B", 128, 1, 1),
 		unary("unary-4k-c1", "1 caller, 4 KiB", 4*kib, 1, 1),
@@ -107,6 +111,7 @@ func unixCases() []benchCase {
 		{name: "size", title: "stripped one-method server", section: secProgram},
 		{name: "startup", title: "its RSS at start-up", section: secProgram},
 	}
+	return append(cases, realCases()...)
 }
 
 // selectCases is selectByName, with the usual cases if there is no pattern.

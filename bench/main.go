@@ -97,6 +97,9 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 	for round := range s.rounds {
 		for _, c := range cases {
 			c.load.Warmup, c.load.Measure = s.warmup, s.measure
+			if c.long {
+				c.load.Measure *= 3
+			}
 			for i := range peers {
 				// Each round starts with another peer.
 				p := peers[(i+round)%len(peers)]

@@ -23,8 +23,8 @@ var errTimeLimit = errors.New("no answer within the time limit")
 
 // timeLimit is how long a client may take for a case, beyond its measured time.
 func timeLimit(c workload.Case) time.Duration {
-	if c.Kind == workload.Idle {
-		return 30*time.Second + time.Duration(c.Conns)*10*time.Millisecond
+	if n := c.Held(); n > 0 {
+		return 30*time.Second + time.Duration(n)*10*time.Millisecond
 	}
 	return 3*(c.Warmup+c.Measure) + 10*time.Second
 }

@@ -13,8 +13,8 @@ import (
 type table struct {
 	title, note string
 	cases       []benchCase
-	figures     figures
-	main        bool // it is in the summary too
+	figures     figures // those of each case if there are none
+	main        bool    // it is in the summary too
 }
 
 // tables returns all that the run has cases for.
@@ -22,6 +22,8 @@ func (r *report) tables() []table {
 	isCall := func(c benchCase) bool { return c.section == secUnary || c.section == secStreams }
 	calls := r.cases(func(c benchCase) bool { return isCall(c) && c.onUnix() })
 	others := r.cases(func(c benchCase) bool { return isCall(c) && !c.onUnix() })
+	traffic := r.cases(func(c benchCase) bool { return c.section == secReal })
+	rest := r.cases(func(c benchCase) bool { return c.section == secRealMemory })
 	busy := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Busy })
 	cores := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Cores })
 	idle := r.cases(func(c benchCase) bool { return c.section == secMemory })
@@ -35,6 +37,9 @@ func (r *report) tables() []table {
 		{"CPU per call on other connections, client + server", "", others, parts(clientCPU, serverCPU), false},
 		{"Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs), false},
 		{"Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes), false},
+		{"Real traffic", "One caller on one connection, 128 B, if the row does not say otherwise.", traffic, figures{}, true},
+		{"Real traffic: p50, p99, slowest", "", traffic, each(p50, p99, slowest), false},
+		{"Memory of calls and streams that rest: server, client", "Growth of the resident memory for each of those on one connection. The client has a goroutine of the benchmark's for each call.", rest, figures{}, true},
 		{"A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time, on the same connection if the row does not say another.", busy, each(p50, p99, slowest), false},
 		{"Cores at work", "The handlers' work, as a part of what all cores could do in the time.", cores, each(coresUsed), false},
 		{"Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle), true},
@@ -110,8 +115,12 @@ func (r *report) writeTable(w io.Writer, t table) {
 	fmt.Fprintf(w, "| | %s |\n|---|%s\n", strings.Join(r.Peers, " | "), strings.Repeat("---:|", len(r.Peers)))
 	for _, c := range t.cases {
 		fmt.Fprintf(w, "| %s |", c.title)
+		f := t.figures
+		if f.shown == nil {
+			f = each(c.figures...)
+		}
 		for _, p := range r.Peers {
-			fmt.Fprintf(w, " %s |", r.cell(c.name, p, t.figures))
+			fmt.Fprintf(w, " %s |", r.cell(c.name, p, f))
 		}
 		fmt.Fprintln(w)
 	}

@@ -48,10 +48,11 @@ const (
 	Echo  Method = "Echo"  // returns the payload
 	Burn  Method = "Burn"  // computes for as many rounds as the payload says
 	Block Method = "Block" // sleeps for as many nanoseconds as the payload says
+	Hold  Method = "Hold"  // never returns
 )
 
 // Methods lists every Method.
-var Methods = []Method{Echo, Burn, Block}
+var Methods = []Method{Echo, Burn, Block, Hold}
 
 // ParseMethod returns the method that ends a path such as /service/Echo.
 func ParseMethod(path string) Method {
@@ -68,8 +69,10 @@ const (
 	ServerStream StreamKind = "ServerStream"
 	// ClientStream counts messages and answers with Count of them.
 	ClientStream StreamKind = "ClientStream"
-	// BidiStream returns each message as it comes.
+	// BidiStream returns each message as it comes, after HandleMessage.
 	BidiStream StreamKind = "BidiStream"
+	// AwayStream does, too, and its handler is away now and then.
+	AwayStream StreamKind = "AwayStream"
 )
 
 // Conn is a client's connection. Its methods are called by several callers at

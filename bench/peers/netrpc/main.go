@@ -29,6 +29,9 @@ func (Bench) Burn(req, resp *Message) error { return handle(workload.Burn, req, 
 // Block sleeps.
 func (Bench) Block(req, resp *Message) error { return handle(workload.Block, req, resp) }
 
+// Hold never returns.
+func (Bench) Hold(req, resp *Message) error { return handle(workload.Hold, req, resp) }
+
 func handle(method workload.Method, req, resp *Message) (err error) {
 	resp.Payload, err = workload.Handle(method, req.Payload)
 	return err

@@ -96,7 +96,7 @@ func (call *serverCall) run() {
 	var frame *buffer
 	start := clock()
 	if call.lease != nil {
-		call.lease.cost = &call.method.cost
+		call.lease.method = call.method
 		call.lease.begin(start)
 	}
 	defer func() {

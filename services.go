@@ -65,10 +65,11 @@ type registry map[string]map[string]*method
 
 // method is a registered method of either kind.
 type method struct {
-	fullName string // "/service/method"
-	unary    Method // nil for a stream
-	stream   Stream // for a stream
-	cost     methodCost
+	fullName string     // "/service/method"
+	unary    Method     // nil for a stream
+	stream   Stream     // for a stream
+	cost     methodCost // of running the handler
+	inline   backoff    // of running it on the read loop
 }
 
 // with returns the registry with one more service. A second one of that name is

@@ -10,9 +10,9 @@ const (
 
 // A backoff says whether to take a chance that usually pays: running a handler on the
 // read loop, yielding before a write. After a failure the next firstBackoff uses do
-// without, and after each further one twice as many, for a chance that fails once in a
-// while soon costs more than it brings. goodUses as many uses without a failure halve
-// that again: one that was an accident is soon forgotten.
+// without, and each time that it fails again, twice as many: a chance that fails once
+// in a while soon costs more than it brings. goodUses as many uses without a failure
+// halve that again: one that was an accident is soon forgotten.
 //
 // Any goroutine may call the methods; a count that is lost between two of them does
 // not matter.
@@ -41,9 +41,13 @@ func (b *backoff) ready() bool {
 	return true
 }
 
-// failed is called when the chance that ready allowed did not pay.
+// failed is called when the chance did not pay, or would not have if ready had allowed
+// it: then the uses without it begin again.
 func (b *backoff) failed() {
-	length := min(max(2*b.length.Load(), firstBackoff), maxBackoff)
-	b.length.Store(length)
+	length := b.length.Load()
+	if b.uses.Load() >= 0 {
+		length = min(max(2*length, firstBackoff), maxBackoff)
+		b.length.Store(length)
+	}
 	b.uses.Store(-length)
 }

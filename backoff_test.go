@@ -50,4 +50,18 @@ func TestBackoff(t *testing.T) {
 	if n := b.length.Load(); n != 0 {
 		t.Errorf("a failure long ago still counts for %d", n)
 	}
+
+	// A failure before the chance is taken again begins the wait anew.
+	b.failed()
+	for i := 0; i < 10; i++ {
+		for j := 0; j < firstBackoff-1; j++ {
+			if b.ready() {
+				t.Fatalf("a use is not skipped %d uses after a failure", j)
+			}
+		}
+		b.failed()
+	}
+	if n := b.skipped(); n != firstBackoff {
+		t.Errorf("%d uses are skipped after failures that cost nothing, want %d", n, firstBackoff)
+	}
 }

@@ -308,6 +308,7 @@ func makeQuick(t *testing.T, s *Server, name string) {
 	}
 	m.cost.average.Store(1)
 	m.inline.length.Store(0)
+	m.inline.uses.Store(0)
 	if !m.cost.below(quickHandler) {
 		t.Fatal("the method is not quick")
 	}

@@ -103,10 +103,13 @@ func (call *serverCall) run() {
 		if frame == nil { // the panic handler ended the goroutine
 			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
 		}
+		took := time.Duration(clock() - start)
 		if call.lease != nil && !call.lease.end(start) {
-			call.lease = nil
+			call.lease = nil // it has expired, which counts as a failure
+		} else if took > handlerGrace {
+			call.method.inline.failed()
 		}
-		call.method.cost.add(time.Duration(clock()-start), quickHandler)
+		call.method.cost.add(took, quickHandler)
 		call.ctx.cancel(context.Canceled)
 		call.free()
 		call.answer(frame)

@@ -21,7 +21,8 @@ const (
 	// much, and gains nothing below it even where other cores are idle.
 	quickHandler = 5 * time.Microsecond
 
-	// handlerGrace is how long it may take once in a while.
+	// handlerGrace is how long it may take before another read loop takes over.
+	// A handler that took longer on a goroutine of its own would have needed that.
 	handlerGrace = 300 * time.Microsecond
 
 	// defaultBusyInterval is short, as on a connection with a call now and then

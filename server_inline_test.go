@@ -9,21 +9,30 @@ import (
 )
 
 // ranHere calls the method Stack and reports whether the read loop ran its handler.
-func ranHere(t *testing.T, c *Client, stacks <-chan string) bool {
+func ranHere(t *testing.T, c *Client, stacks <-chan []uintptr) bool {
 	t.Helper()
 	if err := c.Call(testContext(t), testService, "Stack", &KeyValue{}, &KeyValue{}); err != nil {
 		t.Fatal(err)
 	}
-	return strings.Contains(<-stacks, ".(*serverConn).runHere(")
+	frames := runtime.CallersFrames(<-stacks)
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, ".(*serverConn).runHere") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // stackMethods have a method Stack that sends its goroutine's stack.
-func stackMethods() (*ServiceDesc, <-chan string) {
-	stacks := make(chan string, 1)
+func stackMethods() (*ServiceDesc, <-chan []uintptr) {
+	stacks := make(chan []uintptr, 1)
 	desc := echoMethods()
 	desc.Methods["Stack"] = func(context.Context, func(any) error) (any, error) {
-		buf := make([]byte, 64<<10)
-		stacks <- string(buf[:runtime.Stack(buf, false)])
+		stack := make([]uintptr, 100)
+		stacks <- stack[:runtime.Callers(0, stack)]
 		return &KeyValue{}, nil
 	}
 	return desc, stacks
@@ -73,8 +82,31 @@ func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 			t.Fatalf("the read loop ran the handler %d calls after it was slow", i)
 		}
 	}
-	m.cost.average.Store(1)
-	if !ranHere(t, c, stacks) {
-		t.Error("the read loop never runs the handler again")
+	waitFor(t, "the read loop to run the handler again", func() bool {
+		m.cost.average.Store(1)
+		return ranHere(t, c, stacks)
+	})
+}
+
+// A method that has yet to prove that its handler is quick, or whose handler is slow
+// now and then, never runs on the read loop, where the slow ones would hold up others.
+func TestHandlerSlowNowAndThen(t *testing.T) {
+	desc, stacks := stackMethods()
+	stack := desc.Methods["Stack"]
+	sleeps := 0
+	desc.Methods["Stack"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		if sleeps++; sleeps%50 == 0 {
+			time.Sleep(2 * handlerGrace)
+		}
+		return stack(ctx, unmarshal)
+	}
+	s, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
+	for i := 0; i < 4*firstBackoff; i++ {
+		m.cost.average.Store(1)
+		if ranHere(t, c, stacks) {
+			t.Fatalf("the read loop ran the handler of call %d", i)
+		}
 	}
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs gofmt, go vet and staticcheck over the modules given as arguments, and go
-# vet for the other systems over the root module and for Windows over the benchmark. Prints what is wrong and fails
-# if anything is.
+# vet for the other systems over the root module, for Windows over the benchmark.
+# Prints what is wrong and fails if anything is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

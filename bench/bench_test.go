@@ -85,15 +85,21 @@ func TestCasesOnOtherConnections(t *testing.T) {
 		return m
 	}
 	all := byName("*")
-	for name, c := range all {
-		if c.onUnix() {
-			continue
-		}
-		kind, plain, _ := strings.Cut(name, "-")
-		want := all[plain].load
-		want.Options.Connection = workload.Connection(kind)
-		if c.load != want {
-			t.Errorf("%s is %+v, want %+v", name, c.load, want)
+	for _, plain := range unixCases() {
+		for _, kind := range otherConnections() {
+			name := string(kind) + "-" + plain.name
+			c, ok := all[name]
+			if plain.section == secProgram {
+				if ok {
+					t.Errorf("%s has no connections", name)
+				}
+				continue
+			}
+			want := plain.load
+			want.Options.Connection = kind
+			if c.load != want || c.onUnix() {
+				t.Errorf("%s is %+v, want %+v", name, c.load, want)
+			}
 		}
 	}
 	usual := byName("")

@@ -53,9 +53,9 @@ func realCalls() []benchCase {
 	}
 	idle := hogs(1, 3)
 	idle.name = "real-hogs-stream"
-	idle.title = "1 caller, an idle stream, 3 goroutines that compute, GOMAXPROCS=1: p50"
+	idle.title = "1 caller, an idle stream, 3 goroutines that compute, GOMAXPROCS=1: p50, time per call"
 	idle.load.IdleStream, idle.load.Options.Procs = true, 1
-	idle.figures = []metric{p50}
+	idle.figures = []metric{p50, timePerCall}
 
 	return inSection(secReal,
 		every("real-every-500us", 500*time.Microsecond), every("real-every-2ms", 2*time.Millisecond),

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/containerd/ttrpc/bench/workload"
@@ -39,6 +38,10 @@ func runLoad(ctx context.Context, p peer, c benchCase, profile string) (workload
 	defer os.RemoveAll(dir)
 	addr := filepath.Join(dir, "s")
 	server, err := startServer(ctx, p, c, addr, profile)
+	var unsupported *workload.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return workload.Result{Unsupported: unsupported.Reason}, nil
+	}
 	if err != nil {
 		return res, err
 	}
@@ -94,6 +97,10 @@ func startServer(ctx context.Context, p peer, c benchCase, addr, profile string)
 		return nil, err
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if reason, ok := strings.CutPrefix(strings.TrimSpace(line), workload.ServerCannot); ok {
+		s.stop()
+		return nil, workload.Unsupported(reason)
+	}
 	if err != nil || strings.TrimSpace(line) != workload.Ready {
 		s.stop()
 		return nil, fmt.Errorf("server did not get ready: %s", firstLine(s.stderr.String()))
@@ -130,7 +137,7 @@ func runTiny(ctx context.Context, p peer, c benchCase) (workload.Result, error) 
 		return workload.Result{}, err
 	}
 	defer func() {
-		cmd.Process.Signal(syscall.SIGKILL)
+		cmd.Process.Kill()
 		cmd.Wait()
 	}()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {

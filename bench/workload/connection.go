@@ -16,7 +16,7 @@ const (
 	TCP     Connection = "tcp"     // over the loopback interface
 	TLS     Connection = "tls"     // over TCP
 	Wrapped Connection = "wrapped" // a unix socket that hides in a type of its own
-	Pipe    Connection = "pipe"    // a named pipe of Windows
+	Pipe    Connection = "pipe"    // a named pipe, on Windows
 )
 
 // transport makes connections of one kind.

@@ -11,8 +11,11 @@ import (
 	"runtime"
 )
 
-// Ready is the line that a server prints when it listens.
-const Ready = "ready"
+// A server prints Ready as a line when it listens, or ServerCannot and a reason.
+const (
+	Ready        = "ready"
+	ServerCannot = "cannot: "
+)
 
 // Main is the main function of a peer's program, which runs as
 //
@@ -47,7 +50,12 @@ func run(p Peer, args []string) error {
 			return fmt.Errorf("-options: %w", err)
 		}
 		o.setProcs()
-		return serve(p, *addr, o, &profile{path: *prof})
+		err := serve(p, *addr, o, &profile{path: *prof})
+		var unsupported *UnsupportedError
+		if errors.As(err, &unsupported) {
+			fmt.Println(ServerCannot + unsupported.Reason)
+		}
+		return err
 	case "client":
 		what := fs.String("case", "", "the Case, in JSON")
 		fs.Parse(args[1:])

@@ -14,7 +14,7 @@ import (
 // habits: it takes a read buffer only when there is something to read, and
 // writes without waiting.
 //
-// Its reading side belongs to the reading goroutine and its writing side to
+// Its reading side belongs to the read loop and its writing side to
 // the flusher. The functions that it gives to syscall.RawConn are made once,
 // and their arguments are fields, to spare the garbage.
 type socket struct {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // A Client makes calls over one connection. Its methods may be called from
@@ -19,8 +20,14 @@ type Client struct {
 	cfg         clientConfig
 	callChain   UnaryClientInterceptor  // nil for none
 	streamChain StreamClientInterceptor // nil for none
-	idle        idleTimer
-	callStreams sync.Pool // of *stream: see await
+	reader      clientReader
+	calls       sync.Pool // of *call: see await
+	yields      backoff   // of flushers
+
+	// Guarded by conn.mu.
+
+	unary    int // calls in the table
+	answered int // calls that got a response since a flusher wrote last
 
 	// userClosed is closed when the user's OnClose has returned.
 	userClosed chan struct{}
@@ -39,8 +46,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.callChain = chainUnaryClient(c.cfg.unary)
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
-	c.conn.gathers = true
-	go c.conn.readLoop()
+	go c.readLoop()
 	return c
 }
 
@@ -75,62 +81,90 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 	}
 }
 
-// open gives st the next id, adds it to the table and queues buf, its request.
+// open gives e the next id, adds it to the table and queues buf, its request.
 // All of that happens under one lock: ids rise on the wire. It takes over buf.
 //
-// The stream of a unary call also begins to wait: if lead is true its caller has
-// the role of the reader.
-func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, err error) {
+// The caller of a unary call also begins to wait: if lead is true it has the turn.
+func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err error) {
 	conn := c.conn
+	if err := conn.ch.reserve(ctx, nil, len(buf.b)); err != nil {
+		buf.release()
+		if ctxErr := ctx.Err(); ctxErr != nil {
+			return false, ctxErr
+		}
+		return false, ErrClosed
+	}
 	conn.mu.Lock()
 	if conn.err != nil {
 		conn.mu.Unlock()
+		conn.ch.unreserve(len(buf.b))
 		buf.release()
 		return false, ErrClosed
 	}
-	before := conn.lastID
-	conn.addNextLocked(st, buf)
-	queued, flusher := conn.ch.tryEnqueue(buf)
-	if !queued {
-		delete(conn.streams, st.id)
-		conn.lastID = before
-		conn.mu.Unlock()
-		if err := conn.ch.reserve(ctx, nil, len(buf.b)); err != nil {
-			buf.release()
-			if ctxErr := ctx.Err(); ctxErr != nil {
-				return false, ctxErr
-			}
-			return false, ErrClosed
-		}
-		conn.mu.Lock()
-		if conn.err != nil {
-			conn.mu.Unlock()
-			conn.ch.unreserve(len(buf.b))
-			buf.release()
-			return false, ErrClosed
-		}
-		conn.addNextLocked(st, buf)
-		flusher = conn.ch.enqueueAndClaim(buf)
+	s := e.place()
+	s.id = conn.nextIDLocked()
+	putStreamID(buf.b, s.id)
+	conn.insertLocked(e)
+	flusher := conn.ch.enqueueAndClaim(buf)
+	if _, unary := e.(*call); unary {
+		c.unary++
+		lead = c.reader.turn.takeOrPark(s)
 	}
-	crowded := len(conn.streams) > 1
-	if st.result != nil {
-		lead = conn.leadOrParkLocked(st)
+	gather := c.unary > 1 || c.answered > 1
+	if flusher {
+		c.answered = 0
 	}
 	conn.mu.Unlock()
-	if flusher && crowded {
-		// The others are likely about to send, too: this writes for all.
-		runtime.Gosched()
-	}
 	if flusher {
+		if gather {
+			c.yield()
+		}
 		conn.ch.writeClaimed()
 	}
 	return lead, nil
 }
 
+// yieldLimit is how long a yield may take before it counts as a failure: longer than
+// hundreds of callers need, and shorter than the time slice of a goroutine that
+// computes.
+const yieldLimit = 5 * time.Millisecond
+
+// yield lets the other callers run before a flusher writes: they are likely about to
+// send, too, and one write does for all. Where goroutines compute, the flusher waits
+// behind them instead, and yields no more for a while.
+func (c *Client) yield() {
+	if !c.yields.ready() {
+		return
+	}
+	start := clock()
+	runtime.Gosched()
+	if clock()-start > int64(yieldLimit) {
+		c.yields.failed()
+	}
+}
+
+// remove takes e out of the table and reports whether it was there.
+func (c *Client) remove(e entry) bool {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	return c.removeLocked(e)
+}
+
+func (c *Client) removeLocked(e entry) bool {
+	if !c.conn.removeLocked(e) {
+		return false
+	}
+	if _, unary := e.(*call); unary {
+		c.unary--
+	}
+	c.reader.turn.unpark(e.place())
+	return true
+}
+
 // abandon gives up on st because of err: what still comes for it is dropped.
 // A stream that has ended by itself keeps what was received.
 func (c *Client) abandon(st *stream, err error) {
-	if c.conn.remove(st) {
+	if c.remove(st) {
 		st.end(err)
 		st.drop(err)
 	}

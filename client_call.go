@@ -83,18 +83,18 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	if err != nil {
 		return err
 	}
-	st, ok := c.callStreams.Get().(*stream)
+	call, ok := c.calls.Get().(*call)
 	if !ok {
-		st = &stream{unary: true, conn: c.conn, result: make(chan unaryResult, 1)}
+		call = newCall()
 	}
-	lead, err := c.open(ctx, st, buf)
+	lead, err := c.open(ctx, call, buf)
 	if err != nil {
 		return err
 	}
 	if lead {
-		c.conn.lead(ctx, st)
+		c.lead(ctx, call)
 	}
-	resp := c.await(ctx, st)
+	resp := c.await(ctx, call)
 	if resp.err != nil {
 		return resp.err
 	}
@@ -106,30 +106,49 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	return use(r)
 }
 
-// unaryResult is what ends a unary call: a frame, whose owner is who receives it, or an
-// error of this side.
-type unaryResult struct {
+// A call is a unary call of a client, from before its request is queued until its
+// caller has the result. The function that takes it out of the table sends one
+// result, and never blocks.
+type call struct {
+	slot
+	result chan callResult
+}
+
+// callResult is the response frame of a call, whose buffer the caller owns from then
+// on, or an error of this side.
+type callResult struct {
 	buf *buffer
 	err error
 }
 
+func newCall() *call { return &call{result: make(chan callResult, 1)} }
+
+// place is part of entry.
+func (call *call) place() *slot { return &call.slot }
+
+// end is part of entry.
+func (call *call) end(err error) { call.result <- callResult{err: err} }
+
+// receivable is part of entry.
+func (call *call) receivable() bool { return len(call.result) > 0 }
+
 // await returns the response of a unary call, or the error of ctx when that ends
 // before.
 //
-// A stream that got its response is used again: whoever took it out of the table
-// has done nothing with it since but send that. Of one that is given up here whoever
-// reads may just have got hold.
-func (c *Client) await(ctx context.Context, st *stream) unaryResult {
-	var r unaryResult
+// A call that got its result is used again: the function that took it out of the
+// table has done nothing with it since but send that. A call that is given up here
+// is not: the goroutine that reads may just have looked it up.
+func (c *Client) await(ctx context.Context, call *call) callResult {
+	var r callResult
 	select {
-	case r = <-st.result:
+	case r = <-call.result:
 	case <-ctx.Done():
-		if c.conn.remove(st) {
-			return unaryResult{err: ctx.Err()}
+		if c.remove(call) {
+			return callResult{err: ctx.Err()}
 		}
-		r = <-st.result // it has come as well, or is about to
+		r = <-call.result // it has come as well, or is about to
 	}
-	c.callStreams.Put(st)
+	c.calls.Put(call)
 	return r
 }
 

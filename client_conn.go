@@ -3,22 +3,27 @@ package ttrpc
 import (
 	"fmt"
 	"io"
-	"time"
 )
 
-// This file is what a Client is to its conn: see role.
+// This file is what a Client is to its conn: see endpoint.
 
-// handleFrame is part of role.
+// handleFrame is part of endpoint.
 func (c *Client) handleFrame(h header, buf *buffer) error {
-	st, err := c.route(h)
-	if st == nil {
-		buf.release()
-		return err
-	}
-	if st.unary {
-		st.result <- unaryResult{buf: buf}
+	e, err := c.route(h)
+	switch e := e.(type) {
+	case *call:
+		e.result <- callResult{buf: buf}
+		return nil
+	case *stream:
+		c.receive(e, h, buf)
 		return nil
 	}
+	buf.release()
+	return err
+}
+
+// receive gives a stream what came for it, and ends it after the last frame.
+func (c *Client) receive(st *stream, h header, buf *buffer) {
 	m := message{
 		typ:  h.typ,
 		last: h.endsClient(),
@@ -31,14 +36,13 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
-			return nil
+			return
 		}
 	}
 	c.conn.deliver(st, m)
 	if m.last {
 		st.end(io.EOF)
 	}
-	return nil
 }
 
 // openResponse leaves the message of a response in its buffer, or returns the
@@ -54,44 +58,49 @@ func openResponse(buf *buffer) error {
 	return err
 }
 
-// route finds the stream that a frame is for, and takes it out of the table if
-// the frame is its last. It returns nil for a stream that was given up, and for
+// route finds the stream or call that a frame is for, and takes it out of the table
+// if the frame is its last. It returns nil for a stream that was given up, and for
 // frames of a kind that a later version may know: PROTOCOL.md, "What must be
 // ignored".
-func (c *Client) route(h header) (*stream, error) {
+func (c *Client) route(h header) (entry, error) {
 	if h.typ != messageTypeResponse && h.typ != messageTypeData {
 		return nil, nil
 	}
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	st := c.conn.streams[h.id]
-	if st == nil {
+	e := c.conn.streams[h.id]
+	if e == nil {
 		return nil, nil
 	}
-	if st.unary && h.typ == messageTypeData {
+	_, unary := e.(*call)
+	if unary && h.typ == messageTypeData {
 		return nil, &streamError{h: h, err: fmt.Errorf("%w: data on a unary call", ErrProtocol)}
 	}
-	c.conn.wakingLocked(st)
-	if h.endsClient() {
-		c.conn.removeLocked(st)
+	if c.reader.turn.unpark(e.place()) {
+		c.reader.woke = true
 	}
-	return st, nil
+	if h.endsClient() {
+		c.removeLocked(e)
+	}
+	if unary {
+		c.answered++
+	}
+	return e, nil
 }
 
-// streamFailed is part of role. A client does not tell the server: the
+// streamFailed is part of endpoint. A client does not tell the server: the
 // protocol has no way to.
 func (c *Client) streamFailed(err *streamError) error {
 	if t := err.h.typ; t != messageTypeResponse && t != messageTypeData {
 		return nil // of a kind that a later version may know
 	}
-	st := c.conn.lookup(err.h.id)
-	if st != nil && c.conn.remove(st) {
-		st.end(err.err)
+	if e := c.conn.lookup(err.h.id); e != nil && c.remove(e) {
+		e.end(err.err)
 	}
 	return nil
 }
 
-// ended is part of role. OnClose runs on a goroutine of its own: it may wait
+// ended is part of endpoint. OnClose runs on a goroutine of its own: it may wait
 // for what its caller holds.
 func (c *Client) ended(error) {
 	go func() {
@@ -100,48 +109,4 @@ func (c *Client) ended(error) {
 			c.cfg.onClose()
 		}
 	}()
-}
-
-// mayLeaveReading is part of role: nobody else waits.
-func (c *Client) mayLeaveReading(*stream) bool { return c.conn.reader.parked == 0 }
-
-// idleLimit is for how long nobody reads after a call: until then the end of the
-// connection may go unnoticed.
-const idleLimit = 10 * time.Millisecond
-
-// idleTimer has the reading goroutine read again when no receiver has led for an
-// idleLimit. Guarded by conn.mu.
-type idleTimer struct {
-	timer   *time.Timer // nil until the first time
-	running bool
-	taken   bool // a receiver has led since the timer was started
-}
-
-// readingLeft is part of role.
-func (c *Client) readingLeft() {
-	if c.idle.running {
-		return
-	}
-	c.idle.running, c.idle.taken = true, false
-	if c.idle.timer == nil {
-		c.idle.timer = time.AfterFunc(idleLimit, c.idleExpired)
-	} else {
-		c.idle.timer.Reset(idleLimit)
-	}
-}
-
-// readingTaken is part of role.
-func (c *Client) readingTaken() { c.idle.taken = true }
-
-func (c *Client) idleExpired() {
-	c.conn.mu.Lock()
-	c.idle.running = false
-	again := c.idle.taken && c.conn.reader.role == readByNobody
-	if again {
-		c.readingLeft()
-	}
-	c.conn.mu.Unlock()
-	if !again {
-		c.conn.readAgain()
-	}
 }

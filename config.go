@@ -119,6 +119,10 @@ type serverConfig struct {
 	streamSet        bool
 	onPanic          PanicHandler
 	logger           Logger
+
+	// busyInterval is how soon after another a request comes on a connection that
+	// is busy: see serverConn.mayRunHere.
+	busyInterval time.Duration
 }
 
 // ServerOpt configures a server.

@@ -1,6 +1,7 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -34,15 +35,16 @@ const (
 	maxLinger = time.Second
 )
 
-// role is what a conn leaves to the Client or the serverConn that owns it.
-// Whoever reads calls these; none may block, and only a server's handleFrame runs
-// handlers, as server_inline.go says.
-type role interface {
+// An endpoint is the owner of a conn, a Client or a serverConn, and does for it
+// whatever differs between them. The goroutine that reads calls all methods but
+// receiverWaits; none may block, and only a server's handleFrame runs handlers, as
+// server_inline.go says.
+type endpoint interface {
 	// handleFrame takes over buf.
 	handleFrame(h header, buf *buffer) error
 
 	// streamFailed ends the stream that err names, if there is one, and
-	// tells the peer if that is this role's part.
+	// tells the peer if that is this endpoint's part.
 	// An error ends the connection.
 	streamFailed(err *streamError) error
 
@@ -50,39 +52,54 @@ type role interface {
 	// has ended.
 	ended(err error)
 
-	// mayLeaveReading says, with conn.mu held, whether reading can wait for
-	// the receiver of st, which has just got something.
-	mayLeaveReading(st *stream) bool
+	// receiverWaits is called by a receiver of e before it waits for a signal.
+	// It may read in the receiver's place, until there is one or ctx ends.
+	receiverWaits(ctx context.Context, e entry)
+}
 
-	// readingLeft is called with conn.mu held when nobody reads any more.
-	// conn.readAgain must follow before long, unless readingTaken does.
-	readingLeft()
-	readingTaken()
+// An entry of the table conn.streams is a *stream, or a *call: a unary call of a
+// client.
+type entry interface {
+	// end ends the entry for the reason err. The function that took it out of
+	// the table calls it, once, without locks.
+	end(err error)
+
+	// receivable reports whether a receiver would return at once.
+	receivable() bool
+
+	// place returns the part of the entry that the table uses.
+	place() *slot
+}
+
+// slot is the part of an entry that the table uses.
+type slot struct {
+	id streamID
+
+	// parked is set while a receiver waits that does not read. Guarded by
+	// conn.mu. See turn.
+	parked bool
 }
 
 // A conn is the shared state of a connection, for both roles: its streams and
 // its end.
 type conn struct {
 	ch        *channel
-	role      role
+	endpoint  endpoint
 	maxLength int // of a message that we send, in bytes
 	maxInbox  int // of a stream's inbox, in bytes
 
 	done chan struct{} // closed when the connection is over
 
-	// pauses is how long the reading goroutine has waited for receivers.
+	// pauses is how long the read loop has waited for receivers.
 	pauses pauseClock
-
-	// gathers has writes held while frames are handed out: see hold.
-	gathers bool
 
 	reader connReader
 
 	mu       sync.Mutex
-	streams  map[streamID]*stream // nil until the first and after the end
-	lastID   streamID             // the id opened (client) or seen (server) last
-	draining bool                 // end when the last stream does
-	err      error                // why the connection ended; nil while it has not
+	streams  map[streamID]entry // nil until the first and after the end
+	lastID   streamID           // the id opened (client) or seen (server) last
+	draining bool               // end when the last stream does
+	err      error              // why the connection ended; nil while it has not
 }
 
 // connConfig are the limits of a connection.
@@ -98,8 +115,8 @@ var defaultConnConfig = connConfig{
 	maxInbox:  4 << 20,
 }
 
-func newConn(nc net.Conn, r role, cfg connConfig) *conn {
-	c := &conn{role: r, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
+	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
 	return c
 }
@@ -109,7 +126,7 @@ func newConn(nc net.Conn, r role, cfg connConfig) *conn {
 func (c *conn) handleError(err error) (goOn bool) {
 	var se *streamError
 	if errors.As(err, &se) {
-		err = c.role.streamFailed(se)
+		err = c.endpoint.streamFailed(se)
 	}
 	if err != nil {
 		c.fail(err)
@@ -132,13 +149,13 @@ func (c *conn) fail(err error) {
 	c.mu.Unlock()
 
 	c.ch.refuse()
-	for _, st := range streams {
-		st.end(c.err)
+	for _, e := range streams {
+		e.end(c.err)
 	}
 	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
 	c.closeChannel(err)
 	close(c.done)
-	c.role.ended(err)
+	c.endpoint.ended(err)
 }
 
 // closeChannel closes the socket: at once, unless it is we who close and
@@ -197,19 +214,12 @@ func (c *conn) writeFailed(err error) {
 	time.AfterFunc(limit, func() { c.fail(fmt.Errorf("write: %w", err)) })
 }
 
-// insertLocked adds a stream to the table.
-func (c *conn) insertLocked(st *stream) {
+// insertLocked adds a stream or call to the table.
+func (c *conn) insertLocked(e entry) {
 	if c.streams == nil {
-		c.streams = make(map[streamID]*stream)
+		c.streams = make(map[streamID]entry)
 	}
-	c.streams[st.id] = st
-}
-
-// addNextLocked gives st, and the frame in buf, the next id.
-func (c *conn) addNextLocked(st *stream, buf *buffer) {
-	st.id = c.nextIDLocked()
-	putStreamID(buf.b, st.id)
-	c.insertLocked(st)
+	c.streams[e.place().id] = e
 }
 
 // nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
@@ -227,27 +237,21 @@ func (c *conn) nextIDLocked() streamID {
 	}
 }
 
-// lookup returns the stream with that id, or nil.
-func (c *conn) lookup(id streamID) *stream {
+// lookup returns the entry with that id, or nil.
+func (c *conn) lookup(id streamID) entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.streams[id]
 }
 
-// remove takes st out of the table and says whether it was there. Whoever
-// removes a stream also ends it.
-func (c *conn) remove(st *stream) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.removeLocked(st)
-}
-
-func (c *conn) removeLocked(st *stream) bool {
-	if c.streams[st.id] != st {
+// removeLocked takes e out of the table and reports whether it was there. A function
+// that removes an entry also ends it.
+func (c *conn) removeLocked(e entry) bool {
+	id := e.place().id
+	if c.streams[id] != e {
 		return false
 	}
-	delete(c.streams, st.id)
-	c.unparkLocked(st)
+	delete(c.streams, id)
 	if len(c.streams) == 0 && c.draining {
 		go c.closeFlushed() // not under mu, which fail takes
 	}

@@ -88,12 +88,13 @@ package ttrpc
 //
 // Of each connection, on either side:
 //
-//	reading    conn.readLoop. Started by NewClient, or by Server.startConn, which
+//	read loop  Client.readLoop, started by NewClient, which takes turns with leaders
+//	           (turn.go); or serverConn.readLoop, started by Server.startConn, which
 //	           has it do the handshake first. Owns the reading half of the channel
-//	           while it has the role of the reader (conn_read.go). Ends with the
-//	           connection, or with a handshaker that goes on for longer. On a
-//	           server that has lent it to a handler for too long another one takes
-//	           its place (serverConn.readOn), and it ends with that call.
+//	           while it has the turn. Ends with the connection, or with a handshaker
+//	           that goes on for longer. When a handler that a server's read loop
+//	           runs takes too long, another one takes its place (serverConn.readOn),
+//	           and the first ends with that call.
 //	writing    writer.writeAll. Started by whoever queued a frame when the socket did
 //	           not take all of it at once, when the sender is about to send more, or
 //	           when the connection is not a kernel socket. Owns what it was given
@@ -110,42 +111,39 @@ package ttrpc
 // Of a client:
 //
 //	callers    the user's. They encode, queue, write what the socket takes without
-//	           waiting, and may have the role of the reader while they wait.
+//	           waiting, and may have the turn to read while they wait: as leaders.
 //	OnClose    Client.ended. One, when the connection is over; ends with the callback.
 //
 // Of a server:
 //
 //	Serve      the user's, one a listener. Accepts, and does nothing else.
-//	calls      serverCall.run, one a call, unless the reading goroutine runs the
-//	           handler itself (server_inline.go). Owns the call, and may have the
-//	           role of the reader while its handler waits for a message. With
-//	           WithServerGoroutinePerCall the reading goroutine runs none, and
-//	           none reads. Ends when the final frame is queued.
-//	replies    serverConn.reply. Started when a handler that the reading goroutine
-//	           ran has a response for which there is no room. Ends as calls do.
-//	watchdog   watchdog.run. One a server, while handlers run on reading goroutines
-//	           or were doing so a moment ago.
+//	calls      serverCall.run, one a call, unless the read loop runs the handler
+//	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
+//	           Owns the call. Ends when the final frame is queued.
+//	replies    serverConn.reply. Started when a handler that the read loop ran has a
+//	           response for which there is no room. Ends as calls do.
+//	watchdog   watchdog.run. One a server, while handlers run on read loops or were
+//	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the draining of connections that end, and for readers that are missed; and
-// context.AfterFunc for the contexts of streams and of receivers that read.
+// for the draining of connections that end, and for turns that nobody takes; and
+// context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //
-//  1. A stream is in conn.streams before its request is queued (Client.open) or its
-//     handler starts (serverConn.insert). It leaves when its final frame is read
+//  1. A stream or call is in conn.streams before its request is queued (Client.open)
+//     or its handler starts (serverConn.insert). It leaves when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
 //     (Client.await, Client.abandon), when a frame for it is refused
 //     (Client.streamFailed), or with the connection (conn.fail). Nothing
 //     else is counted: a connection is idle when the table is empty. The caller of a
 //     unary call gets one result, from whoever takes its stream out, if not itself.
 //  2. What is refused never touches the table (serverConn.reject).
-//  3. Whoever reads waits for nothing but frames, save in two places, for a limited
-//     time, and as the reading goroutine: conn.waitDeliver for the receiver of a
-//     full stream, conn.waitReplies for a peer that does not read the answers to
-//     what it should not have sent. Reading runs user code only where that is
-//     known to be quick, and with a watchdog that has another goroutine read on
-//     when it is not.
+//  3. Reading waits for nothing but frames, save in two places, for a limited time,
+//     and in the read loop: conn.waitDeliver for the receiver of a full stream,
+//     conn.waitReplies for a peer that does not read the answers to what it should
+//     not have sent. A read loop runs a handler only where that is known to be quick,
+//     and with a watchdog that has another read loop go on when it is not.
 //  4. Nothing is written on a stream after its final frame: that is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
 //  5. No caller blocks in a system call that its context cannot end: callers write

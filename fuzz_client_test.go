@@ -147,7 +147,7 @@ func fuzzClientConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn
 		t.Error(err)
 	}
 	for i, err := range errs {
-		want := callResult(sent, ids[fmt.Sprint("call ", i)])
+		want := callOutcome(sent, ids[fmt.Sprint("call ", i)])
 		if err := want.check(err, values[i].Value); err != nil {
 			t.Errorf("call %d: %v", i, err)
 		}
@@ -294,9 +294,9 @@ type wantedResult struct {
 	any   bool       // some error of decoding
 }
 
-// callResult is the specification of a unary call: what it returns when b is what
+// callOutcome is the specification of a unary call: what it returns when b is what
 // the server sends.
-func callResult(b []byte, id streamID) wantedResult {
+func callOutcome(b []byte, id streamID) wantedResult {
 	for _, f := range splitFrames(b, fuzzLimits.MaxMessageLength) {
 		if f.err != nil {
 			break

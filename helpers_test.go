@@ -105,7 +105,7 @@ func echoMethods() *ServiceDesc {
 // server is closed when the test ends.
 func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server, string) {
 	t.Helper()
-	s, err := NewServer(opts...)
+	s, err := NewServer(append([]ServerOpt{alwaysBusy}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,27 +4,25 @@ package ttrpc
 
 import (
 	"context"
-	"errors"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// A caller that has the role of the reader waits in a system call. These tests show
-// that its context and the end of the connection get it out of there.
+// A leader waits in a system call. These tests show that its context and the end of
+// the connection get it out of there.
 
-func readerRole(c *conn) readRole {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reader.role
+func holderOfTurn(c *Client) turnHolder {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	return c.reader.turn.holder
 }
 
-// leads waits a moment for a receiver to take the role of the reader. Whether one
-// does is a matter of time, for nobody has the role for a moment only.
-func leads(c *conn) bool {
+// leads waits a moment for a receiver to take the turn, and reports whether one has.
+// It is a matter of time, for nobody holds the turn for a moment only.
+func leads(c *Client) bool {
 	for deadline := time.Now().Add(5 * time.Millisecond); time.Now().Before(deadline); {
-		if readerRole(c) == readByReceiver {
+		if holderOfTurn(c) == heldByLeader {
 			return true
 		}
 		time.Sleep(100 * time.Microsecond)
@@ -45,7 +43,7 @@ func leading(t *testing.T, c *Client, wait func(context.Context) error) (result 
 		}
 		ctx, cancel := context.WithCancel(testContext(t))
 		result := goErr(func() error { return wait(ctx) })
-		if leads(c.conn) {
+		if leads(c) {
 			return result, cancel
 		}
 		cancel()
@@ -92,46 +90,6 @@ func TestCancelOfLeader(t *testing.T) {
 	}
 }
 
-// A handler that leads stops reading at its deadline.
-func TestDeadlineOfLeadingHandler(t *testing.T) {
-	ended := make(chan error, 1)
-	desc := echoMethods()
-	desc.Streams["Wait"] = Stream{StreamingClient: true, StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
-		for {
-			var m KeyValue
-			if err := ss.RecvMsg(&m); err != nil {
-				ended <- err
-				return nil, err
-			}
-			if err := ss.SendMsg(&m); err != nil {
-				return nil, err
-			}
-		}
-	}}
-	sc, theirs := servedPair(t, desc)
-	w := newWire(theirs)
-	id := streamID(1)
-	for led := 0; led < 3; id += 2 {
-		const limit = 100 * time.Millisecond
-		w.write(header{id: id, typ: messageTypeRequest, flags: flagRemoteOpen | flagNoData},
-			wireMarshal(&Request{Service: testService, Method: "Wait", TimeoutNano: int64(limit)}))
-		for i := 0; i < 3; i++ {
-			w.data(id, 0, &KeyValue{Value: "x"})
-			w.read()
-		}
-		if leads(sc.conn) {
-			led++
-		}
-		if err := within(t, "the handler", ended); err != context.DeadlineExceeded {
-			t.Fatalf("the handler: got %v, want DeadlineExceeded", err)
-		}
-		w.readResponse()
-		if id > 2000 {
-			t.Fatal("the handler never leads")
-		}
-	}
-}
-
 // Close returns the call of the caller who leads while the socket is still open,
 // because what streams have sent is still being written.
 func TestCloseEndsLeader(t *testing.T) {
@@ -164,7 +122,7 @@ func TestCloseEndsLeader(t *testing.T) {
 			c.conn.ch.mu.Unlock()
 			return err
 		})
-		if !leads(c.conn) {
+		if !leads(c) {
 			if attempt == 100 {
 				t.Fatal("no caller ever leads")
 			}
@@ -194,43 +152,6 @@ func TestCloseEndsLeader(t *testing.T) {
 		within(t, "the end of the connection", read)
 		return
 	}
-}
-
-// A handler that reads for its stream does not run the handlers of other requests
-// that it reads, however quick they are known to be: its own stream would wait.
-func TestLeadingHandlerRunsNoOther(t *testing.T) {
-	stacks := make(chan string, 1)
-	desc := echoMethods()
-	desc.Methods["Stack"] = func(context.Context, func(any) error) (any, error) {
-		buf := make([]byte, 64<<10)
-		stacks <- string(buf[:runtime.Stack(buf, false)])
-		return &KeyValue{}, nil
-	}
-	sc, theirs := servedPair(t, desc)
-	w := newWire(theirs)
-	w.request(1, "EchoStream", flagRemoteOpen, &KeyValue{Value: "x"})
-	w.read()
-	for led, id := 0, streamID(3); led < 5; id += 2 {
-		if id > 2000 {
-			t.Fatal("the handler never leads")
-		}
-		w.data(1, 0, &KeyValue{Value: "x"})
-		w.read()
-		if !leads(sc.conn) {
-			continue
-		}
-		led++
-		makeQuick(t, sc.server, "Stack")
-		w.request(id, "Stack", 0, &KeyValue{})
-		if f := w.read(); f.id != id {
-			t.Fatalf("got %v, want the response on stream %d", f.header, id)
-		}
-		if stack := within(t, "the handler's stack", stacks); strings.Contains(stack, ".(*conn).lead(") {
-			t.Fatalf("a handler runs in another's RecvMsg:\n%s", stack)
-		}
-	}
-	w.Close()
-	waitFor(t, "the end of the connection", func() bool { return errors.Is(connErr(sc.conn), ErrClosed) })
 }
 
 func connErr(c *conn) error {

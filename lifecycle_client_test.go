@@ -292,6 +292,13 @@ func TestLifecycleCloseInHandler(t *testing.T) {
 	}
 }
 
+// alwaysBusy has a server take each of its connections for a busy one, on which read
+// loops run quick handlers.
+func alwaysBusy(c *serverConfig) error {
+	c.busyInterval = time.Hour
+	return nil
+}
+
 // makeQuick has the server believe that a method's handler is quick.
 func makeQuick(t *testing.T, s *Server, name string) {
 	t.Helper()
@@ -300,6 +307,8 @@ func makeQuick(t *testing.T, s *Server, name string) {
 		t.Fatalf("there is no method %s", name)
 	}
 	m.cost.average.Store(1)
+	m.inline.length.Store(0)
+	m.inline.uses.Store(0)
 	if !m.cost.below(quickHandler) {
 		t.Fatal("the method is not quick")
 	}

@@ -180,7 +180,7 @@ func TestFairnessBusyHandler(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- c.Call(ctx, testService, "Busy", &KeyValue{}, &KeyValue{}) }()
 		m, _ := s.services.Load().find([]byte(testService), []byte("Busy"))
-		waitFor(t, "the watchdog to find that the method is slow", func() bool { return !m.cost.below(quickHandler) })
+		waitFor(t, "the watchdog to find that the method is slow", func() bool { return m.inline.length.Load() > 0 })
 		start := time.Now()
 		if err := echo(ctx, c, "x"); err != nil {
 			t.Fatal(err)

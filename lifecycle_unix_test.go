@@ -15,7 +15,7 @@ import (
 // servedPair returns a server's connection and the client's end of it.
 func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn, *net.UnixConn) {
 	t.Helper()
-	s, err := NewServer(append(opts, WithServerLogger(newLogRecorder()))...)
+	s, err := NewServer(append(opts, alwaysBusy, WithServerLogger(newLogRecorder()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,36 +148,6 @@ func TestPanicHandlerGoexit(t *testing.T) {
 		}
 		return readers == 1 && tableSize(sc.conn) == 0 && sc.running.Load() == 0
 	})
-}
-
-// Reading is not left to a receiver that has begun to wait for somebody else to
-// read.
-func TestReadingNotLeftToParked(t *testing.T) {
-	sc, theirs := servedPair(t, echoMethods())
-	c := NewClient(theirs)
-	defer c.Close()
-	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.SendMsg(&KeyValue{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := cs.RecvMsg(&KeyValue{}); err != nil {
-		t.Fatal(err)
-	}
-	sc.conn.mu.Lock()
-	defer sc.conn.mu.Unlock()
-	for _, st := range sc.conn.streams {
-		st.away.average.Store(1)
-		parked := st.parked
-		for _, st.parked = range []bool{false, true} {
-			if leaves := sc.mayLeaveReading(st); leaves == st.parked {
-				t.Errorf("parked %v: reading may be left: %v", st.parked, leaves)
-			}
-		}
-		st.parked = parked
-	}
 }
 
 // Close returns although the connection's own Close waits for a Write of its that

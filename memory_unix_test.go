@@ -64,7 +64,8 @@ func TestHostileConnectionMemory(t *testing.T) {
 		return func() bool {
 			sc.conn.mu.Lock()
 			defer sc.conn.mu.Unlock()
-			for _, st := range sc.conn.streams {
+			for _, e := range sc.conn.streams {
+				st := e.(*stream)
 				st.mu.Lock()
 				full := st.inboxSize >= size
 				st.mu.Unlock()

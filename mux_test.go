@@ -284,7 +284,7 @@ func TestMuxEnds(t *testing.T) {
 			var calls []chan error
 			var clients []*Client
 			for id, ends := range map[uint32][2]*testMux{1: {near, far}, 2: {far, near}} {
-				s, err := NewServer(WithServerLogger(log.New(io.Discard, "", 0)))
+				s, err := NewServer(alwaysBusy, WithServerLogger(log.New(io.Discard, "", 0)))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -75,6 +75,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			conn:             defaultConnConfig,
 			handshakeTimeout: defaultHandshakeTimeout,
 			maxMetadata:      defaultMaxMetadata,
+			busyInterval:     defaultBusyInterval,
 		},
 		stopped:   make(chan struct{}),
 		listeners: make(map[*net.Listener]struct{}),

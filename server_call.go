@@ -23,7 +23,7 @@ type serverCall struct {
 	method *method
 	bursts burst
 
-	// lease is not nil while the reading goroutine runs the call and may
+	// lease is not nil while the read loop runs the call and may
 	// still read.
 	lease *lease
 
@@ -98,17 +98,20 @@ func (call *serverCall) run() {
 	var frame *buffer
 	start := clock()
 	if call.lease != nil {
-		call.lease.cost = &call.method.cost
+		call.lease.method = call.method
 		call.lease.begin(start)
 	}
 	defer func() {
 		if frame == nil { // the panic handler ended the goroutine
 			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
 		}
+		took := time.Duration(clock() - start)
 		if call.lease != nil && !call.lease.end(start) {
-			call.lease = nil
+			call.lease = nil // it has expired, which counts as a failure
+		} else if took > handlerGrace {
+			call.method.inline.failed()
 		}
-		call.method.cost.add(time.Duration(clock()-start), quickHandler)
+		call.method.cost.add(took, quickHandler)
 		call.ctx.cancel()
 		call.free()
 		call.answer(frame)

@@ -26,7 +26,7 @@ func TestNothingAfterFinalFrame(t *testing.T) {
 		s.mu.Lock()
 		sc := s.connsLocked()[0]
 		s.mu.Unlock()
-		st := sc.conn.lookup(id)
+		st := sc.lookup(id)
 		late, err := st.encodeData(&KeyValue{}, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 	"unicode"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -36,8 +35,8 @@ type serverConn struct {
 	// Guarded by server.mu.
 	abort func()
 
-	lease lease // of the right to read the conn, while a handler runs
-	left  lease // of the same, while nobody reads
+	lease       lease // of the right to read, while the read loop runs a handler
+	lastRequest int64 // clock when the last request came; of the read loop
 
 	// running is how many handlers run. It can be more than there are
 	// streams: one that failed ends before its handler does.
@@ -48,7 +47,14 @@ type serverConn struct {
 // with the connection, or with the handshaker if that goes on for longer.
 func (sc *serverConn) serve() {
 	if sc.establish() {
-		sc.conn.readLoop()
+		sc.readLoop()
+	}
+}
+
+// readLoop reads until the connection ends, or another goroutine has taken its place
+// (errReadLent).
+func (sc *serverConn) readLoop() {
+	for sc.conn.readNext() {
 	}
 }
 
@@ -86,12 +92,12 @@ func (sc *serverConn) tellCalls() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, st := range c.streams {
-		st.ctx.Err()
+	for _, e := range c.streams {
+		e.(*stream).ctx.Err()
 	}
 }
 
-// ended is part of role.
+// ended is part of endpoint.
 func (sc *serverConn) ended(err error) {
 	if !isClosedError(err) && err != ErrServerClosed {
 		sc.server.log.Printf("connection %s failed: %v", sc.describe(), err)
@@ -123,7 +129,7 @@ func printable(s string) string {
 	return s
 }
 
-// handleFrame is part of role: PROTOCOL.md, section "The server's rules".
+// handleFrame is part of endpoint: PROTOCOL.md, section "The server's rules".
 func (sc *serverConn) handleFrame(h header, buf *buffer) error {
 	switch {
 	case !h.id.isClient():
@@ -166,55 +172,8 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	return nil
 }
 
-// mayRunHere reports whether the reading goroutine may run a handler. It may not on
-// other connections than sockets: a multiplexer that is not read for a moment may
-// lose the connection.
-func (sc *serverConn) mayRunHere(m *method) bool {
-	return sc.conn.ch.sock != nil && m.cost.below(quickHandler) && !sc.conn.reader.leading &&
-		!sc.server.cfg.goroutinePerCall
-}
-
-// runHere runs a call on the reading goroutine. It returns errReadLent when
-// another one has taken over reading in the meantime.
-func (sc *serverConn) runHere(call *serverCall) error {
-	call.lease = &sc.lease
-	returned := false
-	defer func() {
-		if !returned && call.lease != nil {
-			sc.readOn() // the handler called runtime.Goexit, and reading goes on elsewhere
-		}
-	}()
-	call.run()
-	returned = true
-	if call.lease == nil {
-		return errReadLent
-	}
-	return nil
-}
-
-// quickReturn is how long a stream's handler may be away from receiving, on
-// average, for reading to wait for it.
-const quickReturn = 50 * time.Microsecond
-
-// mayLeaveReading is part of role: a client may send a request at any time, but
-// likely does not while it has one stream and waits for what that answers. With
-// goroutinePerCall no handler reads: it would start others from a goroutine whose
-// pprof labels they inherit.
-func (sc *serverConn) mayLeaveReading(st *stream) bool {
-	return len(sc.conn.streams) == 1 && sc.conn.streams[st.id] == st &&
-		!sc.server.cfg.goroutinePerCall &&
-		!st.parked && // or it waits already, for somebody else to read
-		st.mayReceive() && st.away.below(quickReturn)
-}
-
-// readingLeft is part of role.
-func (sc *serverConn) readingLeft() { sc.left.begin(clock()) }
-
-// readingTaken is part of role.
-func (sc *serverConn) readingTaken() { sc.left.since.Store(0) }
-
-// readOn starts another reading goroutine in place of one that cannot go on.
-func (sc *serverConn) readOn() { go sc.conn.readLoop() }
+// receiverWaits is part of endpoint: the read loop reads for everybody.
+func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
 // admit finds the method of a request, or a status that refuses it.
 func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
@@ -252,14 +211,24 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 	return nil
 }
 
+// streamLocked returns the stream with that id, or nil.
+func (sc *serverConn) streamLocked(id streamID) *stream {
+	st, _ := sc.conn.streams[id].(*stream)
+	return st
+}
+
+// lookup is streamLocked without the lock.
+func (sc *serverConn) lookup(id streamID) *stream {
+	sc.conn.mu.Lock()
+	defer sc.conn.mu.Unlock()
+	return sc.streamLocked(id)
+}
+
 // handleData gives a message to its stream.
 func (sc *serverConn) handleData(h header, buf *buffer) error {
 	c := sc.conn
 	c.mu.Lock()
-	st, lastID := c.streams[h.id], c.lastID
-	if st != nil {
-		c.wakingLocked(st)
-	}
+	st, lastID := sc.streamLocked(h.id), c.lastID
 	c.mu.Unlock()
 	switch {
 	case st == nil:
@@ -281,13 +250,13 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 	return nil
 }
 
-// streamFailed is part of role: the stream ends with a response that says why.
+// streamFailed is part of endpoint: the stream ends with a response that says why.
 // A frame that was to begin a stream is answered, too. One for a stream that has
 // ended is not, nor is one of a kind that a later version may know.
 func (sc *serverConn) streamFailed(e *streamError) error {
 	id, status := e.h.id, errorStatus(e.err)
 	status.Code = int32(e.code)
-	st := sc.conn.lookup(id)
+	st := sc.lookup(id)
 	switch {
 	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData:
 	case st != nil:
@@ -337,7 +306,7 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 	sc.conn.ch.flush()
 }
 
-// replyHere is reply on the reading goroutine: it neither waits nor writes.
+// replyHere is reply on the read loop: it neither waits nor writes.
 // It says false, and nothing has happened, when there is no room.
 func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	ch := sc.conn.ch
@@ -379,9 +348,6 @@ func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
 	queue()
 	st.mu.Unlock()
 	c.removeLocked(st)
-	if c.reader.role == readByNobody {
-		c.wakeLoopLocked() // the handler does not come back to read
-	}
 	c.mu.Unlock()
 	st.end(err)
 	return true

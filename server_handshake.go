@@ -118,6 +118,5 @@ func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	sc.peer = peer
 	sc.conn = newConn(nc, sc, s.cfg.conn)
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
-	sc.left.watchdog, sc.left.taken = &s.watchdog, sc.conn.readAgain
 	return true
 }

@@ -7,30 +7,64 @@ import (
 	"time"
 )
 
-// Handing a call to a goroutine of its own costs more than most handlers do. So
-// the reading goroutine runs those itself that are known to be quick, and
-// writes their responses together. While it does it lends out the right to
-// read: when a handler takes long all the same, the watchdog starts another
-// reading goroutine that goes on where this one stopped, and this one ends with
-// the call. A quick call is thus never more than two handlerGraces behind a slow
-// one.
+// Handing a call to a goroutine of its own costs more than most handlers do. So on a
+// busy connection the read loop runs the handlers itself that are known to be quick,
+// and writes their responses together. While it does it lends out the right to read:
+// when a handler takes long all the same, the watchdog starts another read loop that
+// goes on where this one stopped, and this one ends with the call. The method's calls
+// then have goroutines of their own for a while (backoff), so that a handler that is
+// slow now and then holds up others but rarely.
 
 const (
 	// quickHandler is how long a method's handler may take on average to be
-	// run by the reading goroutine. A goroutine of its own costs about as
+	// run by the read loop. A goroutine of its own costs about as
 	// much, and gains nothing below it even where other cores are idle.
 	quickHandler = 5 * time.Microsecond
 
-	// handlerGrace is how long it may take once in a while.
+	// handlerGrace is how long it may take before another read loop takes over.
+	// A handler that took longer on a goroutine of its own would have needed that.
 	handlerGrace = 300 * time.Microsecond
 
-	// slowCost is what the average becomes when a handler took longer than
-	// that: a dozen quick runs later it is low enough again.
-	slowCost = 100 * time.Microsecond
+	// defaultBusyInterval is short, as on a connection with a call now and then
+	// the watchdog would cost more than the goroutine.
+	defaultBusyInterval = 250 * time.Microsecond
 )
 
-// methodCost is a moving average of how long a method's handler runs, or how long
-// a handler is away. It falls faster than it rises, since other work on the machine
+// mayRunHere reports whether the read loop runs the next call of m itself. On
+// connections that are no kernel sockets it does not: a multiplexer that is not read
+// for a moment may lose the connection.
+func (sc *serverConn) mayRunHere(m *method) bool {
+	if sc.conn.ch.sock == nil || sc.server.cfg.goroutinePerCall {
+		return false
+	}
+	now := clock()
+	busy := now-sc.lastRequest < int64(sc.server.cfg.busyInterval) || sc.conn.ch.frameBuffered()
+	sc.lastRequest = now
+	return busy && m.cost.below(quickHandler) && m.inline.ready()
+}
+
+// runHere runs a call on the read loop. It returns errReadLent when another read loop
+// has taken over in the meantime.
+func (sc *serverConn) runHere(call *serverCall) error {
+	call.lease = &sc.lease
+	returned := false
+	defer func() {
+		if !returned && call.lease != nil {
+			sc.readOn() // the handler called runtime.Goexit, and reading goes on elsewhere
+		}
+	}()
+	call.run()
+	returned = true
+	if call.lease == nil {
+		return errReadLent
+	}
+	return nil
+}
+
+// readOn starts another read loop in place of one that cannot go on.
+func (sc *serverConn) readOn() { go sc.readLoop() }
+
+// methodCost is a moving average of how long a method's handler runs. It falls faster than it rises, since other work on the machine
 // makes a quick handler look slow, but never the other way round. Several
 // goroutines may add to it at once: a lost sample does not matter.
 type methodCost struct {
@@ -59,17 +93,17 @@ func (c *methodCost) below(limit time.Duration) bool {
 	return average != 0 && average <= int64(limit)
 }
 
-// errReadLent ends a reading goroutine whose right to read another one has.
+// errReadLent ends a read loop whose right to read another one has.
 var errReadLent = errors.New("another goroutine reads")
 
 // A lease is the right to read a connection while its holder runs a handler.
 // Either the holder ends it, and reads on, or the watchdog takes it.
 type lease struct {
-	since atomic.Int64 // clock when the handler began; 0 while none runs
-	cost  *methodCost  // of its method, nil for none; set before begin
+	since  atomic.Int64 // clock when the handler began; 0 while none runs
+	method *method      // whose handler it is; set before begin
 
 	watchdog *watchdog
-	taken    func() // starts another reading goroutine
+	taken    func() // starts another read loop
 
 	watched atomic.Bool // in watchdog.leases
 	seen    int64       // since at the watchdog's last look; only its goroutine's
@@ -94,10 +128,7 @@ func (l *lease) end(start int64) bool { return l.since.CompareAndSwap(start, 0) 
 func (l *lease) check(now int64) (expired, active bool) {
 	since := l.since.Load()
 	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
-		if l.cost != nil {
-			// The method is not quick any more, before the next call of it is read.
-			l.cost.average.Store(int64(slowCost))
-		}
+		l.method.inline.failed() // before the next call of it is read
 		return true, true
 	}
 	active = since != 0 || l.seen != 0

@@ -16,7 +16,7 @@ import (
 
 func newServer(t testing.TB, opts ...ServerOpt) *Server {
 	t.Helper()
-	s, err := NewServer(opts...)
+	s, err := NewServer(append([]ServerOpt{alwaysBusy}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,10 +66,17 @@ type registry map[string]map[string]*method
 
 // method is a registered method of either kind.
 type method struct {
-	fullName string // "/service/method"
-	unary    Method // nil for a stream
-	stream   Stream // for a stream
-	cost     methodCost
+	fullName string     // "/service/method"
+	unary    Method     // nil for a stream
+	stream   Stream     // for a stream
+	cost     methodCost // of running the handler
+	inline   backoff    // of running it on the read loop; begins with a failure
+}
+
+// newMethod returns m, whose handler has yet to prove that it is quick.
+func newMethod(m *method) *method {
+	m.inline.failed()
+	return m
 }
 
 // with returns the registry with one more service. A second one of that name is
@@ -80,13 +87,13 @@ func (r registry) with(name string, desc *ServiceDesc) registry {
 	}
 	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
 	for m, handler := range desc.Methods {
-		methods[m] = &method{fullName: fullMethod(name, m), unary: handler}
+		methods[m] = newMethod(&method{fullName: fullMethod(name, m), unary: handler})
 	}
 	for m, stream := range desc.Streams {
 		if _, ok := methods[m]; ok {
 			panic(fmt.Errorf("ttrpc: %s is registered as a method and as a stream", fullMethod(name, m)))
 		}
-		methods[m] = &method{fullName: fullMethod(name, m), stream: stream}
+		methods[m] = newMethod(&method{fullName: fullMethod(name, m), stream: stream})
 	}
 	more := make(registry, len(r)+1)
 	for k, v := range r {

@@ -100,7 +100,7 @@ func TestStrings(t *testing.T) {
 		v    fmt.Stringer
 		want string
 	}{
-		{readByLoop, "reading goroutine"}, {readByReceiver, "receiver"}, {readByNobody, "nobody"},
+		{heldByLoop, "read loop"}, {heldByLeader, "leader"}, {heldByNobody, "nobody"},
 		{moreFrames, "more frames"}, {lastFrame, "last frame"},
 		{serverOpen, "open"}, {serverDraining, "draining"}, {serverClosed, "closed"},
 		{messageTypeRequest, "request"}, {messageTypeResponse, "response"}, {messageTypeData, "data"}, {messageType(9), "type(9)"},

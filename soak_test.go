@@ -224,8 +224,8 @@ func (s *soak) countServed(sc *serverConn) (unary, streams int, over bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, st := range c.streams {
-		if st.unary {
+	for _, e := range c.streams {
+		if e.(*stream).unary {
 			unary++
 		}
 	}

@@ -23,8 +23,8 @@ type message struct {
 // size is what the message costs while it waits, in bytes.
 func (m message) size() int { return cap(m.buf.bytes()) + inboxOverhead }
 
-// A stream is one call on a connection, in either role, unary or not. It is
-// in conn.streams from before its first frame goes out, or its handler starts,
+// A stream is one call on a connection: on a client one that streams, on a server
+// any. It is in conn.streams from before its first frame goes out, or its handler starts,
 // until its final frame was read (client) or queued (server).
 //
 // Receiving and sending close separately. Receiving ends when the reading
@@ -35,28 +35,14 @@ func (m message) size() int { return cap(m.buf.bytes()) + inboxOverhead }
 // Locks: conn.mu before stream.mu before writer.mu.
 type stream struct {
 	conn *conn
-	id   streamID
+	slot
 
-	// unary is set for a call of one message each way.
+	// unary is set for a call of one message each way, on a server.
 	unary bool
-
-	// result takes what ends a unary call of a client: whoever takes the stream
-	// out of the table sends once, and never blocks. Of the other fields such a
-	// stream uses conn, id and parked alone. It is nil otherwise.
-	result chan unaryResult
 
 	// ctx is the handler's context, which ends with the stream; nil on a
 	// client.
 	ctx *callContext
-
-	// parked is set while a receiver waits that does not read. Guarded by
-	// conn.mu. See connReader.
-	parked bool
-
-	// away is how long a handler takes from one message that it had to wait
-	// for to waiting for the next; since is when it got the last one.
-	away  methodCost
-	since atomic.Int64
 
 	// stop ends the watch on the caller's context; nil on a server and when
 	// there is nothing to watch.
@@ -71,7 +57,7 @@ type stream struct {
 	head       int
 	inboxSize  int
 	inboxSpace [1]message    // the inbox of a stream with one message at a time
-	room       chan struct{} // not nil while the reading goroutine waits for room; closed when there may be some
+	room       chan struct{} // not nil while the read loop waits for room; closed when there may be some
 	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 	pauseMark  time.Duration // conn.pauses when a receiver last took a message
 	peerClosed bool          // the peer's last message has come
@@ -96,7 +82,7 @@ func (st *stream) signal() {
 	}
 }
 
-// push adds a message that the reading goroutine received, and says false
+// push adds a message that the read loop received, and says false
 // when the inbox is full. It takes over the buffer unless it says false. On a
 // stream that has ended the message is dropped. The last one always fits.
 func (st *stream) push(m message) bool {
@@ -139,10 +125,6 @@ func (st *stream) closeRecvLocked(err error) {
 // end ends the stream in both directions. Whoever took it out of the table
 // calls it.
 func (st *stream) end(err error) {
-	if st.result != nil {
-		st.result <- unaryResult{err: err}
-		return
-	}
 	st.mu.Lock()
 	st.closeSendLocked(err)
 	st.closeRecvLocked(err)
@@ -207,17 +189,9 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 		if m, ok, err := st.poll(); ok || err != nil {
 			return m, err
 		}
-		if since := st.since.Load(); since != 0 {
-			st.away.add(time.Duration(clock()-since), quickReturn)
-		}
-		if st.conn.park(st) {
-			st.conn.lead(ctx, st)
-		}
+		st.conn.endpoint.receiverWaits(ctx, st)
 		select {
 		case <-st.wake:
-			if st.ctx != nil {
-				st.since.Store(clock())
-			}
 		case <-done:
 			// What the stream has to say comes first, if it came as well.
 			if m, ok, err := st.poll(); ok || err != nil {
@@ -235,11 +209,11 @@ func (st *stream) open() bool {
 	return st.recvErr == nil
 }
 
-// receivable says whether recv would return at once.
+// place is part of entry.
+func (st *stream) place() *slot { return &st.slot }
+
+// receivable is part of entry.
 func (st *stream) receivable() bool {
-	if st.result != nil {
-		return len(st.result) > 0
-	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return !st.emptyLocked() || st.recvErr != nil

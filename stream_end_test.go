@@ -163,21 +163,21 @@ func TestResponseBeforeCancel(t *testing.T) {
 	for i := 0; i < 50; i++ {
 		ctx, cancel := context.WithCancel(context.Background())
 		var resp KeyValue
-		call := goErr(func() error { return c.Call(ctx, testService, "Echo", &KeyValue{}, &resp) })
+		called := goErr(func() error { return c.Call(ctx, testService, "Echo", &KeyValue{}, &resp) })
 		h, _ := w.readRequest()
 		for j := 0; j < 100; j++ {
 			runtime.Gosched()
 		}
-		st := c.conn.lookup(h.id)
-		c.conn.remove(st)
+		pending := c.conn.lookup(h.id).(*call)
+		c.remove(pending)
 		buf := getBuffer(len(body))
 		buf.b = append(buf.b[:0], body...)
 		cancel()
 		for j := 0; j < 100; j++ {
 			runtime.Gosched()
 		}
-		st.result <- unaryResult{buf: buf}
-		if err := within(t, "Call", call); err != nil || resp.Value != "v" {
+		pending.result <- callResult{buf: buf}
+		if err := within(t, "Call", called); err != nil || resp.Value != "v" {
 			t.Fatalf("round %d: got %q, %v, want the response", i, resp.Value, err)
 		}
 	}

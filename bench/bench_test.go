@@ -70,6 +70,67 @@ func TestGoalsAndChartsNameCases(t *testing.T) {
 	}
 }
 
+// A case on another connection is the same load, and a run without names has
+// the usual ones only.
+func TestCasesOnOtherConnections(t *testing.T) {
+	byName := func(patterns string) map[string]benchCase {
+		cases, err := selectCases(patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := make(map[string]benchCase)
+		for _, c := range cases {
+			m[c.name] = c
+		}
+		return m
+	}
+	all := byName("*")
+	for _, plain := range unixCases() {
+		for _, kind := range otherConnections() {
+			name := string(kind) + "-" + plain.name
+			c, ok := all[name]
+			if plain.section == secProgram {
+				if ok {
+					t.Errorf("%s has no connections", name)
+				}
+				continue
+			}
+			want := plain.load
+			want.Options.Connection = kind
+			if c.load != want || c.onUnix() {
+				t.Errorf("%s is %+v, want %+v", name, c.load, want)
+			}
+		}
+	}
+	usual := byName("")
+	for name, want := range map[string]bool{
+		"idle-10000": true, "size": true, "wrapped-bidi-128": true, "tls-unary-128-c1": true,
+		"tls-bidi-128": false, "wrapped-busy-burn": false, "wrapped-size": false,
+	} {
+		if _, got := usual[name]; got != want {
+			t.Errorf("a run of no names has %s: %v, want %v", name, got, want)
+		}
+	}
+	if got := byName("unary-128-*"); len(got) == 0 || !got["unary-128-c1"].onUnix() || len(got) != 6 {
+		t.Errorf("unary-128-* selects %d cases, want the 6 on unix sockets", len(got))
+	}
+}
+
+// Each row of real traffic has its own figures, and a goal for one of them.
+func TestRealCasesHaveFiguresAndGoals(t *testing.T) {
+	wanted := make(map[string]bool)
+	for _, g := range goals() {
+		if g.metric.name != p99.name {
+			wanted[g.name] = true
+		}
+	}
+	for _, c := range realCases() {
+		if len(c.figures) == 0 || !wanted[c.name] {
+			t.Errorf("%s has %d figures, a goal: %v; want both", c.name, len(c.figures), wanted[c.name])
+		}
+	}
+}
+
 func results(times ...float64) []workload.Result {
 	var all []workload.Result
 	for _, v := range times {

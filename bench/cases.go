@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 type section string
 
 const (
-	secUnary    section = "Unary calls"
-	secStreams  section = "Streams"
-	secFairness section = "Busy handlers"
-	secMemory   section = "Memory of idle connections"
-	secProgram  section = "Programs"
+	secUnary      section = "Unary calls"
+	secStreams    section = "Streams"
+	secReal       section = "Real traffic"
+	secRealMemory section = "Memory of calls and streams that rest"
+	secFairness   section = "Busy handlers"
+	secMemory     section = "Memory of idle connections"
+	secProgram    section = "Programs"
 )
 
 // benchCase is a case by the name it is chosen with.
@@ -26,6 +29,9 @@ type benchCase struct {
 	title   string // in the tables
 	section section
 	load    workload.Case // for all but secProgram
+	extra   bool          // it is run only if it is named
+	long    bool          // it has few calls a second and is measured for longer
+	figures []metric      // what its title says, for secReal and secRealMemory
 }
 
 // Sizes of payloads.
@@ -37,24 +43,36 @@ const (
 	largest = 4*mib - 4*kib
 )
 
+// allCases are on unix sockets first, then on other connections.
 func allCases() []benchCase {
+	cases := unixCases()
+	for i := range cases {
+		if cases[i].section != secProgram {
+			cases[i].load.Options.Connection = workload.Unix
+		}
+	}
+	return withConnections(cases)
+}
+
+func unixCases() []benchCase {
 	unary := func(name, title string, size, callers, conns int) benchCase {
-		return benchCase{name, title, secUnary, workload.Case{
+		return benchCase{name: name, title: title, section: secUnary, load: workload.Case{
 			Kind: workload.Unary, Size: size, Callers: callers, Conns: conns,
 		}}
 	}
 	stream := func(name, title string, kind workload.StreamKind, size, messages int) benchCase {
-		return benchCase{name, title, secStreams, workload.Case{
+		return benchCase{name: name, title: title, section: secStreams, load: workload.Case{
 			Kind: workload.Streams, Stream: kind, Size: size, Messages: messages, Callers: 1, Conns: 1,
 		}}
 	}
 	busy := func(name, title string, method workload.Method, conns int) benchCase {
-		return benchCase{name, title, secFairness, workload.Case{
+		return benchCase{name: name, title: title, section: secFairness, load: workload.Case{
 			Kind: workload.Busy, Busy: method, Work: 5 * time.Millisecond, Size: 128, Callers: 1, Conns: conns,
 		}}
 	}
 	idle := func(conns int) benchCase {
-		return benchCase{fmt.Sprint("idle-", conns), thousands(conns) + " connections", secMemory, workload.Case{
+		title := thousands(conns) + " connections"
+		return benchCase{name: fmt.Sprint("idle-", conns), title: title, section: secMemory, load: workload.Case{
 			Kind: workload.Idle, Size: 128, Conns: conns,
 		}}
 	}
@@ -62,7 +80,7 @@ func allCases() []benchCase {
 	realCall.load.Options.Real = true
 	realMany := unary("real-128-c64", "64 callers, 128 B, metadata, deadline, interceptors", 128, 64, 1)
 	realMany.load.Options.Real = true
-	return []benchCase{
+	cases := []benchCase{
 		unary("unary-0-c1", "1 caller, 0 B", 0, 1, 1),
 		unary("unary-128-c1", "1 caller, 128 B", 128, 1, 1),
 		unary("unary-4k-c1", "1 caller, 4 KiB", 4*kib, 1, 1),
@@ -79,13 +97,13 @@ func allCases() []benchCase {
 		stream("sstream-128", "server stream, 128 B", workload.ServerStream, 128, 10_000),
 		stream("sstream-32k", "server stream, 32 KiB", workload.ServerStream, 32*kib, 500),
 		stream("cstream-128", "client stream, 128 B", workload.ClientStream, 128, 10_000),
-		{"bidi-128", "bidirectional echo, 128 B", secStreams, workload.Case{
+		{name: "bidi-128", title: "bidirectional echo, 128 B", section: secStreams, load: workload.Case{
 			Kind: workload.Bidi, Size: 128, Callers: 1, Conns: 1,
 		}},
 		busy("busy-burn", "beside a handler that computes for 5 ms", workload.Burn, 1),
 		busy("busy-burn-other", "the same on another connection", workload.Burn, 2),
 		busy("busy-block", "beside a handler that sleeps for 5 ms", workload.Block, 1),
-		{"busy-cores", "16 callers, handlers compute for 100 µs", secFairness, workload.Case{
+		{name: "busy-cores", title: "16 callers, handlers compute for 100 µs", section: secFairness, load: workload.Case{
 			Kind: workload.Cores, Work: 100 * time.Microsecond, Callers: 16, Conns: 1,
 		}},
 		idle(1000),
@@ -93,6 +111,16 @@ func allCases() []benchCase {
 		{name: "size", title: "stripped one-method server", section: secProgram},
 		{name: "startup", title: "its RSS at start-up", section: secProgram},
 	}
+	return append(cases, realCases()...)
+}
+
+// selectCases is selectByName, with the usual cases if there is no pattern.
+func selectCases(patterns string) ([]benchCase, error) {
+	cases := allCases()
+	if patterns == "" {
+		return slices.DeleteFunc(cases, func(c benchCase) bool { return c.extra }), nil
+	}
+	return selectByName(cases, func(c benchCase) string { return c.name }, patterns)
 }
 
 // selectByName keeps what one of the comma-separated patterns matches, all if

@@ -43,6 +43,8 @@ func goals() []goal {
 		{"unary-128-c1", clientAllocs, "", 3.05},
 		{"unary-128-c1", serverAllocs, "", 5.05},
 	}
+	g = append(g, realGoals()...)
+	g = append(g, wrappedGoals()...)
 	for _, idle := range []string{"idle-1000", "idle-10000"} {
 		g = append(g,
 			goal{idle, serverIdle, v, 0.3},
@@ -53,11 +55,55 @@ func goals() []goal {
 	}
 	g = append(g, goal{"size", programBytes, v, 1}, goal{"startup", programBytes, v, 1})
 	for _, c := range allCases() {
-		if c.section != secMemory && c.section != secProgram {
+		if c.load.Held() == 0 && c.section != secProgram && !c.extra {
 			g = append(g, goal{c.name, p99, v, 1})
 		}
 	}
 	return g
+}
+
+// realGoals are for traffic that saturates nothing.
+func realGoals() []goal {
+	const v = defaultBase
+	return []goal{
+		{"real-every-500us", serverCPU, v, 1},
+		{"real-every-2ms", serverCPU, v, 1},
+		{"real-slow-10", p50, v, 1},
+		{"real-slow-10", timePerCall, v, 1},
+		{"real-slow-20", p50, v, 1},
+		{"real-slow-20", timePerCall, v, 1},
+		{"real-slow-50", p50, v, 1},
+		{"real-slow-50", timePerCall, v, 1},
+		{"real-away", p50, v, 1},
+		{"real-behind", p50, v, 1.1},
+		{"real-behind", slowest, "", 2e6},
+		{"real-hogs-stream", p50, v, 1},
+		{"real-hogs-stream", timePerCall, v, 1}, // a p50 jumps from one time slice to the next
+		{"real-hogs-c2", timePerCall, v, 1},
+		{"real-hogs-c8", timePerCall, v, 1},
+		{"real-held-calls", serverIdle, v, 0.75},
+		{"real-idle-streams", serverIdle, v, 0.75},
+		{"real-idle-streams", clientIdle, v, 0.6},
+		{"unary-128-conns64", timePerCall, v, 0.5},
+		{"real-128-c64", timePerCall, v, 0.33},
+	}
+}
+
+// wrappedGoals are for connections that are no kernel sockets to the library:
+// TLS, vsock, named pipes, multiplexers.
+func wrappedGoals() []goal {
+	const v = defaultBase
+	return []goal{
+		{"wrapped-unary-128-c1", timePerCall, v, 0.95},
+		{"wrapped-unary-128-c8", timePerCall, v, 0.6},
+		{"wrapped-unary-128-c64", timePerCall, v, 0.45},
+		{"wrapped-unary-128-c512", timePerCall, v, 0.4},
+		{"wrapped-sstream-128", timePerCall, v, 0.4},
+		{"wrapped-bidi-128", timePerCall, v, 0.6},
+		{"wrapped-unary-64k-c1", timePerCall, v, 0.5},
+		{"wrapped-unary-1m-c1", timePerCall, v, 0.3},
+		{"wrapped-idle-1000", serverIdle, v, 0.55},
+	}
 }
 
 // writeGoals writes which goals this run meets.

@@ -30,7 +30,7 @@ type settings struct {
 func run() error {
 	var s settings
 	flag.StringVar(&s.peers, "peers", "", "comma-separated `names` or patterns of peers, ours@REV among them (default all)")
-	flag.StringVar(&s.cases, "cases", "", "comma-separated `names` or patterns of cases (default all)")
+	flag.StringVar(&s.cases, "cases", "", "comma-separated `names` or patterns of cases (default all but rare connections)")
 	flag.StringVar(&s.base, "base", defaultBase, "the `peer` that ratios are taken against")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds, each with all cases of all peers")
 	flag.DurationVar(&s.measure, "time", 700*time.Millisecond, "how long to measure a case of a peer in each round")
@@ -73,7 +73,7 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	cases, err := selectByName(allCases(), func(c benchCase) string { return c.name }, s.cases)
+	cases, err := selectCases(s.cases)
 	if err != nil {
 		return nil, fmt.Errorf("cases: %w", err)
 	}
@@ -97,6 +97,9 @@ func measureAll(ctx context.Context, s settings) (*report, error) {
 	for round := range s.rounds {
 		for _, c := range cases {
 			c.load.Warmup, c.load.Measure = s.warmup, s.measure
+			if c.long {
+				c.load.Measure *= 3
+			}
 			for i := range peers {
 				// Each round starts with another peer.
 				p := peers[(i+round)%len(peers)]

@@ -29,19 +29,20 @@ var (
 
 	coresUsed = metric{"cores used", func(r workload.Result) float64 { return r.CoresUsed }, percent}
 
-	serverIdle = metric{"server RSS per connection", perIdle(func(p workload.IdlePoint) int64 { return p.ServerRSS }), bytesOf}
-	clientIdle = metric{"client RSS per connection", perIdle(func(p workload.IdlePoint) int64 { return p.ClientRSS }), bytesOf}
+	// Of a connection, or a call or a stream that rests.
+	serverIdle = metric{"server RSS each", perIdle(func(p workload.IdlePoint) int64 { return p.ServerRSS }), bytesOf}
+	clientIdle = metric{"client RSS each", perIdle(func(p workload.IdlePoint) int64 { return p.ClientRSS }), bytesOf}
 
-	serverGoroutines = metric{"server goroutines per connection",
+	serverGoroutines = metric{"server goroutines each",
 		perIdle(func(p workload.IdlePoint) int64 { return int64(p.ServerGoroutines) }), count}
-	clientGoroutines = metric{"client goroutines per connection",
+	clientGoroutines = metric{"client goroutines each",
 		perIdle(func(p workload.IdlePoint) int64 { return int64(p.ClientGoroutines) }), count}
 
 	programBytes = metric{"bytes", func(r workload.Result) float64 { return float64(r.Bytes) }, bytesOf}
 )
 
-// perIdle is the growth from the first point, which has one connection, to the
-// last, for each connection.
+// perIdle is the growth from the first point, which has a single one, to the
+// last, for each.
 func perIdle(get func(workload.IdlePoint) int64) func(workload.Result) float64 {
 	return func(r workload.Result) float64 {
 		if len(r.Idle) < 2 {
@@ -66,6 +67,8 @@ func (o *outcome) describeLast(c benchCase) string {
 		return s
 	}
 	switch {
+	case c.figures != nil:
+		return show(c.figures...)
 	case c.section == secProgram:
 		return show(programBytes)
 	case c.load.Kind == workload.Idle:

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -78,7 +79,7 @@ func (p *peer) build(ctx context.Context) error {
 		}
 		args = append(args, "-modfile="+mod, "-mod=mod")
 	}
-	p.load, p.tiny = filepath.Join(bin, "load"), filepath.Join(bin, "tiny")
+	p.load, p.tiny = filepath.Join(bin, "load"+exeSuffix()), filepath.Join(bin, "tiny"+exeSuffix())
 	if err := goCommand(ctx, src, append(args, "-o", p.load, ".")...); err != nil {
 		return fmt.Errorf("build peer %s: %w", p.name, err)
 	}
@@ -119,8 +120,18 @@ func revisionModule(ctx context.Context, dir, src, rev string) (string, error) {
 	return mod, goCommand(ctx, src, "mod", "edit", "-replace=github.com/containerd/ttrpc="+tree, mod)
 }
 
+func exeSuffix() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
 func goCommand(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "10", "go"}, args...)...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	if nice, err := exec.LookPath("nice"); err == nil {
+		cmd = exec.CommandContext(ctx, nice, append([]string{"-n", "10", "go"}, args...)...)
+	}
 	cmd.Dir = dir
 	// Static, as a daemon is shipped; and nothing of the caller's go.work.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")

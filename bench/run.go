@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/containerd/ttrpc/bench/workload"
@@ -23,8 +22,8 @@ var errTimeLimit = errors.New("no answer within the time limit")
 
 // timeLimit is how long a client may take for a case, beyond its measured time.
 func timeLimit(c workload.Case) time.Duration {
-	if c.Kind == workload.Idle {
-		return 30*time.Second + time.Duration(c.Conns)*10*time.Millisecond
+	if n := c.Held(); n > 0 {
+		return 30*time.Second + time.Duration(n)*10*time.Millisecond
 	}
 	return 3*(c.Warmup+c.Measure) + 10*time.Second
 }
@@ -39,6 +38,10 @@ func runLoad(ctx context.Context, p peer, c benchCase, profile string) (workload
 	defer os.RemoveAll(dir)
 	addr := filepath.Join(dir, "s")
 	server, err := startServer(ctx, p, c, addr, profile)
+	var unsupported *workload.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return workload.Result{Unsupported: unsupported.Reason}, nil
+	}
 	if err != nil {
 		return res, err
 	}
@@ -74,11 +77,12 @@ type server struct {
 }
 
 func startServer(ctx context.Context, p peer, c benchCase, addr, profile string) (*server, error) {
-	args := []string{"server", "-addr", addr, "-profile", profilePath(profile, p, c, "server")}
-	if c.load.Options.Real {
-		args = append(args, "-real")
+	options, err := json.Marshal(c.load.Options)
+	if err != nil {
+		return nil, err
 	}
-	s := &server{cmd: measured(ctx, p.load, args...)}
+	s := &server{cmd: measured(ctx, p.load, "server", "-addr", addr, "-options", string(options),
+		"-profile", profilePath(profile, p, c, "server"))}
 	s.cmd.Stderr = &s.stderr
 	stdin, err := s.cmd.StdinPipe()
 	if err != nil {
@@ -93,6 +97,10 @@ func startServer(ctx context.Context, p peer, c benchCase, addr, profile string)
 		return nil, err
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if reason, ok := strings.CutPrefix(strings.TrimSpace(line), workload.ServerCannot); ok {
+		s.stop()
+		return nil, workload.Unsupported(reason)
+	}
 	if err != nil || strings.TrimSpace(line) != workload.Ready {
 		s.stop()
 		return nil, fmt.Errorf("server did not get ready: %s", firstLine(s.stderr.String()))
@@ -129,7 +137,7 @@ func runTiny(ctx context.Context, p peer, c benchCase) (workload.Result, error) 
 		return workload.Result{}, err
 	}
 	defer func() {
-		cmd.Process.Signal(syscall.SIGKILL)
+		cmd.Process.Kill()
 		cmd.Wait()
 	}()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {

@@ -13,23 +13,33 @@ import (
 type table struct {
 	title, note string
 	cases       []benchCase
-	figures     figures
-	main        bool // it is in the summary too
+	figures     figures // those of each case if there are none
+	main        bool    // it is in the summary too
 }
 
 // tables returns all that the run has cases for.
 func (r *report) tables() []table {
-	calls := r.cases(func(c benchCase) bool { return c.section == secUnary || c.section == secStreams })
+	isCall := func(c benchCase) bool { return c.section == secUnary || c.section == secStreams }
+	calls := r.cases(func(c benchCase) bool { return isCall(c) && c.onUnix() })
+	others := r.cases(func(c benchCase) bool { return isCall(c) && !c.onUnix() })
+	traffic := r.cases(func(c benchCase) bool { return c.section == secReal })
+	rest := r.cases(func(c benchCase) bool { return c.section == secRealMemory })
 	busy := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Busy })
 	cores := r.cases(func(c benchCase) bool { return c.load.Kind == workload.Cores })
 	idle := r.cases(func(c benchCase) bool { return c.section == secMemory })
 	programs := r.cases(func(c benchCase) bool { return c.section == secProgram })
 	all := []table{
 		{"Time per call", "Wall clock divided by calls; of a stream by messages, of a bidirectional one by rounds.", calls, each(timePerCall), true},
+		{"Time per call on other connections", "`wrapped` is a unix socket in a type of its own, `tls` is over `tcp`.", others, each(timePerCall), true},
 		{"p50 and p99", "Of the time between a call's beginning and its end; of a one-way stream that of whole streams, divided by messages.", calls, each(p50, p99), false},
 		{"CPU per call, client + server", "User and system time of both processes.", calls, parts(clientCPU, serverCPU), false},
+		{"p50 and p99 on other connections", "", others, each(p50, p99), false},
+		{"CPU per call on other connections, client + server", "", others, parts(clientCPU, serverCPU), false},
 		{"Allocations per call, client + server", "", calls, parts(clientAllocs, serverAllocs), false},
 		{"Bytes allocated per call, client + server", "", calls, parts(clientBytes, serverBytes), false},
+		{"Real traffic", "One caller on one connection, 128 B, if the row does not say otherwise.", traffic, figures{}, true},
+		{"Real traffic: p50, p99, slowest", "", traffic, each(p50, p99, slowest), false},
+		{"Memory of calls and streams that rest: server, client", "Growth of the resident memory for each of those on one connection. The client has a goroutine of the benchmark's for each call.", rest, figures{}, true},
 		{"A call beside a busy handler: p50, p99, slowest", "One caller, 128 B, while another's handler is busy all the time, on the same connection if the row does not say another.", busy, each(p50, p99, slowest), false},
 		{"Cores at work", "The handlers' work, as a part of what all cores could do in the time.", cores, each(coresUsed), false},
 		{"Server's memory per idle connection", "Growth of the resident memory; each connection has had one call.", idle, each(serverIdle), true},
@@ -48,7 +58,7 @@ func (r *report) writeSummary(w io.Writer) {
 }
 
 func (r *report) write(w io.Writer, tables []table) {
-	fmt.Fprintf(w, "Taken on %s. Client and server are two processes on one machine, over a unix socket. "+
+	fmt.Fprintf(w, "Taken on %s. Client and server are two processes on one machine, over unix sockets if a row names no other connection. "+
 		"Medians of %d rounds, in which the peers take turns, of %v s each; in brackets the ratio to %s, "+
 		"the median of those within a round.%s\n",
 		r.Machine, r.Rounds, r.Seconds, r.Base, r.versions())
@@ -105,8 +115,12 @@ func (r *report) writeTable(w io.Writer, t table) {
 	fmt.Fprintf(w, "| | %s |\n|---|%s\n", strings.Join(r.Peers, " | "), strings.Repeat("---:|", len(r.Peers)))
 	for _, c := range t.cases {
 		fmt.Fprintf(w, "| %s |", c.title)
+		f := t.figures
+		if f.shown == nil {
+			f = each(c.figures...)
+		}
 		for _, p := range r.Peers {
-			fmt.Fprintf(w, " %s |", r.cell(c.name, p, t.figures))
+			fmt.Fprintf(w, " %s |", r.cell(c.name, p, f))
 		}
 		fmt.Fprintln(w)
 	}

@@ -12,7 +12,14 @@ const (
 	Bidi    Kind = "bidi"   // one message to and fro on one stream
 	Busy    Kind = "busy"   // one caller beside one, on the last connection, whose handler is busy
 	Cores   Kind = "cores"  // callers whose handlers all burn CPU
-	Idle    Kind = "idle"   // connections that had one call and wait
+	Mixed   Kind = "mixed"  // callers of whose handlers one in SlowIn sleeps
+	Behind  Kind = "behind" // a call right behind one whose handler sleeps
+	Away    Kind = "away"   // a call right behind a stream's message whose handler sleeps
+
+	// Memory is read in these.
+	Idle        Kind = "idle"    // connections that had one call and wait
+	HeldCalls   Kind = "calls"   // Callers calls on one connection that stay in their handlers
+	HeldStreams Kind = "streams" // Callers streams on one connection that had one message to and fro and wait
 )
 
 // Case says what a client does. The driver hands it to the client process.
@@ -26,7 +33,12 @@ type Case struct {
 	Stream   StreamKind    // for Streams: its direction
 	Messages int           // for Streams: messages in a stream
 	Busy     Method        // for Busy: what the other caller's handler does
-	Work     time.Duration // for Busy and Cores: how long a handler is busy
+	Work     time.Duration // for Busy, Cores, Mixed and Behind: how long a handler is busy
+	SlowIn   int           // for Mixed
+	Every    time.Duration // for Unary, if not 0: from one call's beginning to the next one's
+
+	IdleStream bool // a stream is open beside the callers, on the first connection, and rests
+	Hogs       int  // goroutines of the client that compute all the time
 
 	Warmup  time.Duration // not measured
 	Measure time.Duration
@@ -60,11 +72,23 @@ type Result struct {
 	Bytes int64 `json:",omitempty"`
 }
 
-// IdlePoint is the memory of both processes with so many idle connections. The
-// first one of a result has a single connection, which all differences are
-// taken from.
+// Held returns how many connections, calls or streams a case of memory has, 0 for
+// the others.
+func (c Case) Held() int {
+	switch c.Kind {
+	case Idle:
+		return c.Conns
+	case HeldCalls, HeldStreams:
+		return c.Callers
+	}
+	return 0
+}
+
+// IdlePoint is the memory of both processes with so many idle connections, or
+// calls or streams that are held. The first one of a result has a single one,
+// which all differences are taken from.
 type IdlePoint struct {
-	Conns            int
+	Conns            int // or calls, or streams
 	ServerRSS        int64
 	ClientRSS        int64
 	ServerGoroutines int

@@ -21,7 +21,8 @@ const (
 	begin     command = "begin"     // start the profile if there is one, return Usage
 	end       command = "end"       // return Usage, stop the profile
 	memory    command = "memory"    // collect garbage, return Memory
-	calibrate command = "calibrate" // return Calibration
+	calibrate command = "calibrate" // return RoundsPerMillisecond
+	holding   command = "holding"   // return Held
 )
 
 type request struct {
@@ -33,6 +34,7 @@ type reply struct {
 	Usage                Usage
 	Memory               Memory
 	RoundsPerMillisecond int
+	Held                 int // handlers that Hold keeps
 }
 
 // serveControl answers the side channel until it is closed by the other side.
@@ -59,6 +61,8 @@ func serveControl(conn net.Conn, p *profile) {
 			rep.Memory, err = readMemory()
 		case calibrate:
 			rep.RoundsPerMillisecond = roundsPerMillisecond()
+		case holding:
+			rep.Held = int(held.Load())
 		default:
 			err = fmt.Errorf("unknown command %q", req.Command)
 		}

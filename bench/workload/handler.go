@@ -18,9 +18,15 @@ func Handle(method Method, payload []byte) ([]byte, error) {
 	case Block:
 		time.Sleep(time.Duration(DecodeCount(payload)))
 		return nil, nil
+	case Hold:
+		held.Add(1)
+		select {}
 	}
 	return nil, fmt.Errorf("unknown method %q", method)
 }
+
+// held counts the handlers that Hold keeps.
+var held atomic.Int64
 
 // StreamSpec is the request of a server stream.
 type StreamSpec struct {

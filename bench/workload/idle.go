@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -10,31 +11,18 @@ import (
 // does in the background after a call.
 const settle = 300 * time.Millisecond
 
-// runIdle opens connections, has one call on each, and reads the memory of both
-// processes at several counts.
+// runIdle reads the memory of both processes at several counts of connections,
+// calls or streams that rest.
 func runIdle(p Peer, addr string, c Case, ctl *control) (Result, error) {
-	var conns []Conn
-	defer func() {
-		for _, conn := range conns {
-			conn.Close()
-		}
-	}()
-	payload := makePayload(c.Size)
-	if err := touch(p, addr, c, payload); err != nil {
+	if err := touch(p, addr, c, makePayload(c.Size)); err != nil {
 		return Result{}, err
 	}
+	grow := holder{peer: p, addr: addr, c: c, ctl: ctl, failed: make(chan error, 1)}
+	defer grow.close()
 	var res Result
-	for _, n := range idlePoints(c.Conns) {
-		for len(conns) < n {
-			conn, err := p.Dial(addr, c.Options)
-			if err != nil {
-				return res, fmt.Errorf("dial connection %d: %w", len(conns), err)
-			}
-			conns = append(conns, conn)
-			got, err := conn.Unary(Echo, payload)(context.Background())
-			if err := checkLen(got, len(payload), err); err != nil {
-				return res, fmt.Errorf("call on connection %d: %w", len(conns), err)
-			}
+	for _, n := range idlePoints(c.Held()) {
+		if err := grow.to(n); err != nil {
+			return res, err
 		}
 		point, err := readIdle(n, ctl)
 		if err != nil {
@@ -65,6 +53,106 @@ func touch(p Peer, addr string, c Case, payload []byte) error {
 // idlePoints are one connection and up to four steps to n of them.
 func idlePoints(n int) []int {
 	return []int{1, n / 4, n / 2, n * 3 / 4, n}
+}
+
+// holder holds connections, or calls or streams on a single one. One goroutine
+// uses it.
+type holder struct {
+	peer Peer
+	addr string
+	c    Case
+	ctl  *control
+
+	conns   []Conn
+	streams []Stream
+	calls   int
+	failed  chan error // the first failure of a held call
+}
+
+// to returns when there are n of what is held.
+func (h *holder) to(n int) error {
+	switch h.c.Kind {
+	case HeldCalls:
+		return h.holdCalls(n)
+	case HeldStreams:
+		return h.holdStreams(n)
+	}
+	return h.dial(n)
+}
+
+// dial opens connections with a call each.
+func (h *holder) dial(n int) error {
+	payload := makePayload(h.c.Size)
+	for len(h.conns) < n {
+		conn, err := h.peer.Dial(h.addr, h.c.Options)
+		if err != nil {
+			return fmt.Errorf("dial connection %d: %w", len(h.conns), err)
+		}
+		h.conns = append(h.conns, conn)
+		got, err := conn.Unary(Echo, payload)(context.Background())
+		if err := checkLen(got, len(payload), err); err != nil {
+			return fmt.Errorf("call on connection %d: %w", len(h.conns), err)
+		}
+	}
+	return nil
+}
+
+// holdCalls begins calls that stay in their handlers, and waits for all of these.
+func (h *holder) holdCalls(n int) error {
+	if err := h.dial(1); err != nil {
+		return err
+	}
+	payload := makePayload(h.c.Size)
+	for ; h.calls < n; h.calls++ {
+		call := h.conns[0].Unary(Hold, payload)
+		go func() {
+			_, err := call(context.Background())
+			select {
+			case h.failed <- err:
+			default:
+			}
+		}()
+	}
+	for {
+		rep, err := h.ctl.ask(holding)
+		if err != nil || rep.Held == n {
+			return err
+		}
+		select {
+		case err := <-h.failed:
+			var unsupported *UnsupportedError
+			if errors.As(err, &unsupported) {
+				return err
+			}
+			return fmt.Errorf("a held call ended: %w", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// holdStreams opens streams, with one message to and fro on each.
+func (h *holder) holdStreams(n int) error {
+	if err := h.dial(1); err != nil {
+		return err
+	}
+	payload := makePayload(h.c.Size)
+	for len(h.streams) < n {
+		st, err := h.conns[0].Stream(context.Background(), BidiStream, payload)
+		if err != nil {
+			return err
+		}
+		h.streams = append(h.streams, st)
+		if err := streamRound(st, h.c.Size); err != nil {
+			return fmt.Errorf("message on stream %d: %w", len(h.streams), err)
+		}
+	}
+	return nil
+}
+
+func (h *holder) close() {
+	for _, conn := range h.conns {
+		conn.Close()
+	}
 }
 
 func readIdle(n int, ctl *control) (IdlePoint, error) {

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -14,6 +13,8 @@ import (
 type operation struct {
 	do    func(ctx context.Context) error
 	units int
+	// before, if any, precedes each operation and is not timed.
+	before func(ctx context.Context) error
 }
 
 // group is a number of callers that start together, first to warm up and then
@@ -83,10 +84,17 @@ func (g *group) finish(h *histogram, err error) {
 }
 
 // repeat does op once at least and until the deadline. One reading of the clock
-// an operation is enough: each ends when the next begins.
+// an operation is enough where nothing comes before: each ends when the next
+// begins.
 func (op operation) repeat(ctx context.Context, h *histogram, deadline time.Time) error {
 	last := time.Now()
 	for {
+		if op.before != nil {
+			if err := op.before(ctx); err != nil {
+				return err
+			}
+			last = time.Now()
+		}
 		if err := op.do(ctx); err != nil {
 			return err
 		}
@@ -106,7 +114,7 @@ func RunCase(p Peer, addr string, c Case, prof *profile) (Result, error) {
 		return Result{}, err
 	}
 	defer ctl.conn.Close()
-	if c.Kind == Idle {
+	if c.Held() > 0 {
 		return runIdle(p, addr, c, ctl)
 	}
 	conns := make([]Conn, c.Conns)
@@ -128,13 +136,11 @@ func RunCase(p Peer, addr string, c Case, prof *profile) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if c.Kind == Busy {
-		stop, err := keepBusy(c, conns[len(conns)-1], rounds)
-		if err != nil {
-			return Result{}, err
-		}
-		defer stop()
+	stop, err := startBeside(c, conns, rounds)
+	if err != nil {
+		return Result{}, err
 	}
+	defer stop()
 	res, err := measure(c, ops, ctl, prof)
 	if c.Kind == Cores {
 		ideal := float64(c.Work) / float64(runtime.NumCPU())
@@ -185,35 +191,4 @@ func measure(c Case, ops []operation, ctl *control, prof *profile) (Result, erro
 		ClientBytes:  float64(mineAfter.Bytes-mine.Bytes) / n,
 		ServerBytes:  float64(after.Usage.Bytes-before.Usage.Bytes) / n,
 	}, nil
-}
-
-// keepBusy has one more caller on conn whose handler is busy all the time. It
-// stops when the returned function is called, and a failure of it panics: the
-// case would measure nothing.
-func keepBusy(c Case, conn Conn, rounds int) (stop func(), err error) {
-	work := EncodeCount(int(c.Work))
-	if c.Busy == Burn {
-		work = EncodeCount(rounds * int(c.Work) / int(time.Millisecond))
-	}
-	call := conn.Unary(c.Busy, work)
-	ctx, cancel := context.WithCancel(context.Background())
-	if _, err := call(ctx); err != nil {
-		cancel()
-		return nil, fmt.Errorf("busy call: %w", err)
-	}
-	stopping, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			if _, err := call(ctx); err != nil {
-				panic(errors.Join(errors.New("busy call"), err))
-			}
-			select {
-			case <-stopping:
-				return
-			default:
-			}
-		}
-	}()
-	return func() { close(stopping); <-stopped; cancel() }, nil
 }

@@ -8,15 +8,19 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 )
 
-// Ready is the line that a server prints when it listens.
-const Ready = "ready"
+// A server prints Ready as a line when it listens, or ServerCannot and a reason.
+const (
+	Ready        = "ready"
+	ServerCannot = "cannot: "
+)
 
 // Main is the main function of a peer's program, which runs as
 //
-//	peer server -addr SOCKET [-real] [-profile FILE]
-//	peer client -addr SOCKET -case JSON [-profile FILE]
+//	peer server -addr PATH -options JSON [-profile FILE]
+//	peer client -addr PATH -case JSON [-profile FILE]
 //
 // The client prints its Result as a line of JSON. The server runs until its
 // standard input ends, so that it never outlives the driver.
@@ -29,19 +33,29 @@ func Main(p Peer) {
 
 func run(p Peer, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: server|client -addr SOCKET …")
+		return errors.New("usage: server|client -addr PATH …")
 	}
 	if err := raiseFileLimit(); err != nil {
 		return err
 	}
 	fs := flag.NewFlagSet(args[0], flag.ExitOnError)
-	addr := fs.String("addr", "", "unix socket of the calls")
+	addr := fs.String("addr", "", "address of the calls")
 	prof := fs.String("profile", "", "write a CPU profile of the measured part")
 	switch args[0] {
 	case "server":
-		real := fs.Bool("real", false, "check metadata in an interceptor")
+		what := fs.String("options", "", "the case's Options, in JSON")
 		fs.Parse(args[1:])
-		return serve(p, *addr, Options{Real: *real}, &profile{path: *prof})
+		var o Options
+		if err := json.Unmarshal([]byte(*what), &o); err != nil {
+			return fmt.Errorf("-options: %w", err)
+		}
+		o.setProcs()
+		err := serve(p, *addr, o, &profile{path: *prof})
+		var unsupported *UnsupportedError
+		if errors.As(err, &unsupported) {
+			fmt.Println(ServerCannot + unsupported.Reason)
+		}
+		return err
 	case "client":
 		what := fs.String("case", "", "the Case, in JSON")
 		fs.Parse(args[1:])
@@ -49,6 +63,7 @@ func run(p Peer, args []string) error {
 		if err := json.Unmarshal([]byte(*what), &c); err != nil {
 			return fmt.Errorf("-case: %w", err)
 		}
+		c.Options.setProcs()
 		res, err := RunCase(p, *addr, c, &profile{path: *prof})
 		var unsupported *UnsupportedError
 		if errors.As(err, &unsupported) {
@@ -62,8 +77,14 @@ func run(p Peer, args []string) error {
 	return fmt.Errorf("unknown command %q", args[0])
 }
 
+func (o Options) setProcs() {
+	if o.Procs > 0 {
+		runtime.GOMAXPROCS(o.Procs)
+	}
+}
+
 func serve(p Peer, addr string, o Options, prof *profile) error {
-	calls, err := net.Listen("unix", addr)
+	calls, err := o.Connection.listen(addr)
 	if err != nil {
 		return err
 	}

@@ -18,18 +18,28 @@ func operations(c Case, conns []Conn, rounds int) ([]operation, error) {
 	ops := make([]operation, c.Callers)
 	for i := range ops {
 		var err error
-		if ops[i], err = newOperation(c, conns[i%len(conns)], rounds); err != nil {
+		if ops[i], err = newOperation(c, conns[i%len(conns)], i, rounds); err != nil {
 			return nil, err
 		}
 	}
 	return ops, nil
 }
 
-func newOperation(c Case, conn Conn, rounds int) (operation, error) {
+func newOperation(c Case, conn Conn, caller, rounds int) (operation, error) {
 	payload := makePayload(c.Size)
 	switch c.Kind {
 	case Unary, Busy:
-		return unaryOperation(c, conn, payload)
+		op, err := unaryOperation(c, conn, payload)
+		if c.Every > 0 {
+			op = op.pace(c.Every)
+		}
+		return op, err
+	case Mixed:
+		return mixedOperation(c, conn, caller)
+	case Behind:
+		return behindOperation(c, conn, payload)
+	case Away:
+		return awayOperation(c, conn, payload)
 	case Cores:
 		call := conn.Unary(Burn, EncodeCount(rounds*int(c.Work)/int(time.Millisecond)))
 		return operation{units: 1, do: func(ctx context.Context) error {
@@ -75,13 +85,20 @@ func bidiOperation(conn Conn, payload []byte) (operation, error) {
 	if err != nil {
 		return operation{}, err
 	}
-	return operation{units: 1, do: func(context.Context) error {
-		if err := st.Send(); err != nil {
-			return err
-		}
-		got, err := st.Recv()
-		return checkLen(got, len(payload), err)
-	}}, nil
+	return operation{units: 1, do: func(context.Context) error { return streamRound(st, len(payload)) }}, nil
+}
+
+// streamRound sends a message of a bidirectional stream and awaits its reply.
+func streamRound(st Stream, size int) error {
+	if err := st.Send(); err != nil {
+		return err
+	}
+	return streamReply(st, size)
+}
+
+func streamReply(st Stream, size int) error {
+	got, err := st.Recv()
+	return checkLen(got, size, err)
 }
 
 func serverStreamOperation(c Case, conn Conn) (operation, error) {

@@ -24,17 +24,20 @@ func Unsupported(reason string) error { return &UnsupportedError{Reason: reason}
 type Peer struct {
 	// Serve answers calls from l until the process ends.
 	Serve func(l net.Listener, o Options) error
-	// Dial opens one connection to the server on the unix socket addr.
+	// Dial opens one connection to the server, by way of o.Connection.Dial.
 	Dial func(addr string, o Options) (Conn, error)
 }
 
 // Options are what both sides of a peer must know of a case.
 type Options struct {
+	Connection Connection
+	// Procs is GOMAXPROCS of both sides, which Main sets; 0 is Go's default.
+	Procs int `json:",omitempty"`
 	// Real asks for what a call of a real program carries besides its message:
 	// an interceptor on either side (doing CheckMethod and CheckMetadata) and
-	// the metadata entry MetadataKey. The
-	// deadline is already in the context that Call gets.
-	Real bool
+	// the metadata entry MetadataKey. The deadline is already in the context
+	// that Call gets.
+	Real bool `json:",omitempty"`
 }
 
 // Method is one of the unary methods that every peer's server has.
@@ -45,10 +48,11 @@ const (
 	Echo  Method = "Echo"  // returns the payload
 	Burn  Method = "Burn"  // computes for as many rounds as the payload says
 	Block Method = "Block" // sleeps for as many nanoseconds as the payload says
+	Hold  Method = "Hold"  // never returns
 )
 
 // Methods lists every Method.
-var Methods = []Method{Echo, Burn, Block}
+var Methods = []Method{Echo, Burn, Block, Hold}
 
 // ParseMethod returns the method that ends a path such as /service/Echo.
 func ParseMethod(path string) Method {
@@ -65,8 +69,10 @@ const (
 	ServerStream StreamKind = "ServerStream"
 	// ClientStream counts messages and answers with Count of them.
 	ClientStream StreamKind = "ClientStream"
-	// BidiStream returns each message as it comes.
+	// BidiStream returns each message as it comes, after HandleMessage.
 	BidiStream StreamKind = "BidiStream"
+	// AwayStream does, too, and its handler is away now and then.
+	AwayStream StreamKind = "AwayStream"
 )
 
 // Conn is a client's connection. Its methods are called by several callers at

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"net"
 	"sync"
+	"sync/atomic"
 
 	echopb "github.com/containerd/ttrpc/bench/messages/pb"
 	"github.com/containerd/ttrpc/bench/workload"
@@ -17,10 +17,15 @@ type conn struct {
 	mu sync.Mutex
 	drpc.Conn
 	real bool
+	// streaming is set for good when a bidirectional stream opens: in no case does
+	// one end before its connection.
+	streaming atomic.Bool
 }
 
+var errOneAtATime = workload.Unsupported("one call or stream at a time on a connection")
+
 func dial(addr string, o workload.Options) (workload.Conn, error) {
-	tr, err := net.Dial("unix", addr)
+	tr, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +51,9 @@ func (c *conn) Unary(method workload.Method, payload []byte) workload.Call {
 	req := &echopb.Echo{Payload: payload}
 	rpc := service + string(method)
 	return func(ctx context.Context) ([]byte, error) {
+		if method == workload.Hold || c.streaming.Load() {
+			return nil, errOneAtATime
+		}
 		if c.real {
 			ctx = drpcmetadata.Add(ctx, workload.MetadataKey, workload.MetadataValue)
 		}
@@ -61,6 +69,10 @@ func (c *conn) Unary(method workload.Method, payload []byte) workload.Call {
 
 // Stream implements workload.Conn.
 func (c *conn) Stream(ctx context.Context, kind workload.StreamKind, payload []byte) (workload.Stream, error) {
+	// An AwayStream has calls beside it.
+	if kind == workload.AwayStream || c.streaming.Swap(kind == workload.BidiStream) {
+		return nil, errOneAtATime
+	}
 	st, err := c.NewStream(ctx, service+string(kind), encoding{})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 
 	echopb "github.com/containerd/ttrpc/bench/messages/pb"
 	"github.com/containerd/ttrpc/bench/workload"
@@ -16,7 +17,10 @@ type conn struct {
 }
 
 func dial(addr string, o workload.Options) (workload.Conn, error) {
-	opts := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return o.Connection.Dial(addr) }),
+	}
 	if o.Real {
 		opts = append(opts, grpc.WithUnaryInterceptor(
 			func(ctx context.Context, method string, req, resp any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

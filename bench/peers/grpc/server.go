@@ -39,7 +39,8 @@ func description() *grpc.ServiceDesc {
 		Streams: []grpc.StreamDesc{
 			{StreamName: string(workload.ServerStream), Handler: serverStream, ServerStreams: true},
 			{StreamName: string(workload.ClientStream), Handler: clientStream, ClientStreams: true},
-			{StreamName: string(workload.BidiStream), Handler: bidi, ServerStreams: true, ClientStreams: true},
+			{StreamName: string(workload.BidiStream), Handler: bidi(workload.BidiStream), ServerStreams: true, ClientStreams: true},
+			{StreamName: string(workload.AwayStream), Handler: bidi(workload.AwayStream), ServerStreams: true, ClientStreams: true},
 		},
 	}
 	for _, method := range workload.Methods {
@@ -96,18 +97,21 @@ func clientStream(_ any, st grpc.ServerStream) error {
 	}
 }
 
-func bidi(_ any, st grpc.ServerStream) error {
-	for {
-		msg := new(echopb.Echo)
-		err := st.RecvMsg(msg)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := st.SendMsg(msg); err != nil {
-			return err
+func bidi(kind workload.StreamKind) grpc.StreamHandler {
+	return func(_ any, st grpc.ServerStream) error {
+		for n := 1; ; n++ {
+			msg := new(echopb.Echo)
+			err := st.RecvMsg(msg)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			workload.HandleMessage(kind, n)
+			if err := st.SendMsg(msg); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -29,6 +29,9 @@ func (Bench) Burn(req, resp *Message) error { return handle(workload.Burn, req, 
 // Block sleeps.
 func (Bench) Block(req, resp *Message) error { return handle(workload.Block, req, resp) }
 
+// Hold never returns.
+func (Bench) Hold(req, resp *Message) error { return handle(workload.Hold, req, resp) }
+
 func handle(method workload.Method, req, resp *Message) (err error) {
 	resp.Payload, err = workload.Handle(method, req.Payload)
 	return err
@@ -54,11 +57,11 @@ func dial(addr string, o workload.Options) (workload.Conn, error) {
 	if o.Real {
 		return nil, workload.Unsupported("no metadata, no deadlines")
 	}
-	client, err := rpc.Dial("unix", addr)
+	c, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
-	return conn{client}, nil
+	return conn{rpc.NewClient(c)}, nil
 }
 
 // Unary implements workload.Conn.

@@ -6,11 +6,13 @@ require (
 	github.com/containerd/ttrpc v1.2.10
 	github.com/containerd/ttrpc/bench v0.0.0
 	github.com/containerd/ttrpc/bench/messages/pb v0.0.0
+	github.com/containerd/ttrpc/bench/pipe v0.0.0
 	github.com/containerd/ttrpc/bench/stubs/stream v0.0.0
 	github.com/containerd/ttrpc/bench/stubs/unary v0.0.0
 )
 
 require (
+	github.com/Microsoft/go-winio v0.6.2 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
@@ -19,6 +21,7 @@ replace (
 	github.com/containerd/ttrpc => ../../..
 	github.com/containerd/ttrpc/bench => ../..
 	github.com/containerd/ttrpc/bench/messages/pb => ../../messages/pb
+	github.com/containerd/ttrpc/bench/pipe => ../../pipe
 	github.com/containerd/ttrpc/bench/stubs/stream => ../../stubs/stream
 	github.com/containerd/ttrpc/bench/stubs/unary => ../../stubs/unary
 )

@@ -87,13 +87,16 @@ func (f *framed) write(b []byte) error {
 type conn struct {
 	mu sync.Mutex // held during a call
 	framed
+	streaming bool // set for good by the first stream
 }
+
+var errOneAtATime = workload.Unsupported("one caller or stream on a connection")
 
 func dial(addr string, o workload.Options) (workload.Conn, error) {
 	if o.Real {
 		return nil, workload.Unsupported("no metadata, no deadlines")
 	}
-	c, err := net.Dial("unix", addr)
+	c, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +109,8 @@ func (c *conn) Unary(method workload.Method, payload []byte) workload.Call {
 		if method != workload.Echo {
 			return nil, workload.Unsupported("no methods but echo")
 		}
-		if !c.mu.TryLock() {
-			return nil, workload.Unsupported("one caller on a connection")
+		if c.streaming || !c.mu.TryLock() {
+			return nil, errOneAtATime
 		}
 		defer c.mu.Unlock()
 		if err := c.write(payload); err != nil {
@@ -123,6 +126,10 @@ func (c *conn) Stream(_ context.Context, kind workload.StreamKind, payload []byt
 	if kind != workload.BidiStream {
 		return nil, workload.Unsupported("no streams")
 	}
+	if c.streaming {
+		return nil, errOneAtATime
+	}
+	c.streaming = true
 	return &stream{c, payload}, nil
 }
 

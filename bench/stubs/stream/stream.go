@@ -27,7 +27,8 @@ func Peer[M any](m unary.Messages[M]) workload.Peer {
 			srv.RegisterService(service, &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
 				string(workload.ServerStream): {Handler: handler[M]{m}.serverStream, StreamingServer: true},
 				string(workload.ClientStream): {Handler: handler[M]{m}.clientStream, StreamingClient: true},
-				string(workload.BidiStream):   {Handler: handler[M]{m}.bidi, StreamingClient: true, StreamingServer: true},
+				string(workload.BidiStream):   {Handler: handler[M]{m}.bidi(workload.BidiStream), StreamingClient: true, StreamingServer: true},
+				string(workload.AwayStream):   {Handler: handler[M]{m}.bidi(workload.AwayStream), StreamingClient: true, StreamingServer: true},
 			}})
 			return srv.Serve(context.Background(), l)
 		},
@@ -67,18 +68,21 @@ func (h handler[M]) clientStream(_ context.Context, st ttrpc.StreamServer) (any,
 	}
 }
 
-func (h handler[M]) bidi(_ context.Context, st ttrpc.StreamServer) (any, error) {
-	for {
-		msg := new(M)
-		err := st.RecvMsg(msg)
-		if errors.Is(err, io.EOF) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := st.SendMsg(msg); err != nil {
-			return nil, err
+func (h handler[M]) bidi(kind workload.StreamKind) ttrpc.StreamHandler {
+	return func(_ context.Context, st ttrpc.StreamServer) (any, error) {
+		for n := 1; ; n++ {
+			msg := new(M)
+			err := st.RecvMsg(msg)
+			if errors.Is(err, io.EOF) {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			workload.HandleMessage(kind, n)
+			if err := st.SendMsg(msg); err != nil {
+				return nil, err
+			}
 		}
 	}
 }

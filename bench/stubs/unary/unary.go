@@ -81,7 +81,7 @@ type Conn[M any] struct {
 
 // Dial opens one.
 func Dial[M any](m Messages[M], addr string, o workload.Options) (*Conn[M], error) {
-	conn, err := net.Dial("unix", addr)
+	conn, err := o.Connection.Dial(addr)
 	if err != nil {
 		return nil, err
 	}

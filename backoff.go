@@ -1,0 +1,53 @@
+package ttrpc
+
+import "sync/atomic"
+
+const (
+	firstBackoff = 128
+	maxBackoff   = firstBackoff << 10
+	goodUses     = 16 // for each use that a failure cost
+)
+
+// A backoff says whether to take a chance that usually pays: running a handler on the
+// read loop, yielding before a write. After a failure the next firstBackoff uses do
+// without, and each time that it fails again, twice as many: a chance that fails once
+// in a while soon costs more than it brings. goodUses as many uses without a failure
+// halve that again: one that was an accident is soon forgotten.
+//
+// Any goroutine may call the methods; a count that is lost between two of them does
+// not matter.
+type backoff struct {
+	length atomic.Int64 // how many uses the last failure cost; 0 for none
+	uses   atomic.Int64 // since then; negative while the chance is not taken
+}
+
+// ready counts a use, and reports whether to take the chance.
+func (b *backoff) ready() bool {
+	length := b.length.Load()
+	if length == 0 {
+		return true
+	}
+	uses := b.uses.Add(1)
+	if uses <= 0 {
+		return false
+	}
+	if uses > goodUses*length {
+		if length /= 2; length < firstBackoff {
+			length = 0
+		}
+		b.length.Store(length)
+		b.uses.Store(0)
+	}
+	return true
+}
+
+// failed is called when the chance did not pay, or would not have if ready had allowed
+// it: then the uses without it begin again.
+func (b *backoff) failed() {
+	length := b.length.Load()
+	if b.uses.Load() >= 0 {
+		length = min(max(2*length, firstBackoff), maxBackoff)
+		b.length.Store(length)
+	}
+	b.uses.Store(-length)
+}

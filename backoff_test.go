@@ -1,0 +1,67 @@
+package ttrpc
+
+import "testing"
+
+// skipped counts the uses until b is ready.
+func (b *backoff) skipped() (n int) {
+	for !b.ready() {
+		n++
+	}
+	return n
+}
+
+// Each failure costs twice as many uses as the one before, up to a limit, and a time
+// without one halves that.
+func TestBackoff(t *testing.T) {
+	var b backoff
+	if n := b.skipped(); n != 0 {
+		t.Fatalf("%d uses are skipped before any failure", n)
+	}
+	want := firstBackoff
+	for ; want <= maxBackoff; want *= 2 {
+		b.failed()
+		if n := b.skipped(); n != want {
+			t.Fatalf("%d uses are skipped, want %d", n, want)
+		}
+	}
+	b.failed()
+	if n := b.skipped(); n != maxBackoff {
+		t.Fatalf("%d uses are skipped, want %d at most", n, maxBackoff)
+	}
+	good := func(n int) {
+		t.Helper()
+		for i := 0; i < n; i++ {
+			if !b.ready() {
+				t.Fatalf("use %d of %d is skipped without a failure", i, n)
+			}
+		}
+	}
+	good(goodUses*maxBackoff - 2)
+	b.failed()
+	if n := b.skipped(); n != maxBackoff {
+		t.Errorf("%d uses are skipped soon after a failure, want %d", n, maxBackoff)
+	}
+	good(goodUses * maxBackoff)
+	b.failed()
+	if n := b.skipped(); n != maxBackoff {
+		t.Errorf("%d uses are skipped after half is forgotten, want twice that, %d", n, maxBackoff)
+	}
+	good(2*goodUses*maxBackoff + 20)
+	if n := b.length.Load(); n != 0 {
+		t.Errorf("a failure long ago still counts for %d", n)
+	}
+
+	// A failure before the chance is taken again begins the wait anew.
+	b.failed()
+	for i := 0; i < 10; i++ {
+		for j := 0; j < firstBackoff-1; j++ {
+			if b.ready() {
+				t.Fatalf("a use is not skipped %d uses after a failure", j)
+			}
+		}
+		b.failed()
+	}
+	if n := b.skipped(); n != firstBackoff {
+		t.Errorf("%d uses are skipped after failures that cost nothing, want %d", n, firstBackoff)
+	}
+}

@@ -1,0 +1,112 @@
+package ttrpc
+
+import (
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ranHere calls the method Stack and reports whether the read loop ran its handler.
+func ranHere(t *testing.T, c *Client, stacks <-chan []uintptr) bool {
+	t.Helper()
+	if err := c.Call(testContext(t), testService, "Stack", &KeyValue{}, &KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	frames := runtime.CallersFrames(<-stacks)
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, ".(*serverConn).runHere") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// stackMethods have a method Stack that sends its goroutine's stack.
+func stackMethods() (*ServiceDesc, <-chan []uintptr) {
+	stacks := make(chan []uintptr, 1)
+	desc := echoMethods()
+	desc.Methods["Stack"] = func(context.Context, func(any) error) (any, error) {
+		stack := make([]uintptr, 100)
+		stacks <- stack[:runtime.Callers(0, stack)]
+		return &KeyValue{}, nil
+	}
+	return desc, stacks
+}
+
+// On a connection with a call now and then each handler has a goroutine of its own,
+// and no watchdog starts.
+func TestIsolatedCallsHaveGoroutines(t *testing.T) {
+	desc, stacks := stackMethods()
+	s, addr := newTestServer(t, desc, func(c *serverConfig) error {
+		c.busyInterval = time.Nanosecond
+		return nil
+	})
+	c := dialTest(t, addr)
+	for i := 0; i < 5; i++ {
+		makeQuick(t, s, "Stack")
+		if ranHere(t, c, stacks) {
+			t.Fatal("the read loop ran the handler of an isolated call")
+		}
+	}
+	s.watchdog.mu.Lock()
+	defer s.watchdog.mu.Unlock()
+	if s.watchdog.runs {
+		t.Error("the watchdog runs")
+	}
+}
+
+// A method whose handler took long on the read loop has goroutines of its own for
+// many calls after that, however quick they are.
+func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
+	desc, stacks := stackMethods()
+	s, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	waitFor(t, "the read loop to run the handler", func() bool {
+		makeQuick(t, s, "Stack")
+		return ranHere(t, c, stacks)
+	})
+	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
+	l := &lease{method: m}
+	l.since.Store(1)
+	if expired, _ := l.check(1 + int64(2*handlerGrace)); !expired {
+		t.Fatal("a lease that is out for too long does not expire")
+	}
+	for i := 0; i < firstBackoff; i++ {
+		m.cost.average.Store(1)
+		if ranHere(t, c, stacks) {
+			t.Fatalf("the read loop ran the handler %d calls after it was slow", i)
+		}
+	}
+	waitFor(t, "the read loop to run the handler again", func() bool {
+		m.cost.average.Store(1)
+		return ranHere(t, c, stacks)
+	})
+}
+
+// A method that has yet to prove that its handler is quick, or whose handler is slow
+// now and then, never runs on the read loop, where the slow ones would hold up others.
+func TestHandlerSlowNowAndThen(t *testing.T) {
+	desc, stacks := stackMethods()
+	stack := desc.Methods["Stack"]
+	sleeps := 0
+	desc.Methods["Stack"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		if sleeps++; sleeps%50 == 0 {
+			time.Sleep(2 * handlerGrace)
+		}
+		return stack(ctx, unmarshal)
+	}
+	s, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
+	for i := 0; i < 4*firstBackoff; i++ {
+		m.cost.average.Store(1)
+		if ranHere(t, c, stacks) {
+			t.Fatalf("the read loop ran the handler of call %d", i)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channe
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
 	ch.writer.init(ch, maxQueued, failed)
 	if ch.sock != nil {
-		ch.sock.progress = &ch.writer.progress
+		ch.sock.progress, ch.sock.stuckSince = &ch.writer.progress, &ch.writer.stuckSince
 	}
 	return ch
 }
@@ -235,6 +235,10 @@ func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
+		if ch.sock == nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			ch.conn.SetReadDeadline(time.Time{}) // the deadline of somebody else
+			continue
+		}
 		if n < 0 || n > len(p) {
 			return 0, fmt.Errorf("read of %d bytes into a buffer of %d", n, len(p))
 		}
@@ -289,9 +293,12 @@ func (ch *channel) close() {
 // closeConn closes a connection. It waits for the Close of one that is no socket for
 // a limited time: that may be for the peer, as with TLS, or for anything.
 func closeConn(nc net.Conn) {
-	switch nc.(type) {
-	case *net.UnixConn, *net.TCPConn:
-		nc.Close() // does not wait, unless its owner wants it to (SetLinger)
+	switch sock := nc.(type) {
+	case *net.UnixConn:
+		closeSocket(sock)
+		return
+	case *net.TCPConn:
+		closeSocket(sock)
 		return
 	}
 	closed := make(chan struct{})
@@ -305,6 +312,20 @@ func closeConn(nc net.Conn) {
 	case <-closed:
 	case <-timer.C:
 	}
+}
+
+// closeSocket ends the connection for everybody, and then closes our descriptor of it:
+// another process may have a duplicate, and the peer has to hear of the end all the
+// same, and a system call of ours that waits. It does not wait itself, unless the owner
+// of the socket wants it to (SetLinger).
+func closeSocket(sock interface {
+	net.Conn
+	CloseRead() error
+	CloseWrite() error
+}) {
+	sock.CloseRead() // first: a peer that has seen the end can write no more
+	sock.CloseWrite()
+	sock.Close()
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

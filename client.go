@@ -11,7 +11,9 @@ import (
 // any number of goroutines at once. A zero Client behaves like one that is
 // closed.
 //
-// The connection is the client's from NewClient on, and so are its deadlines. When it
+// The connection is the client's from NewClient on, and so are its deadlines and the
+// mode of its socket: with a duplicate (File) that is put into blocking mode later, as
+// os.File.Fd does, the end of a context may be noticed late. When the connection
 // ends, by Close, by the peer or by an error, calls and streams that are waiting
 // return ErrClosed and so does every later one; a client does not reconnect.
 type Client struct {
@@ -90,7 +92,7 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 	}
 	before := conn.lastID
 	conn.addNextLocked(st, buf)
-	queued, flusher := conn.ch.tryEnqueue(buf)
+	queued, flusher := conn.ch.tryEnqueue(buf, &st.requestEnd)
 	if !queued {
 		delete(conn.streams, st.id)
 		conn.lastID = before
@@ -100,17 +102,17 @@ func (c *Client) open(ctx context.Context, st *stream, buf *buffer) (lead bool, 
 			if ctxErr := ctx.Err(); ctxErr != nil {
 				return false, ctxErr
 			}
-			return false, ErrClosed
+			return false, writeError(err)
 		}
 		conn.mu.Lock()
-		if conn.err != nil {
+		if conn.err != nil || conn.unsent != nil {
 			conn.mu.Unlock()
 			conn.ch.unreserve(len(buf.b))
 			buf.release()
 			return false, ErrClosed
 		}
 		conn.addNextLocked(st, buf)
-		flusher = conn.ch.enqueueAndClaim(buf)
+		flusher = conn.ch.enqueueAndClaim(buf, &st.requestEnd)
 	}
 	crowded := len(conn.streams) > 1
 	if st.result != nil {

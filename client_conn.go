@@ -91,6 +91,36 @@ func (c *Client) streamFailed(err *streamError) error {
 	return nil
 }
 
+// writeFailed is part of role. Calls whose requests are not out fail now. The others
+// may still be answered, and the end of the last of them is that of the connection.
+func (c *Client) writeFailed(err error) {
+	conn := c.conn
+	sent := conn.ch.writtenBytes()
+	var lost []*stream
+	conn.mu.Lock()
+	conn.unsent = err
+	idle := len(conn.streams) == 0
+	for _, st := range conn.streams {
+		if st.requestEnd > sent {
+			conn.removeLocked(st)
+			lost = append(lost, st)
+		}
+	}
+	conn.mu.Unlock()
+	for _, st := range lost {
+		st.end(writeError(err))
+	}
+	conn.ch.interrupt() // one of them may lead
+	switch {
+	case idle:
+		conn.fail(err)
+	case conn.ch.sock != nil:
+		conn.failAfter(socketDrainLimit, err)
+	default:
+		conn.failAfter(drainLimit, err)
+	}
+}
+
 // ended is part of role. OnClose runs on a goroutine of its own: it may wait
 // for what its caller holds.
 func (c *Client) ended(error) {

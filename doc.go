@@ -43,7 +43,8 @@
 //
 // What a handler returns arrives at the client as a gRPC status; Server has the
 // table. Errors of this side are ctx.Err() and ErrClosed, which are not wrapped unless
-// the server broke the protocol; *OversizedMessageErr; of streams also
+// the server broke the protocol or the request could not be written though the server
+// is there; *OversizedMessageErr; of streams also
 // ErrStreamClosed and ErrStreamFull; and those of messages that cannot be encoded or
 // decoded. A message is at most 4 MiB unless both sides set other Limits.
 //
@@ -126,7 +127,7 @@ package ttrpc
 //	           or were doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the draining of connections that end, and for readers that are missed; and
+// for the end of connections that cannot write or are shut down, and for readers that are missed; and
 // context.AfterFunc for the contexts of streams, of Serve and of receivers that read.
 //
 // # Invariants

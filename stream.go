@@ -40,9 +40,13 @@ type stream struct {
 	// unary is set for a call of one message each way.
 	unary bool
 
+	// requestEnd is where the request of a client ends in everything that the
+	// connection sends: see writer.enqueueLocked. Guarded by conn.mu.
+	requestEnd int64
+
 	// result takes what ends a unary call of a client: whoever takes the stream
 	// out of the table sends once, and never blocks. Of the other fields such a
-	// stream uses conn, id and parked alone. It is nil otherwise.
+	// stream uses conn, id, requestEnd and parked alone. It is nil otherwise.
 	result chan unaryResult
 
 	// ctx is the handler's context, which ends with the stream; nil on a
@@ -358,7 +362,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
-		return ErrClosed
+		return writeError(err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -275,6 +276,32 @@ func (w *writer) written() <-chan struct{} {
 	a := awaited{end: w.queuedTotal, done: make(chan struct{})}
 	w.awaited = append(w.awaited, a)
 	return a.done
+}
+
+// patience is how long awaitWritten waits for a peer that takes nothing. The time from
+// before counts, too: many connections to peers that hang are closed without a wait.
+const patience = 5 * time.Millisecond
+
+// awaitWritten waits until everything that is queued is written or cannot be any more,
+// or the peer has not read for too long. The end of the connection sets it a limit.
+func (w *writer) awaitWritten() {
+	written := w.written()
+	for {
+		wait := patience
+		if since := w.stuckSince.Load(); since != 0 {
+			wait -= time.Duration(clock() - since)
+		}
+		if wait <= 0 {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-written:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
 }
 
 // notifyLocked wakes those who wait for no more than has been written.

@@ -46,18 +46,19 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	return c
 }
 
-// Close ends the connection. Calls and streams that are waiting return
-// ErrClosed. What streams have sent before is still written, as far as the server
-// takes it without pause; Close waits for that, a second at most. It does not
-// wait for the OnClose callback: see UserOnCloseWait. A second Close does nothing.
-// It returns nil.
+// Close ends the connection. Calls and streams that are waiting return ErrClosed.
+// Messages that streams have sent before are still written, as far as the server takes
+// them without a pause of a tenth of a second, and for a second at most. Close waits for
+// that while the server reads, and not when it has taken nothing for 5 milliseconds: a
+// program that exits then loses the rest. It does not wait for the OnClose callback: see
+// UserOnCloseWait. A second Close does nothing. It returns nil.
 //
 // Over TCP, a connection that is closed while something that the server has sent is
 // unread is reset, and the server may lose what was sent last.
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
-		<-c.conn.ch.written()
+		c.conn.ch.awaitWritten()
 	}
 	return nil
 }

@@ -117,6 +117,9 @@ package ttrpc
 // Of a server:
 //
 //	Serve      the user's, one a listener. Accepts, and does nothing else.
+//	listeners  closeListeners. One for the Close of each listener and one for all,
+//	           started by Shutdown, Close and the end of Serve, which wait for them
+//	           for a limited time. They end when those Closes return.
 //	calls      serverCall.run, one a call, unless the reading goroutine runs the
 //	           handler itself (server_inline.go). Owns the call, and may have the
 //	           role of the reader while its handler waits for a message. Ends when

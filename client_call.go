@@ -91,10 +91,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	if err != nil {
 		return err
 	}
-	if lead {
-		c.conn.lead(ctx, st)
-	}
-	resp := c.await(ctx, st)
+	resp := c.await(ctx, st, lead)
 	if resp.err != nil {
 		return resp.err
 	}
@@ -114,21 +111,33 @@ type unaryResult struct {
 }
 
 // await returns the response of a unary call, or the error of ctx when that ends
-// before.
+// before. If lead is true the caller has the role of the reader.
 //
 // A stream that got its response is used again: whoever took it out of the table
 // has done nothing with it since but send that. Of one that is given up here whoever
 // reads may just have got hold.
-func (c *Client) await(ctx context.Context, st *stream) unaryResult {
+func (c *Client) await(ctx context.Context, st *stream, lead bool) unaryResult {
 	var r unaryResult
+	returns := false
+	defer func() {
+		if !returns { // a method of ctx panicked
+			c.abandon(st, ErrClosed)
+		}
+	}()
+	if lead {
+		c.conn.lead(ctx, st)
+	}
 	select {
 	case r = <-st.result:
 	case <-ctx.Done():
+		err := ctx.Err()
 		if c.conn.remove(st) {
-			return unaryResult{err: ctx.Err()}
+			returns = true
+			return unaryResult{err: err}
 		}
 		r = <-st.result // it has come as well, or is about to
 	}
+	returns = true
 	c.callStreams.Put(st)
 	return r
 }

@@ -124,7 +124,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 		cs.sendErr = ErrStreamClosed
 	}
 	if ctx.Done() != nil {
-		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, ctx.Err()) })
+		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, contextError(ctx)) })
 	}
 	if _, err := c.open(ctx, &cs.stream, buf); err != nil {
 		if cs.stop != nil {

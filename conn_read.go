@@ -80,7 +80,7 @@ func (c *conn) readLoop() {
 		}
 		select {
 		case <-c.reader.wake:
-			c.watch(context.Background()) // forget the last leader's
+			c.forgetWatch() // the last leader's
 		case <-c.done:
 			c.abandonRole()
 			return
@@ -226,20 +226,41 @@ func (c *conn) parkLocked(st *stream) {
 
 // lead reads until there is something to receive on st, or ctx ends, and passes
 // the role on.
+//
+// The methods of ctx are the caller's code and may panic: that costs the caller alone,
+// as the role is passed on first. They are called without a lock.
 func (c *conn) lead(ctx context.Context, st *stream) {
 	r := &c.reader
 	r.leading = true
-	again := r.last == ctx.Done()
-	r.last = ctx.Done()
+	over, again := false, true // a Done that panics leaves the watch of another one
+	defer func() {
+		if !over {
+			c.passOn(st, again)
+		}
+	}()
+	done := ctx.Done()
+	again = r.last == done
+	r.last = done
 	c.watch(ctx)
-	for r.stalled == nil && !r.repliesFull && (c.ch.frameBuffered() || !st.receivable() && ctx.Err() == nil) {
+	for r.stalled == nil && !r.repliesFull && (c.ch.frameBuffered() || !st.receivable() && !isClosed(done)) {
 		if !c.readNext() {
+			over = true
 			return
 		}
 	}
+}
+
+// passOn ends the leading of the receiver of st. The watch on its context stays if it
+// has led with that again.
+func (c *conn) passOn(st *stream, again bool) {
+	r := &c.reader
 	c.settle()
 	if !again {
-		c.watch(context.Background())
+		stop := r.unwatch
+		r.watched, r.unwatch = nil, nil
+		if stop != nil {
+			defer stop() // the caller's code: without the role and the lock
+		}
 	}
 	r.leading = false
 	c.mu.Lock()
@@ -289,13 +310,20 @@ func (c *conn) watch(ctx context.Context) {
 	if r.watched == done {
 		return
 	}
-	if r.unwatch != nil {
-		r.unwatch()
-	}
-	r.watched, r.unwatch = done, nil
+	c.forgetWatch()
 	if done != nil {
-		r.unwatch = context.AfterFunc(ctx, c.ch.interrupt)
+		r.unwatch = watchContext(ctx, done, c.ch.interrupt)
+		r.watched = done
 	}
+}
+
+// forgetWatch ends the watch on the context of another one who led before.
+func (c *conn) forgetWatch() {
+	r := &c.reader
+	if r.unwatch != nil {
+		go stopWatch(r.unwatch)
+	}
+	r.watched, r.unwatch = nil, nil
 }
 
 // abandonRole is endRead for the reading goroutine that has stepped down, if
@@ -310,7 +338,7 @@ func (c *conn) abandonRole() {
 
 // endRead frees what the role's owner holds, once the connection has ended.
 func (c *conn) endRead() {
-	c.watch(context.Background())
+	c.forgetWatch()
 	c.ch.releaseRead()
 	if s := c.reader.stalled; s != nil {
 		c.reader.stalled = nil

@@ -108,6 +108,11 @@ package ttrpc
 //	Close      of the net.Conn, started by closeConn unless that is a socket. Ends
 //	           when that returns, for which others wait no longer than lingerLimit.
 //
+//	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or
+//	           of a receiver that has led before, when the stop function returns.
+//	watching   watchContext, for a receiver that leads with a context that has an
+//	           AfterFunc of its own. Ends with the context or the watch.
+//
 // Of a client:
 //
 //	callers    the user's. They encode, queue, write what the socket takes without
@@ -162,6 +167,12 @@ package ttrpc
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
 //     collector empties.
+//
+//  9. Code of others (methods of contexts and their stop functions, of connections and
+//     listeners, loggers) runs under no lock of ours. A stop function runs without the
+//     role of the reader, too: on its owner's goroutine after that is passed on, or on
+//     one of its own (stopWatch). A panic of a caller's context costs that caller alone
+//     (conn.lead, Client.await).
 //
 // Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; those of
 // watchdog and callContext last.

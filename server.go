@@ -392,7 +392,7 @@ func (v *serving) cancelCalls() {
 	v.server.mu.Unlock()
 	for _, sc := range conns {
 		if sc.serving == v {
-			sc.cancelCalls(v.ctx.Err())
+			sc.cancelCalls(contextError(v.ctx))
 		}
 	}
 }

@@ -155,7 +155,7 @@ func (st *stream) end(err error) {
 		st.ctx.cancel(context.Canceled)
 	}
 	if st.stop != nil {
-		st.stop()
+		go stopWatch(st.stop)
 	}
 }
 

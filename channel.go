@@ -24,7 +24,7 @@ const (
 )
 
 // A channel turns a net.Conn into frames. Its reading half is here and belongs
-// to whoever has the role of the reader (conn_read.go); the writing half, in
+// to the goroutine that reads (conn_read.go); the writing half, in
 // channel_write.go, is for everyone.
 type channel struct {
 	conn net.Conn
@@ -50,7 +50,7 @@ func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channe
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
 	ch.writer.init(ch, maxQueued, failed)
 	if ch.sock != nil {
-		ch.sock.progress = &ch.writer.progress
+		ch.sock.progress, ch.sock.stuckSince = &ch.writer.progress, &ch.writer.stuckSince
 	}
 	return ch
 }
@@ -244,6 +244,10 @@ func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
+		if ch.sock == nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			ch.conn.SetReadDeadline(time.Time{}) // the deadline of somebody else
+			continue
+		}
 		if n < 0 || n > len(p) {
 			return 0, fmt.Errorf("read of %d bytes into a buffer of %d", n, len(p))
 		}
@@ -298,9 +302,12 @@ func (ch *channel) close() {
 // closeConn closes a connection. It waits for the Close of one that is no socket for
 // a limited time: that may be for the peer, as with TLS, or for anything.
 func closeConn(nc net.Conn) {
-	switch nc.(type) {
-	case *net.UnixConn, *net.TCPConn:
-		nc.Close() // does not wait, unless its owner wants it to (SetLinger)
+	switch sock := nc.(type) {
+	case *net.UnixConn:
+		closeSocket(sock)
+		return
+	case *net.TCPConn:
+		closeSocket(sock)
 		return
 	}
 	closed := make(chan struct{})
@@ -314,6 +321,20 @@ func closeConn(nc net.Conn) {
 	case <-closed:
 	case <-timer.C:
 	}
+}
+
+// closeSocket ends the connection for everybody, and then closes our descriptor of it:
+// another process may have a duplicate, and the peer has to hear of the end all the
+// same, and a system call of ours that waits. It does not wait itself, unless the owner
+// of the socket wants it to (SetLinger).
+func closeSocket(sock interface {
+	net.Conn
+	CloseRead() error
+	CloseWrite() error
+}) {
+	sock.CloseRead() // first: a peer that has seen the end can write no more
+	sock.CloseWrite()
+	sock.Close()
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

@@ -1,5 +1,13 @@
 package ttrpc
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
 // This file is the flusher: see writer.
 
 // inlineWrites is how many rounds of writing a caller does for others
@@ -71,8 +79,7 @@ func (w *writer) writeClaimed() {
 	for i := 0; i < inlineWrites; i++ {
 		written, done, err := w.writeNow(queue)
 		if err != nil {
-			releaseAll(queue)
-			w.fail(err)
+			w.failRound(queue, written, err)
 			return
 		}
 		if !done {
@@ -140,38 +147,75 @@ func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 // does not read.
 func (w *writer) writeAll(queue []*buffer, skip int) {
 	for queue != nil {
+		written := 0
 		for _, buf := range queue {
-			if skip >= len(buf.b) {
-				skip -= len(buf.b)
-				continue
-			}
-			if err := w.writeFrame(buf.b[skip:]); err != nil {
-				releaseAll(queue)
-				w.fail(err)
+			done := min(skip, len(buf.b))
+			skip -= done
+			n, err := w.writeFrame(buf.b[done:])
+			written += done + n
+			if err != nil {
+				w.failRound(queue, written, err)
 				return
 			}
-			skip = 0
 		}
 		queue = w.next(queue)
 	}
 }
 
-// writeFrame writes b, waiting as long as it takes. On a connection that is
-// not a kernel socket b is one frame, and goes out as released versions write
-// it: its first 4096 bytes, then the rest. A multiplexer makes a message of
-// each write, and the peer reads it into buffers of that size.
-func (w *writer) writeFrame(b []byte) error {
+// failRound ends the round in which queue was to be written, and all writing, because
+// of err. The first written bytes of the queue are out.
+func (w *writer) failRound(queue []*buffer, written int, err error) {
+	releaseAll(queue)
+	w.mu.Lock()
+	w.writtenTotal += int64(written)
+	w.mu.Unlock()
+	w.fail(err)
+}
+
+// writeFrame writes b, waiting as long as it takes, and returns how much of it is out.
+// On a connection that is not a kernel socket b is one frame, and goes out as released
+// versions write it: its first 4096 bytes, then the rest. A multiplexer makes a message
+// of each write, and the peer reads it into buffers of that size.
+func (w *writer) writeFrame(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil // all of it went out before
+	}
 	if w.ch.sock != nil {
 		return w.ch.sock.write(b)
 	}
 	if len(b) > minReadLength {
-		if _, err := w.ch.conn.Write(b[:minReadLength]); err != nil {
-			return err
+		if n, err = w.writeConn(b[:minReadLength]); err != nil {
+			return n, err
 		}
-		w.progress.Add(1)
-		b = b[minReadLength:]
 	}
-	_, err := w.ch.conn.Write(b)
-	w.progress.Add(1)
-	return err
+	rest, err := w.writeConn(b[n:])
+	return n + rest, err
+}
+
+// maxTimeouts is how often in a row a read or write may report that a deadline has
+// passed, though there is none any more: that of TLS does so for good.
+const maxTimeouts = 10
+
+// writeConn writes b with conn.Write, and returns how much of it is out. A deadline that
+// somebody else has set is removed, and the rest is written.
+func (w *writer) writeConn(b []byte) (written int, err error) {
+	for timeouts := 0; ; timeouts++ {
+		w.stuckSince.Store(clock())
+		n, err := w.ch.conn.Write(b[written:])
+		w.stuckSince.Store(0)
+		if n < 0 || n > len(b)-written {
+			return written, fmt.Errorf("write of %d bytes, of %d", n, len(b)-written)
+		}
+		if n > 0 {
+			written, timeouts = written+n, 0
+			w.progress.Add(1)
+		}
+		switch {
+		case err == nil && written < len(b):
+			return written, io.ErrShortWrite
+		case written == len(b), timeouts == maxTimeouts, !errors.Is(err, os.ErrDeadlineExceeded):
+			return written, err
+		}
+		w.ch.conn.SetWriteDeadline(time.Time{})
+	}
 }

@@ -9,12 +9,15 @@ import (
 
 // socket is for systems whose sockets cannot be polled by hand: every
 // connection takes the path of those that are not kernel sockets.
-type socket struct{ progress *atomic.Int64 }
+type socket struct{ progress, stuckSince *atomic.Int64 }
 
 func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) readChunk() (*buffer, error) { panic("BUG: ttrpc: no sockets here") }
 
-func (*socket) write([]byte) error { panic("BUG: ttrpc: no sockets here") }
+func (*socket) write([]byte) (int, error) { panic("BUG: ttrpc: no sockets here") }
 
 func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets here") }
+
+// unblock does nothing: sockets have no mode that others could change.
+func unblock(net.Conn) {}

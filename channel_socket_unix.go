@@ -3,11 +3,13 @@
 package ttrpc
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A socket reads and writes a kernel's stream socket without net.Conn's
@@ -18,7 +20,8 @@ import (
 // the flusher. The functions that it gives to syscall.RawConn are made once,
 // and their arguments are fields, to spare the garbage.
 type socket struct {
-	raw syscall.RawConn
+	conn net.Conn
+	raw  syscall.RawConn
 
 	onReadable func(fd uintptr) bool
 	chunk      *buffer
@@ -29,12 +32,33 @@ type socket struct {
 	wait       bool // until all of out is written
 	written    int
 	writeErr   error
-	progress   *atomic.Int64 // rises with each write
+	progress   *atomic.Int64 // the writer's
+	stuckSince *atomic.Int64 // the writer's
 }
 
 // sysRead and sysWrite are the system calls. Only tests, which set them before they
 // start, have others, to inject faults.
 var sysRead, sysWrite = syscall.Read, syscall.Write
+
+// unblock puts a socket of the kernel, also below TLS, into non-blocking mode.
+// os.File.Fd, called on a duplicate to ask for an option of the socket, has put the
+// socket itself into the other one, in which no context ends the waiting of a read or a
+// write.
+func unblock(nc net.Conn) {
+	for i := 0; i < 10; i++ { // layers, and an end for one that returns itself
+		switch sock := nc.(type) {
+		case *net.UnixConn, *net.TCPConn:
+			if raw, err := sock.(syscall.Conn).SyscallConn(); err == nil {
+				raw.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
+			}
+			return
+		case interface{ NetConn() net.Conn }: // as *tls.Conn
+			nc = sock.NetConn()
+		default:
+			return
+		}
+	}
+}
 
 // newSocket returns nil when nc is not a stream socket of the kernel. It asks
 // for the exact types: a type that embeds one may have a Read and a Write of
@@ -56,7 +80,7 @@ func newSocket(nc net.Conn) *socket {
 	if err != nil {
 		return nil
 	}
-	s := &socket{raw: raw}
+	s := &socket{conn: nc, raw: raw}
 	s.onReadable = s.readable
 	s.onWritable = s.writable
 	return s
@@ -99,16 +123,19 @@ func (s *socket) tryWrite(b []byte) (int, error) {
 	return s.rawWrite(b)
 }
 
-// write writes all of b, waiting as long as it takes.
-func (s *socket) write(b []byte) error {
+// write writes all of b, waiting as long as it takes, and returns how much is out.
+func (s *socket) write(b []byte) (int, error) {
 	s.wait = true
-	_, err := s.rawWrite(b)
-	return err
+	return s.rawWrite(b)
 }
 
 func (s *socket) rawWrite(b []byte) (int, error) {
 	s.out, s.written, s.writeErr = b, 0, nil
 	err := s.raw.Write(s.onWritable)
+	for errors.Is(err, os.ErrDeadlineExceeded) { // the deadline of somebody else
+		s.conn.SetWriteDeadline(time.Time{})
+		err = s.raw.Write(s.onWritable)
+	}
 	s.out = nil
 	if s.writeErr != nil {
 		err = s.writeErr
@@ -120,7 +147,13 @@ func (s *socket) writable(fd uintptr) bool {
 	for s.written < len(s.out) {
 		n, err := ignoringEINTR(sysWrite, int(fd), s.out[s.written:])
 		if err == syscall.EAGAIN {
+			if s.wait {
+				s.stuckSince.Store(clock())
+			}
 			return !s.wait
+		}
+		if s.wait {
+			s.stuckSince.Store(0)
 		}
 		if err != nil {
 			s.writeErr = os.NewSyscallError("write", err)

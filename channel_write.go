@@ -3,8 +3,10 @@ package ttrpc
 import (
 	"container/list"
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -29,6 +31,10 @@ type writer struct {
 	progress  atomic.Int64 // rises with everything that is written, be it part of a frame
 	failed    func(error)  // called once, without locks, when writing fails
 
+	// stuckSince is the clock when the flusher's goroutine began to wait for the peer
+	// to read, 0 while it does not wait: see awaitWritten.
+	stuckSince atomic.Int64
+
 	mu       sync.Mutex
 	queue    []*buffer // frames to write; on a socket small ones are gathered
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
@@ -42,7 +48,7 @@ type writer struct {
 	awaited  []awaited // see written
 
 	queuedTotal  int64       // bytes ever queued
-	writtenTotal int64       // bytes ever written, counted when a round is over
+	writtenTotal int64       // bytes ever written, counted when a round is over or has failed
 	replyBytes   int         // bytes of replies in the queue: see enqueueReply
 	replyMarks   []replyMark // where they end, in order
 
@@ -64,6 +70,7 @@ func (w *writer) init(ch *channel, maxQueued int, failed func(error)) {
 // message. What is reserved goes to enqueue or back to unreserve. The end of ctx
 // ends the waiting, and so does over, which may be nil.
 func (w *writer) reserve(ctx context.Context, over <-chan struct{}, n int) error {
+	done := ctx.Done() // the caller's code, which may panic: before there is something to undo
 	w.mu.Lock()
 	if ok, err := w.tryReserveLocked(n); ok || err != nil {
 		w.mu.Unlock()
@@ -79,20 +86,25 @@ func (w *writer) reserve(ctx context.Context, over <-chan struct{}, n int) error
 		defer w.mu.Unlock()
 		return w.closedLocked()
 	case <-over:
-	case <-ctx.Done():
+	case <-done:
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-waiter.ready: // the room came at the same time
-		w.unreserveLocked(n)
-	default:
-		w.waiters.Remove(element)
-	}
+	w.stopWaiting(waiter, element)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return ErrStreamClosed
+}
+
+// stopWaiting takes back what reserve has begun.
+func (w *writer) stopWaiting(waiter *roomWaiter, element *list.Element) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-waiter.ready: // the room came at the same time
+		w.unreserveLocked(waiter.n)
+	default:
+		w.waiters.Remove(element)
+	}
 }
 
 // tryReserve is reserve for those who cannot wait.
@@ -156,34 +168,45 @@ func (w *writer) enqueue(buf *buffer) {
 	w.enqueueLocked(buf)
 }
 
-// tryEnqueue is reserve, enqueue and claim at once, if there is room. When it says
-// that the caller is the flusher, writeClaimed must follow.
-func (w *writer) tryEnqueue(buf *buffer) (queued, flusher bool) {
+// tryEnqueue is reserve, enqueue and claim at once, if there is room. It sets end as
+// enqueueLocked returns it. When it says that the caller is the flusher, writeClaimed
+// must follow.
+func (w *writer) tryEnqueue(buf *buffer, end *int64) (queued, flusher bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ok, _ := w.tryReserveLocked(len(buf.b)); !ok {
 		return false, false
 	}
-	w.enqueueLocked(buf)
+	*end = w.enqueueLocked(buf)
 	return true, w.claimLocked()
 }
 
-// enqueueAndClaim is enqueue and claim.
-func (w *writer) enqueueAndClaim(buf *buffer) (flusher bool) {
+// enqueueAndClaim is enqueue and claim, and sets end as enqueueLocked returns it.
+func (w *writer) enqueueAndClaim(buf *buffer, end *int64) (flusher bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.enqueueLocked(buf)
+	*end = w.enqueueLocked(buf)
 	return w.claimLocked()
 }
 
-func (w *writer) enqueueLocked(buf *buffer) {
+// enqueueLocked returns where the frame ends: it is out when that many bytes are
+// written in all.
+func (w *writer) enqueueLocked(buf *buffer) (end int64) {
 	if w.err != nil {
 		w.unreserveLocked(len(buf.b))
 		buf.release()
-		return
+		return math.MaxInt64 // never
 	}
 	w.queuedTotal += int64(len(buf.b))
 	w.queue = w.gatherLocked(buf)
+	return w.queuedTotal
+}
+
+// writtenBytes returns how many bytes are written in all, once writing has failed.
+func (w *writer) writtenBytes() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writtenTotal
 }
 
 // enqueueReply is enqueue for whoever reads, who cannot wait for room to answer
@@ -253,6 +276,32 @@ func (w *writer) written() <-chan struct{} {
 	a := awaited{end: w.queuedTotal, done: make(chan struct{})}
 	w.awaited = append(w.awaited, a)
 	return a.done
+}
+
+// patience is how long awaitWritten waits for a peer that takes nothing. The time from
+// before counts, too: many connections to peers that hang are closed without a wait.
+const patience = 5 * time.Millisecond
+
+// awaitWritten waits until everything that is queued is written or cannot be any more,
+// or the peer has not read for too long. The end of the connection sets it a limit.
+func (w *writer) awaitWritten() {
+	written := w.written()
+	for {
+		wait := patience
+		if since := w.stuckSince.Load(); since != 0 {
+			wait -= time.Duration(clock() - since)
+		}
+		if wait <= 0 {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-written:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
 }
 
 // notifyLocked wakes those who wait for no more than has been written.

@@ -12,7 +12,9 @@ import (
 // any number of goroutines at once. A zero Client behaves like one that is
 // closed.
 //
-// The connection is the client's from NewClient on, and so are its deadlines. When it
+// The connection is the client's from NewClient on, and so are its deadlines and the
+// mode of its socket: with a duplicate (File) that is put into blocking mode later, as
+// os.File.Fd does, the end of a context may be noticed late. When the connection
 // ends, by Close, by the peer or by an error, calls and streams that are waiting
 // return ErrClosed and so does every later one; a client does not reconnect.
 type Client struct {
@@ -50,18 +52,19 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	return c
 }
 
-// Close ends the connection. Calls and streams that are waiting return
-// ErrClosed. What streams have sent before is still written, as far as the server
-// takes it without pause; Close waits for that, a second at most. It does not
-// wait for the OnClose callback: see UserOnCloseWait. A second Close does nothing.
-// It returns nil.
+// Close ends the connection. Calls and streams that are waiting return ErrClosed.
+// Messages that streams have sent before are still written, as far as the server takes
+// them without a pause of a tenth of a second, and for a second at most. Close waits for
+// that while the server reads, and not when it has taken nothing for 5 milliseconds: a
+// program that exits then loses the rest. It does not wait for the OnClose callback: see
+// UserOnCloseWait. A second Close does nothing. It returns nil.
 //
 // Over TCP, a connection that is closed while something that the server has sent is
 // unread is reset, and the server may lose what was sent last.
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
-		<-c.conn.ch.written()
+		c.conn.ch.awaitWritten()
 	}
 	return nil
 }
@@ -92,10 +95,10 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return false, ctxErr
 		}
-		return false, ErrClosed
+		return false, writeError(err)
 	}
 	conn.mu.Lock()
-	if conn.err != nil {
+	if conn.err != nil || conn.unsent != nil {
 		conn.mu.Unlock()
 		conn.ch.unreserve(len(buf.b))
 		buf.release()
@@ -105,7 +108,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	s.id = conn.nextIDLocked()
 	putStreamID(buf.b, s.id)
 	conn.insertLocked(e)
-	flusher := conn.ch.enqueueAndClaim(buf)
+	flusher := conn.ch.enqueueAndClaim(buf, &s.requestEnd)
 	if _, unary := e.(*call); unary {
 		c.unary++
 		lead = c.reader.turn.takeOrPark(s)

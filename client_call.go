@@ -91,10 +91,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	if err != nil {
 		return err
 	}
-	if lead {
-		c.lead(ctx, call)
-	}
-	resp := c.await(ctx, call)
+	resp := c.await(ctx, call, lead)
 	if resp.err != nil {
 		return resp.err
 	}
@@ -133,21 +130,33 @@ func (call *call) end(err error) { call.result <- callResult{err: err} }
 func (call *call) receivable() bool { return len(call.result) > 0 }
 
 // await returns the response of a unary call, or the error of ctx when that ends
-// before.
+// before. If lead is true the caller has the turn to read.
 //
 // A call that got its result is used again: the function that took it out of the
 // table has done nothing with it since but send that. A call that is given up here
 // is not: the goroutine that reads may just have looked it up.
-func (c *Client) await(ctx context.Context, call *call) callResult {
+func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	var r callResult
+	returns := false
+	defer func() {
+		if !returns { // a method of ctx panicked
+			c.remove(call)
+		}
+	}()
+	if lead {
+		c.lead(ctx, call)
+	}
 	select {
 	case r = <-call.result:
 	case <-ctx.Done():
+		err := ctx.Err()
 		if c.remove(call) {
-			return callResult{err: ctx.Err()}
+			returns = true
+			return callResult{err: err}
 		}
 		r = <-call.result // it has come as well, or is about to
 	}
+	returns = true
 	c.calls.Put(call)
 	return r
 }

@@ -100,6 +100,36 @@ func (c *Client) streamFailed(err *streamError) error {
 	return nil
 }
 
+// writeFailed is part of endpoint. Calls whose requests are not out fail now. The others
+// may still be answered, and the end of the last of them is that of the connection.
+func (c *Client) writeFailed(err error) {
+	conn := c.conn
+	sent := conn.ch.writtenBytes()
+	var lost []entry
+	conn.mu.Lock()
+	conn.unsent = err
+	idle := len(conn.streams) == 0
+	for _, e := range conn.streams {
+		if e.place().requestEnd > sent {
+			c.removeLocked(e)
+			lost = append(lost, e)
+		}
+	}
+	conn.mu.Unlock()
+	for _, e := range lost {
+		e.end(writeError(err))
+	}
+	conn.ch.interrupt() // one of them may lead
+	switch {
+	case idle:
+		conn.fail(err)
+	case conn.ch.sock != nil:
+		conn.failAfter(socketDrainLimit, err)
+	default:
+		conn.failAfter(drainLimit, err)
+	}
+}
+
 // ended is part of endpoint. OnClose runs on a goroutine of its own: it may wait
 // for what its caller holds.
 func (c *Client) ended(error) {

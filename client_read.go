@@ -36,13 +36,13 @@ func (c *Client) readLoop() {
 		}
 		select {
 		case <-c.reader.turn.resume:
-			c.watch(context.Background()) // forget the last leader's
+			c.forgetWatch() // the last leader's
 		case <-c.conn.done:
 			c.endTurn()
 			return
 		}
 	}
-	c.watch(context.Background())
+	c.forgetWatch()
 }
 
 // stepDown leaves the turn to the receiver that the read loop has just woken, and
@@ -77,31 +77,43 @@ func (c *Client) receiverWaits(ctx context.Context, e entry) {
 
 // lead reads until there is something to receive on e, or ctx ends, and passes the
 // turn on. The caller is the leader.
+//
+// The methods of ctx are the caller's code and may panic: that costs the caller alone,
+// as the turn is passed on first. They are called without a lock.
 func (c *Client) lead(ctx context.Context, e entry) {
 	r, conn := &c.reader, c.conn
-	again := r.last == ctx.Done()
-	r.last = ctx.Done()
-	c.watch(ctx)
-	for !conn.reader.mustWait() && (conn.ch.frameBuffered() || !e.receivable() && ctx.Err() == nil) {
+	over, again := false, true // a Done that panics leaves the watch of another leader
+	defer func() {
+		if !over {
+			c.passTurn(e, again)
+		}
+	}()
+	done := ctx.Done()
+	again = r.last == done
+	r.last = done
+	c.watch(ctx, done)
+	for !conn.reader.mustWait() && (conn.ch.frameBuffered() || !e.receivable() && !isClosed(done)) {
 		if !conn.readNext() {
-			c.watch(context.Background())
+			over = true
+			c.forgetWatch()
 			return
 		}
 	}
-	if !again {
-		c.watch(context.Background())
-	}
-	c.passTurn(e)
 }
 
-// passTurn is the end of lead: the turn goes to the read loop, or to nobody.
-func (c *Client) passTurn(e entry) {
+// passTurn is the end of lead: the turn goes to the read loop, or to nobody. The watch
+// on the leader's context stays if it has led with that again.
+func (c *Client) passTurn(e entry, again bool) {
 	r, conn := &c.reader, c.conn
+	if stop := r.unwatch; stop != nil && !again {
+		r.watched, r.unwatch = nil, nil
+		defer stop() // the caller's code: without the turn and the lock
+	}
 	conn.mu.Lock()
 	over := conn.err != nil
 	switch {
 	case over:
-	case conn.reader.mustWait() || !r.turn.mayLeave():
+	case conn.reader.mustWait() || conn.ch.frameBuffered() || !r.turn.mayLeave():
 		if conn.streams[e.place().id] == e && !e.receivable() {
 			r.turn.park(e.place()) // ctx has ended, but another receiver may wait
 		}
@@ -111,7 +123,7 @@ func (c *Client) passTurn(e entry) {
 	}
 	conn.mu.Unlock()
 	if over {
-		c.watch(context.Background())
+		c.forgetWatch()
 		conn.endRead()
 	}
 }
@@ -149,25 +161,31 @@ func (c *Client) endTurn() {
 	leads := c.reader.turn.holder == heldByLeader
 	c.conn.mu.Unlock()
 	if !leads {
-		c.watch(context.Background())
+		c.forgetWatch()
 		c.conn.endRead()
 	}
 }
 
-// watch has the end of ctx interrupt reading. The watch on the context of a leader
-// that has led with it before stays when it has its message, as it likely comes
-// back; an interrupt that is for nobody does no harm.
-func (c *Client) watch(ctx context.Context) {
+// watch has the end of ctx, which closes done, interrupt reading. The watch on the
+// context of a leader that has led with it before stays when it has its message, as it
+// likely comes back; an interrupt that is for nobody does no harm.
+func (c *Client) watch(ctx context.Context, done <-chan struct{}) {
 	r := &c.reader
-	done := ctx.Done()
 	if r.watched == done {
 		return
 	}
-	if r.unwatch != nil {
-		r.unwatch()
-	}
-	r.watched, r.unwatch = done, nil
+	c.forgetWatch()
 	if done != nil {
-		r.unwatch = context.AfterFunc(ctx, c.conn.ch.interrupt)
+		r.unwatch = watchContext(ctx, done, c.conn.ch.interrupt)
+		r.watched = done
 	}
+}
+
+// forgetWatch ends the watch on the context of an earlier leader.
+func (c *Client) forgetWatch() {
+	r := &c.reader
+	if r.unwatch != nil {
+		go stopWatch(r.unwatch)
+	}
+	r.watched, r.unwatch = nil, nil
 }

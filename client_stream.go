@@ -24,7 +24,9 @@ type ClientStream interface {
 
 	// SendMsg sends a message; nil is one of no bytes. It returns once it is
 	// queued for the connection, after waiting for room if the server does
-	// not keep up. When the server has ended the stream it returns io.EOF, and
+	// not keep up. A process that exits without Client.Close may lose messages
+	// that were accepted so, and right after it those that a server did not
+	// read in time. When the server has ended the stream it returns io.EOF, and
 	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
 	// the limit is refused with *OversizedMessageErr and the stream goes on.
 	SendMsg(m any) error
@@ -122,7 +124,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 		cs.sendErr = ErrStreamClosed
 	}
 	if ctx.Done() != nil {
-		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, ctx.Err()) })
+		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, contextError(ctx)) })
 	}
 	if _, err := c.open(ctx, &cs.stream, buf); err != nil {
 		if cs.stop != nil {

@@ -17,9 +17,9 @@ const (
 	// a stream whose receiver takes nothing.
 	slowConsumerLimit = time.Second
 
-	// drainLimit is how long a connection that cannot write any more goes
-	// on reading: responses that the peer sent before it closed may be
-	// waiting there.
+	// drainLimit is how long a client that cannot write any more goes on
+	// reading for calls that it has sent: responses from before the server
+	// closed may be waiting there.
 	drainLimit = time.Second
 
 	// socketDrainLimit is the same on a kernel socket, where the peer's end
@@ -55,6 +55,10 @@ type endpoint interface {
 	// receiverWaits is called by a receiver of e before it waits for a signal.
 	// It may read in the receiver's place, until there is one or ctx ends.
 	receiverWaits(ctx context.Context, e entry)
+
+	// writeFailed is called once, without locks, when nothing can be written any
+	// more, because of err. The connection must end before long.
+	writeFailed(err error)
 }
 
 // An entry of the table conn.streams is a *stream, or a *call: a unary call of a
@@ -74,6 +78,10 @@ type entry interface {
 // slot is the part of an entry that the table uses.
 type slot struct {
 	id streamID
+
+	// requestEnd is where the request of a client ends in everything that the
+	// connection sends: see writer.enqueueLocked. Guarded by conn.mu.
+	requestEnd int64
 
 	// parked is set while a receiver waits that does not read. Guarded by
 	// conn.mu. See turn.
@@ -99,7 +107,9 @@ type conn struct {
 	streams  map[streamID]entry // nil until the first and after the end
 	lastID   streamID           // the id opened (client) or seen (server) last
 	draining bool               // end when the last stream does
+	unsent   error              // as draining, because of this: nothing can be sent any more (client)
 	err      error              // why the connection ended; nil while it has not
+	endTimer *time.Timer        // see failAfter; nil until the first time
 }
 
 // connConfig are the limits of a connection.
@@ -115,7 +125,11 @@ var defaultConnConfig = connConfig{
 	maxInbox:  4 << 20,
 }
 
+// newConn takes over nc, with its mode and its deadlines: those of dialling and of the
+// handshake are over.
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
+	unblock(nc)
+	nc.SetDeadline(time.Time{}) // an error only says that nc has none
 	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
 	return c
@@ -146,6 +160,9 @@ func (c *conn) fail(err error) {
 	c.err = closeError(err)
 	streams := c.streams
 	c.streams = nil
+	if c.endTimer != nil {
+		c.endTimer.Stop()
+	}
 	c.mu.Unlock()
 
 	c.ch.refuse()
@@ -197,21 +214,25 @@ func (c *conn) linger(flushed <-chan struct{}) {
 	c.ch.close()
 }
 
-// writeFailed is called when nothing can be written any more. The peer may
-// have answered before it went away, so reading goes on until it reports the
-// end itself, within a limit.
+// failAfter ends the connection because of err in a while.
+func (c *conn) failAfter(d time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.endTimer = time.AfterFunc(d, func() { c.fail(err) })
+	}
+}
+
+// writeFailed is called when nothing can be written any more. The peer may have sent
+// something before it went away, so reading goes on for a while, until it reports the
+// end itself.
 func (c *conn) writeFailed(err error) {
 	c.mu.Lock()
 	over := c.err != nil
 	c.mu.Unlock()
-	if over {
-		return
+	if !over {
+		c.endpoint.writeFailed(err)
 	}
-	limit := drainLimit
-	if c.ch.sock != nil {
-		limit = socketDrainLimit
-	}
-	time.AfterFunc(limit, func() { c.fail(fmt.Errorf("write: %w", err)) })
 }
 
 // insertLocked adds a stream or call to the table.
@@ -252,8 +273,13 @@ func (c *conn) removeLocked(e entry) bool {
 		return false
 	}
 	delete(c.streams, id)
-	if len(c.streams) == 0 && c.draining {
-		go c.closeFlushed() // not under mu, which fail takes
+	if len(c.streams) > 0 {
+		return true
+	}
+	if c.unsent != nil {
+		go c.fail(c.unsent) // not under mu, which fail takes
+	} else if c.draining {
+		go c.closeFlushed()
 	}
 	return true
 }

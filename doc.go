@@ -43,7 +43,8 @@
 //
 // What a handler returns arrives at the client as a gRPC status; Server has the
 // table. Errors of this side are ctx.Err() and ErrClosed, which are not wrapped unless
-// the server broke the protocol; *OversizedMessageErr; of streams also
+// the server broke the protocol or the request could not be written though the server
+// is there; *OversizedMessageErr; of streams also
 // ErrStreamClosed and ErrStreamFull; and those of messages that cannot be encoded or
 // decoded. A message is at most 4 MiB unless both sides set other Limits.
 //
@@ -108,6 +109,11 @@ package ttrpc
 //	Close      of the net.Conn, started by closeConn unless that is a socket. Ends
 //	           when that returns, for which others wait no longer than lingerLimit.
 //
+//	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or
+//	           of a leader before, when the stop function returns.
+//	watching   watchContext, for a leader with a context that has an
+//	           AfterFunc of its own. Ends with the context or the watch.
+//
 // Of a client:
 //
 //	callers    the user's. They encode, queue, write what the socket takes without
@@ -117,6 +123,9 @@ package ttrpc
 // Of a server:
 //
 //	Serve      the user's, one a listener. Accepts, and does nothing else.
+//	listeners  closeListeners. One for the Close of each listener and one for all,
+//	           started by Shutdown, Close and the end of Serve, which wait for them
+//	           for a limited time. They end when those Closes return.
 //	calls      serverCall.run, one a call, unless the read loop runs the handler
 //	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
 //	           Owns the call. Ends when the final frame is queued.
@@ -126,8 +135,8 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the draining of connections that end, and for turns that nobody takes; and
-// context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write or are shut down, and for turns that
+// nobody takes; and context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //
@@ -157,6 +166,12 @@ package ttrpc
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
 //     collector empties.
+//
+//  9. Code of others (methods of contexts and their stop functions, of connections and
+//     listeners, loggers) runs under no lock of ours. A stop function runs without the
+//     turn to read, too: on its owner's goroutine after that is passed on, or on one of
+//     its own (stopWatch). A panic of a caller's context costs that caller alone
+//     (Client.lead, Client.await).
 //
 // Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; that of
 // watchdog last.

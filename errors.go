@@ -132,8 +132,8 @@ func isClosedError(err error) bool {
 	return false
 }
 
-// connError is what the calls get that wait when the peer breaks the protocol. It
-// is ErrClosed as well as its cause, an ErrProtocol.
+// connError is what calls get that wait when the peer breaks the protocol, and those
+// that cannot be sent though the peer is there. It is ErrClosed as well as its cause.
 type connError struct{ cause error }
 
 func (e *connError) Error() string   { return "ttrpc: connection failed: " + e.cause.Error() }
@@ -147,6 +147,15 @@ func closeError(err error) error {
 		return &connError{cause: err}
 	}
 	return ErrClosed
+}
+
+// writeError turns the error that ended writing into what a call returns whose request
+// was not written: ErrClosed, bare, when it only says that the connection is over.
+func writeError(err error) error {
+	if errors.Is(err, ErrClosed) || isClosedError(err) {
+		return ErrClosed
+	}
+	return &connError{cause: err}
 }
 
 // errorStatus turns the error of a handler into the status that the client

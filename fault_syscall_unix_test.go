@@ -4,6 +4,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -244,6 +245,8 @@ func checkSyscallFault(kind syscallFault, err error) error {
 		return nil
 	case kind == syscallENOMEM && err == context.DeadlineExceeded:
 		return nil
+	case kind == syscallENOMEM && errors.Is(err, ErrClosed) && errors.Is(err, syscall.ENOMEM):
+		return nil // of a call that could not be sent
 	}
 	return fmt.Errorf("got %w", err)
 }

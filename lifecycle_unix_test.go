@@ -36,21 +36,19 @@ func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn
 }
 
 // Calls whose responses cannot be written, to a peer that reads no more but goes
-// on sending, leave the table.
+// on sending, leave the table and stop counting.
 func TestUnwritableResponses(t *testing.T) {
 	const limit = 4
 	sc, theirs := servedPair(t, echoMethods(), WithServerMaxCalls(limit))
 	theirs.CloseRead()
 	w := newWire(theirs)
-	for i := 0; i < 2000; i++ {
-		w.request(streamID(2*i+1), "Echo", 0, &KeyValue{Value: "x"})
+	request := wireMarshal(&Request{Service: testService, Method: "Echo", Payload: wireMarshal(&KeyValue{Value: "x"})})
+	for id := streamID(1); id < 4000; id += 2 {
+		if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {
+			break // the server has ended the connection
+		}
 	}
 	waitFor(t, "an empty table", func() bool { return tableSize(sc.conn) == 0 && sc.running.Load() == 0 })
-	select {
-	case <-sc.conn.done:
-		t.Error("the table was not empty before the end of the connection")
-	default:
-	}
 	w.Close()
 }
 

@@ -117,7 +117,7 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // ctx is the parent of the contexts of all handlers. Its end ends theirs, and
 // nothing else: Serve goes on.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer l.Close()
+	defer func() { closeListeners([]net.Listener{l}).wait() }()
 	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
@@ -170,9 +170,11 @@ func isTemporary(err error) bool {
 // Shutdown stops accepting, closes connections without calls, and lets the
 // calls that run finish and deliver their responses: each connection closes
 // after its last. New calls are answered with Unavailable. It returns when
-// no connection is left, or the error of ctx when that ends before: then the
-// rest goes on, and Close can end it. Else its error is the first of closing a
-// listener. A handler that calls it waits for itself, until ctx ends.
+// no connection is left and the listeners are closed, or the error of ctx when that
+// ends before: then the rest goes on, and Close can end it. For the Close of listeners
+// and of connections that are not sockets it waits a tenth of a second whatever ctx
+// says. Else its error is the first of closing a listener. A handler that calls it waits
+// for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverDraining)
@@ -183,35 +185,38 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
-	err := closeListeners(listeners)
+	closing := closeListeners(listeners)
 	endAll(conns, (*serverConn).drain)
-	select {
-	case <-s.noConns: // whatever ctx says
-		return err
-	default:
+	closing.wait()
+	for _, over := range []<-chan struct{}{s.noConns, closing.done} {
+		select {
+		case <-over: // whatever ctx says
+			continue
+		default:
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case <-s.noConns:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return closing.err
 }
 
 // Close stops accepting and ends all connections: the contexts of running handlers
 // end, and their clients get ErrClosed. It waits neither for the handlers nor for
 // what was queued before, which is still written as far as the client takes it, for a
-// second at most; for the Close of connections that are not sockets it waits a tenth of
-// a second at most. It returns the first error of closing a listener.
+// second at most; for the Close of listeners and of connections that are not sockets it
+// waits a tenth of a second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)
 	conns := s.connsLocked()
 	s.mu.Unlock()
 
-	err := closeListeners(listeners)
+	closing := closeListeners(listeners)
 	endAll(conns, (*serverConn).close)
-	return err
+	return closing.wait()
 }
 
 // stopLocked raises the state and returns the listeners, which are to be closed
@@ -229,7 +234,6 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 	return listeners
 }
 
-// closeListeners returns the first error other than that of one closed already.
 // endAll ends connections; those whose Close may wait beside each other.
 func endAll(conns []*serverConn, end func(*serverConn)) {
 	var wg sync.WaitGroup
@@ -248,13 +252,42 @@ func endAll(conns []*serverConn, end func(*serverConn)) {
 	wg.Wait()
 }
 
-func closeListeners(listeners []net.Listener) (err error) {
+// listenerClosing is the closing of listeners, whose Close may block: it belongs to the
+// goroutine that closeListeners starts, and the end of that closes done.
+type listenerClosing struct {
+	err  error // the first other than that of a listener that was closed; valid after done
+	done chan struct{}
+}
+
+// closeListeners closes all listeners beside each other.
+func closeListeners(listeners []net.Listener) *listenerClosing {
+	closing := &listenerClosing{done: make(chan struct{})}
+	errs := make(chan error, len(listeners))
 	for _, l := range listeners {
-		if cerr := l.Close(); cerr != nil && err == nil && !errors.Is(cerr, net.ErrClosed) {
-			err = cerr
-		}
+		l := l
+		go func() { errs <- l.Close() }()
 	}
-	return err
+	go func() {
+		defer close(closing.done)
+		for range listeners {
+			if err := <-errs; err != nil && closing.err == nil && !errors.Is(err, net.ErrClosed) {
+				closing.err = err
+			}
+		}
+	}()
+	return closing
+}
+
+// wait waits for a limited time. It returns the error if the listeners are closed then.
+func (c *listenerClosing) wait() error {
+	timer := time.NewTimer(lingerLimit)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return c.err
+	case <-timer.C:
+		return nil
+	}
 }
 
 func (s *Server) addListener(l *net.Listener) bool {

@@ -105,6 +105,10 @@ func (sc *serverConn) ended(err error) {
 	sc.server.removeConn(sc)
 }
 
+// writeFailed is part of endpoint. No client gets an answer any more; its requests and
+// messages from before it went away are read, which takes no time: they are there.
+func (sc *serverConn) writeFailed(err error) { sc.conn.failAfter(lingerLimit, err) }
+
 // describe names the connection in the log. During the handshake refuse calls it, and
 // the peer is not known.
 func (sc *serverConn) describe() string {

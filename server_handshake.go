@@ -87,9 +87,10 @@ func (sc *serverConn) refuse(err error) {
 func (sc *serverConn) setAbort(cancel func()) {
 	s := sc.server
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	sc.abort = cancel
-	if s.state != serverOpen {
+	open := s.state == serverOpen
+	s.mu.Unlock()
+	if !open {
 		cancel()
 	}
 }
@@ -110,13 +111,14 @@ func (sc *serverConn) abandonHandshake() {
 // the meantime.
 func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	s := sc.server
+	c := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {
 		return false
 	}
 	sc.peer = peer
-	sc.conn = newConn(nc, sc, s.cfg.conn)
+	sc.conn = c
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	return true
 }

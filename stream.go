@@ -133,7 +133,7 @@ func (st *stream) end(err error) {
 		st.ctx.cancel()
 	}
 	if st.stop != nil {
-		st.stop()
+		go stopWatch(st.stop)
 	}
 }
 
@@ -350,7 +350,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
-		return ErrClosed
+		return writeError(err)
 	}
 	return nil
 }

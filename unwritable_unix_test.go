@@ -1,0 +1,150 @@
+//go:build unix
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// packetPair returns the two ends of a unix socket of packets.
+func packetPair(t *testing.T) (a, b net.Conn) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
+	if err != nil {
+		t.Skip(err) // not on this system
+	}
+	a, b = unixConn(t, fds[0]), unixConn(t, fds[1])
+	t.Cleanup(func() {
+		a.Close()
+		b.Close()
+	})
+	return a, b
+}
+
+// shortWriter is a connection whose second write leaves a byte out, and says so by its
+// count alone.
+func shortWriter(nc net.Conn) net.Conn {
+	writes := 0
+	return scriptedWriter{nc, func(b []byte) (int, error) {
+		if writes++; writes == 2 {
+			b = b[:len(b)-1]
+		}
+		return nc.Write(b)
+	}}
+}
+
+// A call whose request cannot be written fails at once, with the reason unless that is
+// that the peer is gone. A call that was written before gets its answer, and then the
+// connection is over.
+func TestUnwritableRequest(t *testing.T) {
+	for name, test := range map[string]struct {
+		packets bool
+		wrap    func(net.Conn) net.Conn
+		size    int                   // of the message that cannot be written
+		before  func(theirs net.Conn) // what the peer does before that
+		cause   error                 // nil for ErrClosed alone
+	}{
+		"peer reads no more": {size: 1, before: closeRead},
+		"packet too long":    {size: 3 << 20, packets: true, cause: syscall.EMSGSIZE},
+		"short write":        {size: 1, wrap: shortWriter, cause: io.ErrShortWrite},
+	} {
+		test := test
+		t.Run(name, func(t *testing.T) {
+			ours, theirs := unixPair(t)
+			if test.packets {
+				ours, theirs = packetPair(t)
+			}
+			if test.wrap != nil {
+				ours = test.wrap(ours)
+			}
+			c := NewClient(ours)
+			defer c.Close()
+			call := func(size int) <-chan error {
+				return goErr(func() error {
+					return c.Call(context.Background(), testService, "M", &KeyValue{Value: strings.Repeat("x", size)}, &KeyValue{})
+				})
+			}
+			written := call(1)
+			w := newWire(theirs)
+			if _, err := theirs.Read(make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if test.before != nil {
+				test.before(theirs)
+			}
+			start := time.Now()
+			unwritten := call(test.size)
+			err := within(t, "the call that cannot be written", unwritten)
+			if d := time.Since(start); d > drainLimit/2 {
+				t.Errorf("the call that cannot be written took %v", d)
+			}
+			if test.cause == nil && err != ErrClosed || !errors.Is(err, ErrClosed) || !errors.Is(err, test.cause) && test.cause != nil {
+				t.Errorf("the call that cannot be written: got %v, want ErrClosed for %v", err, test.cause)
+			}
+			if err := call(1); !errors.Is(within(t, "a later call", err), ErrClosed) {
+				t.Errorf("a later call: got %v, want ErrClosed", err)
+			}
+			if n := len(written); n > 0 {
+				t.Errorf("the call that was written has returned %v before its answer", <-written)
+			}
+			start = time.Now()
+			w.respond(1, &Response{})
+			if err := within(t, "the call that was written", written); err != nil {
+				t.Errorf("the call that was written: got %v, want its answer", err)
+			}
+			if err := c.UserOnCloseWait(testContext(t)); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(start); d > drainLimit/2 {
+				t.Errorf("the connection was over after %v, want at once", d)
+			}
+		})
+	}
+}
+
+func closeRead(nc net.Conn) { nc.(*net.UnixConn).CloseRead() }
+
+// A server whose client reads no more has nobody to wait for.
+func TestUnwritableConnsOfServer(t *testing.T) {
+	sc, theirs := servedPair(t, echoMethods())
+	w := newWire(theirs)
+	theirs.CloseRead()
+	start := time.Now()
+	w.request(1, "Echo", 0, &KeyValue{Value: "x"})
+	within(t, "the end of the connection", sc.conn.done)
+	if d := time.Since(start); d > drainLimit/2 {
+		t.Errorf("the connection was over after %v", d)
+	}
+}
+
+// What a client sent before it went away still arrives, after a response that did not.
+func TestUnwritableResponseThenMessages(t *testing.T) {
+	const messages = 1000
+	received := make(chan int, 1)
+	desc := echoMethods()
+	desc.Streams["Count"] = Stream{StreamingClient: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		n := 0
+		for ss.RecvMsg(&KeyValue{}) == nil {
+			n++
+		}
+		received <- n
+		return &KeyValue{}, nil
+	}}
+	_, theirs := servedPair(t, desc)
+	w := newWire(theirs)
+	w.request(1, "Count", flagRemoteOpen|flagNoData, nil)
+	w.request(3, "Echo", 0, &KeyValue{Value: "x"})
+	for i := 0; i < messages; i++ {
+		w.data(1, 0, &KeyValue{Value: "x"})
+	}
+	w.Close()
+	if n := within(t, "the handler", received); n != messages {
+		t.Errorf("%d messages arrived, of %d", n, messages)
+	}
+}

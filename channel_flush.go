@@ -93,6 +93,16 @@ func (w *writer) writeClaimed() {
 	go w.writeAll(queue, 0)
 }
 
+// writeClaimedWaiting is writeClaimed for a goroutine that nobody waits for: it writes
+// itself on connections that are no sockets, too.
+func (w *writer) writeClaimedWaiting() {
+	if w.ch.sock != nil {
+		w.writeClaimed()
+		return
+	}
+	w.writeAll(w.take(), 0)
+}
+
 // next ends the round in which queue was written. It returns more to write, or
 // nil, and then the caller is not the flusher any longer.
 func (w *writer) next(queue []*buffer) []*buffer {
@@ -173,9 +183,10 @@ func (w *writer) failRound(queue []*buffer, written int, err error) {
 }
 
 // writeFrame writes b, waiting as long as it takes, and returns how much of it is out.
-// On a connection that is not a kernel socket b is one frame, and goes out as released
-// versions write it: its first 4096 bytes, then the rest. A multiplexer makes a message
-// of each write, and the peer reads it into buffers of that size.
+// On a connection that is not a kernel socket b is one frame, or several of up to
+// packetLength in all. A longer one goes out as released versions write it: its first
+// 4096 bytes, then the rest. A multiplexer makes a message of each write, and the peer
+// reads it into buffers of that size.
 func (w *writer) writeFrame(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil // all of it went out before

@@ -10,11 +10,16 @@ import (
 )
 
 const (
-	// gatherLength is up to which size frames share a write.
+	// gatherLength is up to which size frames share a write on a kernel socket.
 	gatherLength = 16 << 10
 
 	// batchLength is the size of the buffers in which they do.
 	batchLength = 64 << 10
+
+	// packetLength is the longest write that a frame shares with others elsewhere,
+	// where each write may be a message of a multiplexer: every release reads with
+	// that much.
+	packetLength = minReadLength
 )
 
 // writer is the writing half of a channel: a queue of encoded frames, written
@@ -36,7 +41,7 @@ type writer struct {
 	stuckSince atomic.Int64
 
 	mu       sync.Mutex
-	queue    []*buffer // frames to write; on a socket small ones are gathered
+	queue    []*buffer // frames to write, small ones gathered
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
 	reserved int       // bytes promised to senders, queued or being written
 	flushing bool      // a flusher exists
@@ -312,20 +317,27 @@ func (w *writer) notifyLocked() {
 	}
 }
 
-// gatherLocked appends buf to the queue. On a socket it copies small frames
-// together, so that they go out in one write. Elsewhere each frame stays
-// alone: see writeFrame.
+// gatherLocked appends buf to the queue. It copies small frames together, so that they
+// go out in one write.
 func (w *writer) gatherLocked(buf *buffer) []*buffer {
 	last := len(w.queue) - 1
-	if w.ch.sock == nil || last < 0 || len(buf.b) > gatherLength {
+	if last < 0 {
 		return append(w.queue, buf)
 	}
 	tail := w.queue[last]
-	if tail.free() < len(buf.b) {
-		if len(tail.b) > gatherLength {
-			return append(w.queue, buf)
-		}
-		batch := getBuffer(batchLength)
+	var batch *buffer
+	switch {
+	case w.ch.sock == nil && len(tail.b)+len(buf.b) > packetLength, len(buf.b) > gatherLength:
+		return append(w.queue, buf)
+	case tail.free() >= len(buf.b):
+	case w.ch.sock == nil:
+		batch = getBuffer(packetLength)
+	case len(tail.b) > gatherLength:
+		return append(w.queue, buf)
+	default:
+		batch = getBuffer(batchLength)
+	}
+	if batch != nil {
 		batch.b = append(batch.b, tail.b...)
 		tail.release()
 		w.queue[last], tail = batch, batch

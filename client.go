@@ -3,9 +3,7 @@ package ttrpc
 import (
 	"context"
 	"net"
-	"runtime"
 	"sync"
-	"time"
 )
 
 // A Client makes calls over one connection. Its methods may be called from
@@ -24,7 +22,6 @@ type Client struct {
 	streamChain StreamClientInterceptor // nil for none
 	reader      clientReader
 	calls       sync.Pool // of *call: see await
-	yields      backoff   // of flushers
 
 	// Guarded by conn.mu.
 
@@ -120,30 +117,11 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	conn.mu.Unlock()
 	if flusher {
 		if gather {
-			c.yield()
+			conn.yield()
 		}
 		conn.ch.writeClaimed()
 	}
 	return lead, nil
-}
-
-// yieldLimit is how long a yield may take before it counts as a failure: longer than
-// hundreds of callers need, and shorter than the time slice of a goroutine that
-// computes.
-const yieldLimit = 5 * time.Millisecond
-
-// yield lets the other callers run before a flusher writes: they are likely about to
-// send, too, and one write does for all. Where goroutines compute, the flusher waits
-// behind them instead, and yields no more for a while.
-func (c *Client) yield() {
-	if !c.yields.ready() {
-		return
-	}
-	start := clock()
-	runtime.Gosched()
-	if clock()-start > int64(yieldLimit) {
-		c.yields.failed()
-	}
 }
 
 // remove takes e out of the table and reports whether it was there.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,7 @@ type conn struct {
 	pauses pauseClock
 
 	reader connReader
+	yields backoff // of flushers
 
 	mu       sync.Mutex
 	streams  map[streamID]entry // nil until the first and after the end
@@ -133,6 +135,25 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
 	return c
+}
+
+// yieldLimit is how long a yield may take before it counts as a failure: longer than
+// hundreds of callers need, and shorter than the time slice of a goroutine that
+// computes.
+const yieldLimit = 5 * time.Millisecond
+
+// yield is for a flusher that is about to write. It lets others run that likely send
+// something, too: one write does for all. Where goroutines compute, the flusher waits
+// behind them instead, and yields no more for a while.
+func (c *conn) yield() {
+	if !c.yields.ready() {
+		return
+	}
+	start := clock()
+	runtime.Gosched()
+	if clock()-start > int64(yieldLimit) {
+		c.yields.failed()
+	}
 }
 
 // handleError is the one place that tells an error of a stream, after which

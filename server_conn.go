@@ -307,7 +307,12 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 		return
 	}
 	sc.finish(st, frame)
-	sc.conn.ch.flush()
+	if sc.conn.ch.claim() {
+		if sc.running.Load() > 0 {
+			sc.conn.yield()
+		}
+		sc.conn.ch.writeClaimedWaiting()
+	}
 }
 
 // replyHere is reply on the read loop: it neither waits nor writes.

@@ -30,6 +30,10 @@ const (
 	// what was queued before, while the peer takes nothing of it.
 	lingerLimit = 100 * time.Millisecond
 
+	// farewell is the time between the last response and the close of a
+	// connection that drains.
+	farewell = 5 * time.Millisecond
+
 	// maxLinger is how long it stays open in all.
 	maxLinger = time.Second
 )
@@ -82,6 +86,9 @@ type conn struct {
 
 	reader connReader
 
+	// lastReply is the clock of a server's last response; 0 before the first.
+	lastReply atomic.Int64
+
 	mu       sync.Mutex
 	streams  map[streamID]*stream // nil until the first and after the end
 	lastID   streamID             // the id opened (client) or seen (server) last
@@ -89,6 +96,7 @@ type conn struct {
 	unsent   error                // as draining, because of this: nothing can be sent any more (client)
 	err      error                // why the connection ended; nil while it has not
 	endTimer *time.Timer          // see failAfter; nil until the first time
+	leaving  bool                 // endTimer runs for no more than farewell
 }
 
 // connConfig are the limits of a connection.
@@ -288,18 +296,44 @@ func (c *conn) drain() {
 	}
 }
 
-// closeFlushed ends the connection when everything that was queued is written. On
-// TCP that is not all: to close with something unread, as a request that has come
-// too late, resets the connection, and what the peer has not read yet is lost. So
-// we say that we send no more, and the peer closes, or has had lingerLimit.
+// closeFlushed ends the connection when everything that was queued is written, and the
+// peer has had farewell to take in the last response: clients that handle each frame on
+// a task of its own may see the end first, and then lose it. On TCP there is more: to
+// close with something unread, as a request that has come too late, resets the
+// connection, and what the peer has not read yet is lost. So we say that we send no
+// more, and the peer closes, or has had lingerLimit.
 func (c *conn) closeFlushed() {
+	pending := !isClosed(c.ch.written())
 	c.ch.whenFlushed(func() {
 		if tcp, ok := c.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
-			time.AfterFunc(lingerLimit, func() { c.fail(ErrServerClosed) })
+			c.failAfter(lingerLimit, ErrServerClosed)
 			return
 		}
-		c.fail(ErrServerClosed)
+		now := clock()
+		last := c.lastReply.Load()
+		if pending {
+			last = now
+		}
+		if ago := time.Duration(now - last); last == 0 || ago >= farewell {
+			c.fail(ErrServerClosed)
+		} else {
+			c.failAfter(farewell-ago, ErrServerClosed)
+			c.setLeaving()
+		}
 	})
+}
+
+func (c *conn) setLeaving() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+}
+
+// isLeaving reports whether the connection has ended or does so within farewell.
+func (c *conn) isLeaving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving || c.err != nil
 }
 
 // waitDeliver gives st a message although its inbox was full. It waits for room,

@@ -170,7 +170,7 @@ func isTemporary(err error) bool {
 
 // Shutdown stops accepting, closes connections without calls, and lets the
 // calls that run finish and deliver their responses: each connection closes
-// after its last. New calls are answered with Unavailable. It returns when
+// 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
 // no connection is left and the listeners are closed, or the error of ctx when that
 // ends before: then the rest goes on, and Close can end it. For the Close of listeners
 // and of connections that are not sockets it waits a tenth of a second whatever ctx
@@ -189,19 +189,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	closing := closeListeners(listeners)
 	endAll(conns, (*serverConn).drain)
 	closing.wait()
-	for _, over := range []<-chan struct{}{s.noConns, closing.done} {
-		select {
-		case <-over: // whatever ctx says
-			continue
-		default:
-		}
-		select {
-		case <-over:
-		case <-ctx.Done():
-			return ctx.Err()
+	if err := s.awaitNoConns(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-closing.done: // whatever ctx says
+		return closing.err
+	default:
+	}
+	select {
+	case <-closing.done:
+		return closing.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitNoConns waits for the end of all connections, after Shutdown, or of ctx. Those
+// that are about to end do not count: they take farewell at most.
+func (s *Server) awaitNoConns(ctx context.Context) error {
+	select {
+	case <-s.noConns: // whatever ctx says
+		return nil
+	default:
+	}
+	select {
+	case <-s.noConns:
+		return nil
+	case <-ctx.Done():
+	}
+	if !s.leaving() {
+		return ctx.Err()
+	}
+	<-s.noConns
+	return nil
+}
+
+// leaving reports whether the connections that are left are about to end.
+func (s *Server) leaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sc := range s.conns {
+		if sc.conn == nil || !sc.conn.isLeaving() {
+			return false
 		}
 	}
-	return closing.err
+	return true
 }
 
 // Close stops accepting and ends all connections: the contexts of running handlers

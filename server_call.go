@@ -106,7 +106,9 @@ func (call *serverCall) run() {
 		if call.lease != nil && !call.lease.end(start) {
 			call.lease = nil
 		}
-		call.method.cost.add(time.Duration(clock()-start), quickHandler)
+		now := clock()
+		call.method.cost.add(time.Duration(now-start), quickHandler)
+		call.sc.conn.lastReply.Store(now)
 		call.ctx.cancel(context.Canceled)
 		call.free()
 		call.answer(frame)

@@ -32,6 +32,10 @@ const (
 	// what was queued before, while the peer takes nothing of it.
 	lingerLimit = 100 * time.Millisecond
 
+	// farewell is the time between the last response and the close of a
+	// connection that drains.
+	farewell = 5 * time.Millisecond
+
 	// maxLinger is how long it stays open in all.
 	maxLinger = time.Second
 )
@@ -105,6 +109,9 @@ type conn struct {
 	reader connReader
 	yields backoff // of flushers
 
+	// lastReply is the clock of a server's last response; 0 before the first.
+	lastReply atomic.Int64
+
 	mu       sync.Mutex
 	streams  map[streamID]entry // nil until the first and after the end
 	lastID   streamID           // the id opened (client) or seen (server) last
@@ -112,6 +119,7 @@ type conn struct {
 	unsent   error              // as draining, because of this: nothing can be sent any more (client)
 	err      error              // why the connection ended; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
+	leaving  bool               // endTimer runs for no more than farewell
 }
 
 // connConfig are the limits of a connection.
@@ -235,15 +243,6 @@ func (c *conn) linger(flushed <-chan struct{}) {
 	c.ch.close()
 }
 
-// failAfter ends the connection because of err in a while.
-func (c *conn) failAfter(d time.Duration, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.endTimer = time.AfterFunc(d, func() { c.fail(err) })
-	}
-}
-
 // writeFailed is called when nothing can be written any more. The peer may have sent
 // something before it went away, so reading goes on for a while, until it reports the
 // end itself.
@@ -303,32 +302,6 @@ func (c *conn) removeLocked(e entry) bool {
 		go c.closeFlushed()
 	}
 	return true
-}
-
-// drain ends the connection as soon as it is idle: no streams, and everything
-// that was queued is written.
-func (c *conn) drain() {
-	c.mu.Lock()
-	c.draining = true
-	idle := len(c.streams) == 0
-	c.mu.Unlock()
-	if idle {
-		c.closeFlushed()
-	}
-}
-
-// closeFlushed ends the connection when everything that was queued is written. On
-// TCP that is not all: to close with something unread, as a request that has come
-// too late, resets the connection, and what the peer has not read yet is lost. So
-// we say that we send no more, and the peer closes, or has had lingerLimit.
-func (c *conn) closeFlushed() {
-	c.ch.whenFlushed(func() {
-		if tcp, ok := c.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
-			time.AfterFunc(lingerLimit, func() { c.fail(ErrServerClosed) })
-			return
-		}
-		c.fail(ErrServerClosed)
-	})
 }
 
 // waitDeliver gives st a message although its inbox was full. It waits for room,

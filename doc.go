@@ -101,8 +101,9 @@ package ttrpc
 //	           when the connection is not a kernel socket. Owns what it was given
 //	           of the queue. Ends when the queue is empty or the connection fails.
 //	closing    conn.closeFlushed. Started when the last stream of a connection that
-//	           drains has ended. Ends with the connection, at once unless something
-//	           is still being written: then the writing one does the rest.
+//	           drains has ended. Ends at once unless something is still being
+//	           written: then the writing one does the rest. A timer ends the
+//	           connection when the client has had farewell for the last response.
 //	lingering  conn.linger. Started by conn.fail when this side closes and something
 //	           is still being written. Closes the socket when that is out, makes no
 //	           progress for lingerLimit, or has had maxLinger.

@@ -244,8 +244,8 @@ func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read 
 		}
 		cancel()
 		time.Sleep(tick)
-		if _, over := tableOf(c.conn); over == nil {
-			wantNoStreams(t, c)
+		if n, over := tableOf(c.conn); over == nil && n > 0 {
+			t.Errorf("%d streams are left in the client's table", n)
 		}
 		c.Close()
 		if err := c.UserOnCloseWait(context.Background()); err != nil {

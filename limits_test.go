@@ -503,6 +503,7 @@ func TestServerShutdown(t *testing.T) {
 		st := newServerTest(t)
 		idle, busy := st.dial(), st.dial()
 		idle.alive("the idle connection", 1)
+		time.Sleep(farewell) // it is idle for longer than that
 		unary := st.start(busy, request(1, "Hold", 0, nil))
 		stream := st.start(busy, request(3, "HoldStream", flagRemoteOpen, nil))
 		done := make(chan error, 1)
@@ -526,6 +527,11 @@ func TestServerShutdown(t *testing.T) {
 		}
 		stream.returns(text("last"), nil)
 		busy.want("the last call's end", data(3, flagRemoteClosed, text("last")))
+		time.Sleep(farewell - 1)
+		if busy.conn.ended() {
+			t.Error("the connection was closed before the client had time for the last response")
+		}
+		time.Sleep(1)
 		busy.wantClosed("after the last call")
 		if err := <-done; err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -555,6 +561,7 @@ func TestServerShutdownUnread(t *testing.T) {
 		}
 		wantElapsed(t, "Shutdown", start, time.Minute)
 		p.want("the response", response(1, text(strings.Repeat("x", 1000))))
+		time.Sleep(farewell)
 		p.wantClosed("and then the end")
 		if err := st.server.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown again: %v", err)

@@ -169,7 +169,7 @@ func isTemporary(err error) bool {
 
 // Shutdown stops accepting, closes connections without calls, and lets the
 // calls that run finish and deliver their responses: each connection closes
-// after its last. New calls are answered with Unavailable. It returns when
+// 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
 // no connection is left and the listeners are closed, or the error of ctx when that
 // ends before: then the rest goes on, and Close can end it. For the Close of listeners
 // and of connections that are not sockets it waits a tenth of a second whatever ctx
@@ -188,19 +188,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	closing := closeListeners(listeners)
 	endAll(conns, (*serverConn).drain)
 	closing.wait()
-	for _, over := range []<-chan struct{}{s.noConns, closing.done} {
-		select {
-		case <-over: // whatever ctx says
-			continue
-		default:
-		}
-		select {
-		case <-over:
-		case <-ctx.Done():
-			return ctx.Err()
+	if err := s.awaitNoConns(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-closing.done: // whatever ctx says
+		return closing.err
+	default:
+	}
+	select {
+	case <-closing.done:
+		return closing.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitNoConns waits for the end of all connections, after Shutdown, or of ctx. Those
+// that are about to end do not count: they take farewell at most.
+func (s *Server) awaitNoConns(ctx context.Context) error {
+	select {
+	case <-s.noConns: // whatever ctx says
+		return nil
+	default:
+	}
+	select {
+	case <-s.noConns:
+		return nil
+	case <-ctx.Done():
+	}
+	if !s.leaving() {
+		return ctx.Err()
+	}
+	<-s.noConns
+	return nil
+}
+
+// leaving reports whether the connections that are left are about to end.
+func (s *Server) leaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sc := range s.conns {
+		if sc.conn == nil || !sc.conn.isLeaving() {
+			return false
 		}
 	}
-	return closing.err
+	return true
 }
 
 // Close stops accepting and ends all connections: the contexts of running handlers
@@ -232,62 +265,6 @@ func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 		delete(s.listeners, l)
 	}
 	return listeners
-}
-
-// endAll ends connections; those whose Close may wait beside each other.
-func endAll(conns []*serverConn, end func(*serverConn)) {
-	var wg sync.WaitGroup
-	for _, sc := range conns {
-		if c := sc.started(); c != nil && c.ch.sock != nil {
-			end(sc)
-			continue
-		}
-		sc := sc
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			end(sc)
-		}()
-	}
-	wg.Wait()
-}
-
-// listenerClosing is the closing of listeners, whose Close may block: it belongs to the
-// goroutine that closeListeners starts, and the end of that closes done.
-type listenerClosing struct {
-	err  error // the first other than that of a listener that was closed; valid after done
-	done chan struct{}
-}
-
-// closeListeners closes all listeners beside each other.
-func closeListeners(listeners []net.Listener) *listenerClosing {
-	closing := &listenerClosing{done: make(chan struct{})}
-	errs := make(chan error, len(listeners))
-	for _, l := range listeners {
-		l := l
-		go func() { errs <- l.Close() }()
-	}
-	go func() {
-		defer close(closing.done)
-		for range listeners {
-			if err := <-errs; err != nil && closing.err == nil && !errors.Is(err, net.ErrClosed) {
-				closing.err = err
-			}
-		}
-	}()
-	return closing
-}
-
-// wait waits for a limited time. It returns the error if the listeners are closed then.
-func (c *listenerClosing) wait() error {
-	timer := time.NewTimer(lingerLimit)
-	defer timer.Stop()
-	select {
-	case <-c.done:
-		return c.err
-	case <-timer.C:
-		return nil
-	}
 }
 
 func (s *Server) addListener(l *net.Listener) bool {

@@ -105,13 +105,15 @@ func (call *serverCall) run() {
 		if frame == nil { // the panic handler ended the goroutine
 			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
 		}
-		took := time.Duration(clock() - start)
+		now := clock()
+		took := time.Duration(now - start)
 		if call.lease != nil && !call.lease.end(start) {
 			call.lease = nil // it has expired, which counts as a failure
 		} else if took > handlerGrace {
 			call.method.inline.failed()
 		}
 		call.method.cost.add(took, quickHandler)
+		call.sc.conn.lastReply.Store(now)
 		call.ctx.cancel()
 		call.free()
 		call.answer(frame)

@@ -92,6 +92,25 @@ func (call *serverCall) readRequest(n int32) bool {
 	}
 }
 
+// runAlone is the goroutine of a call.
+func (call *serverCall) runAlone() {
+	growStack()
+	call.run()
+}
+
+// growStack has the runtime give this goroutine the stack that decoding a message
+// needs anyway, while there is little on it to copy: later that costs a third of a
+// quick call.
+//
+//go:noinline
+func growStack() byte {
+	var room [1536]byte // of the 2 KiB that a goroutine begins with some are in use
+	return room[len(room)-int(stackUse.Load())-1]
+}
+
+// stackUse is 0. The compiler does not know that, and keeps the array.
+var stackUse atomic.Uint32
+
 // run runs the handler and answers, also when the handler panics or calls
 // runtime.Goexit. It is a goroutine of its own unless the call has a lease.
 func (call *serverCall) run() {

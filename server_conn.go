@@ -172,7 +172,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if sc.mayRunHere(method) {
 		return sc.runHere(call)
 	}
-	go call.run()
+	go call.runAlone()
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
 )
@@ -93,7 +94,9 @@ func TestGolden(t *testing.T) {
 	got := files(t, requestFor(t, "module=github.com/containerd/ttrpc",
 		"basic/basic.proto", "imports/imports.proto", "imports/io/io.proto", "keyword/keyword.proto",
 		"legacy/legacy.proto", "names/names.proto", "names/same.proto", "nopackage/nopackage.proto",
-		"optional/optional.proto", "split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
+		"optional/optional.proto",
+		"public/public.proto", "public/same.proto",
+		"split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
 	golden := 0
 	err := filepath.Walk(root+"internal/gentest/pbgo", func(path string, _ os.FileInfo, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_ttrpc.pb.go") {
@@ -250,6 +253,18 @@ func TestCommentsAndDeprecation(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(code)
+	}
+}
+
+// The default of a field is a constant, whose name stubs may want.
+func TestDefaultsTakeNames(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "legacy/legacy.proto")
+	file := req.ProtoFile[0]
+	file.Service[0].Name = proto.String("Default_Note_Size")
+	field := file.MessageType[0].Field[1]
+	field.Name, field.JsonName, field.DefaultValue = proto.String("size_service"), nil, proto.String("1")
+	if code := files(t, req)["legacy/legacy_ttrpc.pb.go"]; !strings.Contains(code, "type Default_Note_SizeService_ interface {") {
+		t.Errorf("the service has another name in\n%s", code)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gogo/protobuf/gogoproto"
 	"github.com/gogo/protobuf/proto"
 	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
 	plugin "github.com/gogo/protobuf/protoc-gen-gogo/plugin"
@@ -27,6 +28,7 @@ import (
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/legacy"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/names"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/gogo/public"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/split"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
 )
@@ -149,6 +151,9 @@ func parameter() string {
 	for _, dir := range []string{"one/types", "two/types", "context", "ttrpc", "req", "client", "stream", "io"} {
 		p += ",Mimports/" + dir + "/" + path.Base(dir) + ".proto=" + gogoPackages + "imports/" + dir
 	}
+	for _, dir := range []string{"inner", "other", "deeper"} {
+		p += ",Mpublic/" + dir + "/" + dir + ".proto=" + gogoPackages + "public/" + dir
+	}
 	return p
 }
 
@@ -164,6 +169,7 @@ func TestGolden(t *testing.T) {
 		{"legacy/legacy.proto"},
 		{"names/names.proto", "names/same.proto"},
 		{"nopackage/nopackage.proto"},
+		{"public/public.proto", "public/same.proto"},
 		{"split/messages.proto", "split/service.proto"},
 		{"wellknown/wellknown.proto"},
 	} {
@@ -269,6 +275,23 @@ func TestCommentsAndDeprecation(t *testing.T) {
 		if !strings.Contains(code, want) {
 			t.Errorf("the code lacks %q", want)
 		}
+	}
+}
+
+// The default of a field is a constant, whose name stubs may want.
+func TestDefaultsTakeNames(t *testing.T) {
+	req := requestFor(t, parameter(), "legacy/legacy.proto")
+	file := req.ProtoFile[0]
+	file.Service[0].Name = proto.String("Default_Note_Size")
+	field := file.MessageType[0].Field[1]
+	field.Name, field.JsonName, field.DefaultValue = proto.String("size_service"), nil, proto.String("1")
+	// gogo wants a getter for a default.
+	if err := proto.SetExtension(file.Options, gogoproto.E_GoprotoGettersAll, proto.Bool(true)); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := answer(t, req)
+	if code := files["legacy/legacy.pb.go"]; !strings.Contains(code, "type Default_Note_SizeService_ interface {") {
+		t.Errorf("the service has another name in\n%s", code)
 	}
 }
 

@@ -230,8 +230,9 @@ func TestCommentsAndDeprecation(t *testing.T) {
 		return &descriptorpb.SourceCodeInfo_Location{Path: path, Span: []int32{0, 0, 0}, LeadingComments: &comment}
 	}
 	file.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
-		location(" Notes has a comment, ünïcödé.\n", 6, 0),
-		location(" Echo has one too. */\n", 6, 0, 2, 0),
+		// Characters that a Go file may not have, and bytes that are none.
+		location("\ufeff Notes has a\x00 comment, ünïcödé.\xff\n", 6, 0),
+		location(" Echo has\ufeff one too. */\xc3\n", 6, 0, 2, 0),
 		location("go:generate false\n", 6, 0, 2, 2),
 	}}
 	code := files(t, req)["basic/basic_ttrpc.pb.go"]

@@ -43,6 +43,10 @@ func TestComment(t *testing.T) {
 		{"no instruction to Go", "go:generate rm\n", "", "", "// go:generate rm\n"},
 		{"no line number", "line x.go:1\n", "", "", "// line x.go:1\n"},
 		{"indented", "\tcode()\n", "", "", "//\tcode()\n"},
+		{"characters that Go refuses", "\ufeff One\x00 t\xff\xfewo.\n \xef\xbb", "", "", "// One two.\n"},
+		{"nothing but those", "\ufeff\x00\xff", "S is a service.", "", "// S is a service.\n"},
+		{"an instruction behind one", "\ufeffgo:generate rm\n", "", "", "// go:generate rm\n"},
+		{"deprecated in a file of such a name", "", "", "In a\ufeff\xff.proto.", "// Deprecated: In a.proto.\n"},
 		{"carriage returns", " One.\r\n Two.\r\n", "", "", "// One.\n// Two.\n"},
 	} {
 		if got := comment(test.text, test.fallback, test.deprecated); got != test.want {

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
@@ -21,6 +20,10 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	}
 	if len(req.FileToGenerate) == 0 {
 		return nil, fmt.Errorf("standard input is not a CodeGeneratorRequest: it names no file to generate")
+	}
+
+	if err := checkEditions(req.ProtoFile); err != nil {
+		return nil, err
 	}
 
 	var prefix string
@@ -58,24 +61,6 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	resp.MinimumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_PROTO2))
 	resp.MaximumEdition = proto.Int32(int32(newestEdition()))
 	return proto.Marshal(resp)
-}
-
-// newestEdition returns the newest edition that the protobuf library can read.
-// The stubs do not depend on the edition, so there is no other limit; and the
-// library is newer than the one in go.mod where a project has a newer one.
-func newestEdition() descriptorpb.Edition {
-	newest := descriptorpb.Edition_EDITION_PROTO3
-	for e := descriptorpb.Edition_EDITION_2023; ; e++ {
-		_, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-			Name:    proto.String("edition.proto"),
-			Syntax:  proto.String("editions"),
-			Edition: e.Enum(),
-		}, nil)
-		if err != nil {
-			return newest
-		}
-		newest = e
-	}
 }
 
 // generateFile adds the file of stubs for one proto file to the response.

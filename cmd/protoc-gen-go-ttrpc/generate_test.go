@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -218,6 +219,29 @@ func TestEdition2023(t *testing.T) {
 	req.ProtoFile[0].Edition = descriptorpb.Edition_EDITION_2023.Enum()
 	if code := files(t, req)["nopackage/nopackage_ttrpc.pb.go"]; !strings.Contains(code, "type BareService interface {") {
 		t.Errorf("no service in\n%s", code)
+	}
+}
+
+// A file of an edition that the protobuf library does not know may import others
+// in ways that the library does not know either, such as "import option".
+func TestNewerEdition(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "nopackage/nopackage.proto")
+	// What only the newer edition knows how to import has no Go package.
+	option := &descriptorpb.FileDescriptorProto{Name: proto.String("opts/cpp.proto"), Syntax: proto.String("proto3")}
+	req.ProtoFile = append([]*descriptorpb.FileDescriptorProto{option}, req.ProtoFile...)
+	newer := newestEdition() + 1
+	req.ProtoFile[1].Syntax, req.ProtoFile[1].Edition = proto.String("editions"), newer.Enum()
+	edition := strings.TrimPrefix(newer.String(), "EDITION_")
+
+	resp, stderr, code := run(t, req)
+	want := regexp.MustCompile(`^protoc-gen-go-ttrpc: nopackage/nopackage\.proto: ` +
+		`this program was built with google\.golang\.org/protobuf (v1\.\d+\.\d+|\(unknown\)), ` +
+		`which does not know edition ` + edition + `(; v1\.\d+\.\d+ does)?\n$`)
+	if code != 1 || len(resp.File) > 0 || !want.MatchString(stderr) {
+		t.Errorf("exit code %d, %d files, stderr %q; want code 1 and %s", code, len(resp.File), stderr, want)
+	}
+	if newer == descriptorpb.Edition_EDITION_2024 && !strings.Contains(stderr, "v1.36.9 does") {
+		t.Errorf("stderr does not say which version knows edition 2024: %s", stderr)
 	}
 }
 

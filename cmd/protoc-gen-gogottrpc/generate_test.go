@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"go/format"
 	"go/parser"
 	"go/token"
@@ -238,10 +239,13 @@ func TestImports(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for parameter, want := range map[string]string{
-		"":                       "protoc-gen-gogottrpc: warning: no services are generated without the option plugins=ttrpc\n",
-		"plugins=grpc":           "",
-		"plugins=ttrpc,Ma=b":     "",
-		"plugins=ttrpc,flavour=": "protoc-gen-gogottrpc: warning: unknown option \"flavour\" ignored\n",
+		"":                        "protoc-gen-gogottrpc: warning: no services are generated without the option plugins=ttrpc\n",
+		"plugins=grpc":            "",
+		"plugins=none":            "",
+		"plugins=ttrpc,Ma=b":      "",
+		"plugins=ttrpc+grpc+size": "",
+		"plugins=ttrpc+fieldpath": "protoc-gen-gogottrpc: warning: unknown plugin \"fieldpath\" ignored\n",
+		"plugins=ttrpc,flavour=":  "protoc-gen-gogottrpc: warning: unknown option \"flavour\" ignored\n",
 	} {
 		if _, warnings := answer(t, requestFor(t, parameter, "nopackage/nopackage.proto")); warnings != want {
 			t.Errorf("%q: stderr %q, want %q", parameter, warnings, want)
@@ -249,6 +253,65 @@ func TestWarnings(t *testing.T) {
 	}
 	if _, warnings := answer(t, requestFor(t, "", "split/messages.proto")); warnings != "" {
 		t.Errorf("without a service: stderr %q", warnings)
+	}
+}
+
+// A type of another generator than gogo's is worth a warning, one for each file.
+func TestForeignTypes(t *testing.T) {
+	const known = "google.golang.org/protobuf/types/known/"
+	warning := func(file, typeName, goPackage, imported, mapped string) string {
+		return fmt.Sprintf("protoc-gen-gogottrpc: warning: %s: %s is of the Go package %q, which is not gogo's; the option M%s=%s changes that\n",
+			file, typeName, goPackage, imported, mapped)
+	}
+	request := func(name string) *plugin.CodeGeneratorRequest {
+		req := requestFor(t, "plugins=ttrpc", name)
+		for _, f := range req.ProtoFile {
+			if dir, base := path.Split(f.GetName()); dir == "google/protobuf/" {
+				// As in the proto files that come with protoc.
+				f.Options.GoPackage = proto.String(known + strings.TrimSuffix(base, ".proto") + "pb")
+			}
+		}
+		return req
+	}
+	wellKnown := request("wellknown/wellknown.proto")
+	mapped := request("wellknown/wellknown.proto")
+	for _, name := range []string{"any", "duration", "struct", "timestamp", "wrappers"} {
+		*mapped.Parameter += ",Mgoogle/protobuf/" + name + ".proto=github.com/gogo/protobuf/types"
+	}
+	// gogo's own copies name no package that could be imported.
+	bare := requestFor(t, mapped.GetParameter(), "wellknown/wellknown.proto")
+	for _, f := range bare.ProtoFile[:len(bare.ProtoFile)-1] {
+		f.Options.GoPackage = proto.String("types")
+	}
+	extension := request("gogoopts/gogoopts.proto")
+	extension.Parameter = mapped.Parameter
+	extension.ProtoFile[len(extension.ProtoFile)-1].Extension = []*descriptor.FieldDescriptorProto{{
+		Name: proto.String("mark"), Number: proto.Int32(50000), Extendee: proto.String(".google.protobuf.FieldOptions"),
+		Type: descriptor.FieldDescriptorProto_TYPE_BOOL.Enum(), Label: descriptor.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+	}}
+	const gogoTypes = "github.com/gogo/protobuf/types"
+	emptyWarning := func(goPackage string) string {
+		return warning("wellknown/wellknown.proto", "google.protobuf.Empty", goPackage, "google/protobuf/empty.proto", gogoTypes)
+	}
+	for _, test := range []struct {
+		name string
+		req  *plugin.CodeGeneratorRequest
+		want string
+	}{
+		{"one mapped too few", mapped, emptyWarning(known + "emptypb")},
+		{"without a package", bare, emptyWarning("types")},
+		{"all mapped", requestFor(t, parameter(), "wellknown/wellknown.proto"), ""},
+		{"extension", extension, warning("gogoopts/gogoopts.proto", "google.protobuf.FieldOptions", known+"descriptorpb",
+			"google/protobuf/descriptor.proto", "github.com/gogo/protobuf/protoc-gen-gogo/descriptor")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, warnings := answer(t, test.req); warnings != test.want {
+				t.Errorf("stderr %q, want %q", warnings, test.want)
+			}
+		})
+	}
+	if _, warnings := answer(t, wellKnown); strings.Count(warnings, "\n") != 6 {
+		t.Errorf("6 files are imported, the warnings are\n%s", warnings)
 	}
 }
 

@@ -129,20 +129,22 @@ func TestDeclaredNames(t *testing.T) {
 	unary := testFile(ProtobufGo)
 	unary.Services[0].Methods = unary.Services[0].Methods[:1]
 	collision := testFile(ProtobufGo)
-	collision.Taken = []string{"SService", "S_SSClient", "sClient"}
+	collision.Taken = []string{"SService", "S_SSClient", "sClient", "S_SS_FullMethodName"}
 	for _, test := range []struct {
 		name string
 		file *File
 		want string
 	}{
-		{"unary", unary, "NewSClient RegisterSService SService"},
-		{"streams", streams, "NewSClient RegisterSService SClient SService S_BSClient S_BSServer S_CSClient S_CSServer S_SSClient S_SSServer"},
-		{"collision", collision, "NewSClient RegisterSService SClient SService_ S_BSClient S_BSServer S_CSClient S_CSServer S_SSClient_ S_SSServer"},
+		{"unary", unary, "NewSClient RegisterSService SService S_U_FullMethodName"},
+		{"streams", streams, "NewSClient RegisterSService SClient SService S_BSClient S_BSServer S_BS_FullMethodName " +
+			"S_CSClient S_CSServer S_CS_FullMethodName S_L_FullMethodName S_SSClient S_SSServer S_SS_FullMethodName S_U_FullMethodName"},
+		{"collision", collision, "NewSClient RegisterSService SClient SService_ S_BSClient S_BSServer S_BS_FullMethodName " +
+			"S_CSClient S_CSServer S_CS_FullMethodName S_L_FullMethodName S_SSClient_ S_SSServer S_SS_FullMethodName_ S_U_FullMethodName"},
 	} {
 		var got []string
 		file := parse(t, test.file)
 		for name, obj := range file.Scope.Objects {
-			if ast.IsExported(name) && (obj.Kind == ast.Typ || obj.Kind == ast.Fun) {
+			if ast.IsExported(name) && (obj.Kind == ast.Typ || obj.Kind == ast.Fun || obj.Kind == ast.Con) {
 				got = append(got, name)
 			}
 		}

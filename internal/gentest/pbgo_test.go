@@ -2,6 +2,7 @@ package gentest
 
 import (
 	"context"
+	"net"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -343,5 +344,26 @@ func TestProtobufGo(t *testing.T) {
 		"Deeper":          pbpublic.NewDeeperClient(client),
 	} {
 		t.Run(name, func(t *testing.T) { exercise.Client(t, c) })
+	}
+}
+
+// The constants for methods are the names that interceptors are told: those on the
+// wire, also where the Go name differs.
+func TestFullMethodNames(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	var got string
+	client := ttrpc.NewClient(here, ttrpc.WithUnaryClientInterceptor(
+		func(_ context.Context, _ *ttrpc.Request, _ *ttrpc.Response, info *ttrpc.UnaryClientInfo, _ ttrpc.Invoker) error {
+			got = info.FullMethod
+			return nil
+		}))
+	defer client.Close()
+	notes, note := pbbasic.NewNotesClient(client), &pbbasic.Note{}
+	if _, err := notes.Echo(context.Background(), note); err != nil || got != pbbasic.Notes_Echo_FullMethodName {
+		t.Errorf("Echo: the interceptor is told %q, want %q; error %v", got, pbbasic.Notes_Echo_FullMethodName, err)
+	}
+	if _, err := notes.Lowercase(context.Background(), note); err != nil || got != pbbasic.Notes_Lowercase_FullMethodName {
+		t.Errorf("lowercase: the interceptor is told %q, want %q; error %v", got, pbbasic.Notes_Lowercase_FullMethodName, err)
 	}
 }

@@ -738,6 +738,12 @@ func valueToStringGogoopts(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.gogoopts.Options, as interceptors are told them.
+const (
+	Options_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Options/Echo"
+	Options_Chat_FullMethodName = "/ttrpc.gentest.gogoopts.Options/Chat"
+)
+
 // Options uses messages that gogo's options change.
 type OptionsService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -845,6 +851,13 @@ func (c *optionsChatClient) Recv() (*Note, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Renamed, as interceptors are told them.
+const (
+	Renamed_Echo_FullMethodName  = "/ttrpc.gentest.gogoopts.Renamed/Echo"
+	Renamed_Watch_FullMethodName = "/ttrpc.gentest.gogoopts.Renamed/Watch"
+	Renamed_Chat_FullMethodName  = "/ttrpc.gentest.gogoopts.Renamed/Chat"
+)
 
 // Renamed wants names that gogo's options give to an enum and to values.
 type RenamedService_ interface {
@@ -1007,6 +1020,11 @@ func (c *renamedChatClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.gogoopts.Field_Renamed, as interceptors are told them.
+const (
+	Field_Renamed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Field_Renamed/Echo"
+)
+
 // Field_Renamed wants the name that an option gives to a oneof's field.
 type Field_RenamedService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -1042,6 +1060,11 @@ func (c *field_RenamedClient) Echo(ctx context.Context, req *Note) (*Note, error
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.gogoopts.PopulatedNote, as interceptors are told them.
+const (
+	PopulatedNote_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.PopulatedNote/Echo"
+)
+
 // PopulatedNote wants the name of a function that gogo writes on demand.
 type PopulatedNoteService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -1076,6 +1099,11 @@ func (c *populatedNoteClient) Echo(ctx context.Context, req *Note) (*Note, error
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Prefixed, as interceptors are told them.
+const (
+	Prefixed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Prefixed/Echo"
+)
 
 // Prefixed has its names to itself: they are values of an enum with a prefix.
 type PrefixedService interface {

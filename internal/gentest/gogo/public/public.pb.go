@@ -61,6 +61,11 @@ var fileDescriptor_49f7382cd362077e = []byte{
 	0x72, 0xfc, 0x15, 0x00, 0x00, 0xff, 0xff, 0x59, 0xa8, 0xaf, 0x80, 0x7d, 0x02, 0x00, 0x00,
 }
 
+// Full names of the methods of ttrpc.gentest.public.Keeper, as interceptors are told them.
+const (
+	Keeper_Echo_FullMethodName = "/ttrpc.gentest.public.Keeper/Echo"
+)
+
 // Keeper wants a name that a publicly imported message has here, too.
 type KeeperService_ interface {
 	Echo(ctx context.Context, req *inner.KeeperService) (*inner.KeeperService, error)
@@ -95,6 +100,12 @@ func (c *keeperClient) Echo(ctx context.Context, req *inner.KeeperService) (*inn
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.public.Outer_In, as interceptors are told them.
+const (
+	Outer_In_Echo_FullMethodName = "/ttrpc.gentest.public.Outer_In/Echo"
+	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.public.Outer_In/Chat"
+)
 
 // Outer_In wants names of a publicly imported enum's value and oneof's field.
 type Outer_InService_ interface {
@@ -204,6 +215,11 @@ func (c *outer_InChatClient) Recv() (*inner.Outer, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.public.Shared, as interceptors are told them.
+const (
+	Shared_Echo_FullMethodName = "/ttrpc.gentest.public.Shared/Echo"
+)
+
 // Shared wants a name that another file of this Go package imports publicly.
 type SharedService_ interface {
 	Echo(ctx context.Context, req *Same) (*Same, error)
@@ -238,6 +254,11 @@ func (c *sharedClient) Echo(ctx context.Context, req *Same) (*Same, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.public.Deeper, as interceptors are told them.
+const (
+	Deeper_Echo_FullMethodName = "/ttrpc.gentest.public.Deeper/Echo"
+)
 
 // Deeper has its name to itself: what a publicly imported file imports publicly
 // is not declared here once more.

@@ -91,6 +91,7 @@ func TestRecipeToolsFile(t *testing.T) {
 // the way back.
 func TestRecipeVendor(t *testing.T) {
 	p := newProgram(t, "v1.2.7")
+	p.env = append(p.env, "GOFLAGS=") // as go has it, which looks at vendor
 	p.run("go", "mod", "vendor")
 	p.script("# switch")
 	p.run("go", "mod", "vendor")

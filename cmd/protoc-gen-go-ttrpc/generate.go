@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"go/token"
-	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
@@ -22,6 +20,10 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	}
 	if len(req.FileToGenerate) == 0 {
 		return nil, fmt.Errorf("standard input is not a CodeGeneratorRequest: it names no file to generate")
+	}
+
+	if err := checkEditions(req.ProtoFile); err != nil {
+		return nil, err
 	}
 
 	var prefix string
@@ -59,24 +61,6 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	resp.MinimumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_PROTO2))
 	resp.MaximumEdition = proto.Int32(int32(newestEdition()))
 	return proto.Marshal(resp)
-}
-
-// newestEdition returns the newest edition that the protobuf library can read.
-// The stubs do not depend on the edition, so there is no other limit; and the
-// library is newer than the one in go.mod where a project has a newer one.
-func newestEdition() descriptorpb.Edition {
-	newest := descriptorpb.Edition_EDITION_PROTO3
-	for e := descriptorpb.Edition_EDITION_2023; ; e++ {
-		_, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-			Name:    proto.String("edition.proto"),
-			Syntax:  proto.String("editions"),
-			Edition: e.Enum(),
-		}, nil)
-		if err != nil {
-			return newest
-		}
-		newest = e
-	}
 }
 
 // generateFile adds the file of stubs for one proto file to the response.
@@ -148,67 +132,3 @@ func describe(g *protogen.GeneratedFile, s *protogen.Service, prefix string) *ge
 
 // deprecation is worded as protoc-gen-go words it for messages.
 func deprecation(path string) string { return "Marked as deprecated in " + path + "." }
-
-// declared returns the names that protoc-gen-go declares in the Go package of a
-// file, as far as they can be known from the file and what it imports.
-func declared(plugin *protogen.Plugin, file *protogen.File) []string {
-	var names []string
-	add := func(id protogen.GoIdent) { names = append(names, id.GoName) }
-	enums := func(list []*protogen.Enum) {
-		for _, e := range list {
-			add(e.GoIdent)
-			names = append(names, e.GoIdent.GoName+"_name", e.GoIdent.GoName+"_value")
-			for _, v := range e.Values {
-				add(v.GoIdent)
-			}
-		}
-	}
-	extensions := func(list []*protogen.Extension) {
-		for _, x := range list {
-			names = append(names, "E_"+strings.TrimPrefix(x.GoIdent.GoName, "E_"))
-		}
-	}
-	var messages func([]*protogen.Message)
-	messages = func(list []*protogen.Message) {
-		for _, m := range list {
-			add(m.GoIdent)
-			for _, f := range m.Fields {
-				add(f.GoIdent) // the wrapper of a oneof's field
-			}
-			enums(m.Enums)
-			extensions(m.Extensions)
-			messages(m.Messages)
-		}
-	}
-	for _, f := range samePackage(plugin, file) {
-		add(f.GoDescriptorIdent)
-		enums(f.Enums)
-		extensions(f.Extensions)
-		messages(f.Messages)
-	}
-	return names
-}
-
-// samePackage returns the file and the files of its Go package among those that
-// it imports, directly or not. Others may be in the request too, but the
-// generated code must not depend on which files are compiled together.
-func samePackage(plugin *protogen.Plugin, file *protogen.File) []*protogen.File {
-	var files []*protogen.File
-	seen := make(map[string]bool)
-	var visit func(path string)
-	visit = func(path string) {
-		f := plugin.FilesByPath[path]
-		if f == nil || seen[path] {
-			return
-		}
-		seen[path] = true
-		if f.GoImportPath == file.GoImportPath {
-			files = append(files, f)
-		}
-		for _, dep := range f.Proto.Dependency {
-			visit(dep)
-		}
-	}
-	visit(file.Desc.Path())
-	return files
-}

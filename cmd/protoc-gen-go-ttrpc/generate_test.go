@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -25,6 +26,7 @@ import (
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
+	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
 	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
 )
@@ -93,7 +95,9 @@ func TestGolden(t *testing.T) {
 	got := files(t, requestFor(t, "module=github.com/containerd/ttrpc",
 		"basic/basic.proto", "imports/imports.proto", "imports/io/io.proto", "keyword/keyword.proto",
 		"legacy/legacy.proto", "names/names.proto", "names/same.proto", "nopackage/nopackage.proto",
-		"optional/optional.proto", "split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
+		"optional/optional.proto",
+		"public/public.proto", "public/same.proto",
+		"split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
 	golden := 0
 	err := filepath.Walk(root+"internal/gentest/pbgo", func(path string, _ os.FileInfo, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_ttrpc.pb.go") {
@@ -218,6 +222,29 @@ func TestEdition2023(t *testing.T) {
 	}
 }
 
+// A file of an edition that the protobuf library does not know may import others
+// in ways that the library does not know either, such as "import option".
+func TestNewerEdition(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "nopackage/nopackage.proto")
+	// What only the newer edition knows how to import has no Go package.
+	option := &descriptorpb.FileDescriptorProto{Name: proto.String("opts/cpp.proto"), Syntax: proto.String("proto3")}
+	req.ProtoFile = append([]*descriptorpb.FileDescriptorProto{option}, req.ProtoFile...)
+	newer := newestEdition() + 1
+	req.ProtoFile[1].Syntax, req.ProtoFile[1].Edition = proto.String("editions"), newer.Enum()
+	edition := strings.TrimPrefix(newer.String(), "EDITION_")
+
+	resp, stderr, code := run(t, req)
+	want := regexp.MustCompile(`^protoc-gen-go-ttrpc: nopackage/nopackage\.proto: ` +
+		`this program was built with google\.golang\.org/protobuf (v1\.\d+\.\d+|\(unknown\)), ` +
+		`which does not know edition ` + edition + `(; v1\.\d+\.\d+ does)?\n$`)
+	if code != 1 || len(resp.File) > 0 || !want.MatchString(stderr) {
+		t.Errorf("exit code %d, %d files, stderr %q; want code 1 and %s", code, len(resp.File), stderr, want)
+	}
+	if newer == descriptorpb.Edition_EDITION_2024 && !strings.Contains(stderr, "v1.36.9 does") {
+		t.Errorf("stderr does not say which version knows edition 2024: %s", stderr)
+	}
+}
+
 // Comments and deprecations go to the declarations that a user of the code sees.
 func TestCommentsAndDeprecation(t *testing.T) {
 	req := requestFor(t, "paths=source_relative", "basic/basic.proto")
@@ -227,8 +254,9 @@ func TestCommentsAndDeprecation(t *testing.T) {
 		return &descriptorpb.SourceCodeInfo_Location{Path: path, Span: []int32{0, 0, 0}, LeadingComments: &comment}
 	}
 	file.SourceCodeInfo = &descriptorpb.SourceCodeInfo{Location: []*descriptorpb.SourceCodeInfo_Location{
-		location(" Notes has a comment, ünïcödé.\n", 6, 0),
-		location(" Echo has one too. */\n", 6, 0, 2, 0),
+		// Characters that a Go file may not have, and bytes that are none.
+		location("\ufeff Notes has a\x00 comment, ünïcödé.\xff\n", 6, 0),
+		location(" Echo has\ufeff one too. */\xc3\n", 6, 0, 2, 0),
 		location("go:generate false\n", 6, 0, 2, 2),
 	}}
 	code := files(t, req)["basic/basic_ttrpc.pb.go"]
@@ -250,6 +278,18 @@ func TestCommentsAndDeprecation(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(code)
+	}
+}
+
+// The default of a field is a constant, whose name stubs may want.
+func TestDefaultsTakeNames(t *testing.T) {
+	req := requestFor(t, "paths=source_relative", "legacy/legacy.proto")
+	file := req.ProtoFile[0]
+	file.Service[0].Name = proto.String("Default_Note_Size")
+	field := file.MessageType[0].Field[1]
+	field.Name, field.JsonName, field.DefaultValue = proto.String("size_service"), nil, proto.String("1")
+	if code := files(t, req)["legacy/legacy_ttrpc.pb.go"]; !strings.Contains(code, "type Default_Note_SizeService_ interface {") {
+		t.Errorf("the service has another name in\n%s", code)
 	}
 }
 

@@ -60,6 +60,8 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 		warn("no services are generated without the option plugins=ttrpc")
 	}
 
+	checkImports(req, files, warn)
+
 	files = vanity.FilterFiles(files, vanity.NotGoogleProtobufDescriptorProto)
 	for _, set := range []func(*descriptor.FileDescriptorProto){
 		vanity.TurnOnMarshalerAll,
@@ -91,15 +93,29 @@ func requested(req *plugin.CodeGeneratorRequest) ([]*descriptor.FileDescriptorPr
 	return files, nil
 }
 
-// checkOptions warns of options that have no effect, and tells whether any
-// plugin was asked for.
+// knownPlugins are the plugins that this program has: the two for services, gogo's
+// own, which are always on, and "none". gogo's generator forgets any other.
+var knownPlugins = map[string]bool{
+	"": true, "none": true, "ttrpc": true, "grpc": true,
+	"compare": true, "defaultcheck": true, "description": true, "embedcheck": true, "enumstringer": true,
+	"equal": true, "face": true, "gostring": true, "marshalto": true, "oneofcheck": true, "populate": true,
+	"size": true, "stringer": true, "union": true, "unmarshal": true,
+}
+
+// checkOptions warns of options and plugins that have no effect, and tells whether
+// any plugin was asked for.
 func checkOptions(parameter string, warn func(string, ...any)) (plugins bool) {
 	for _, option := range strings.Split(parameter, ",") {
-		name, _, _ := strings.Cut(option, "=")
+		name, value, _ := strings.Cut(option, "=")
 		switch name {
 		case "", "import_prefix", "import_path", "paths", "annotate_code":
 		case "plugins":
 			plugins = true
+			for _, plugin := range strings.Split(value, "+") {
+				if !knownPlugins[plugin] {
+					warn("unknown plugin %q ignored", plugin)
+				}
+			}
 		default:
 			if name[0] != 'M' {
 				warn("unknown option %q ignored", name)

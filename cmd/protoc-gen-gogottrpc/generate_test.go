@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"go/format"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gogo/protobuf/gogoproto"
 	"github.com/gogo/protobuf/proto"
 	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
 	plugin "github.com/gogo/protobuf/protoc-gen-gogo/plugin"
@@ -27,6 +29,7 @@ import (
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/legacy"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/names"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/gogo/public"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/split"
 	_ "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
 )
@@ -149,6 +152,9 @@ func parameter() string {
 	for _, dir := range []string{"one/types", "two/types", "context", "ttrpc", "req", "client", "stream", "io"} {
 		p += ",Mimports/" + dir + "/" + path.Base(dir) + ".proto=" + gogoPackages + "imports/" + dir
 	}
+	for _, dir := range []string{"inner", "other", "deeper"} {
+		p += ",Mpublic/" + dir + "/" + dir + ".proto=" + gogoPackages + "public/" + dir
+	}
 	return p
 }
 
@@ -164,6 +170,7 @@ func TestGolden(t *testing.T) {
 		{"legacy/legacy.proto"},
 		{"names/names.proto", "names/same.proto"},
 		{"nopackage/nopackage.proto"},
+		{"public/public.proto", "public/same.proto"},
 		{"split/messages.proto", "split/service.proto"},
 		{"wellknown/wellknown.proto"},
 	} {
@@ -232,10 +239,13 @@ func TestImports(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for parameter, want := range map[string]string{
-		"":                       "protoc-gen-gogottrpc: warning: no services are generated without the option plugins=ttrpc\n",
-		"plugins=grpc":           "",
-		"plugins=ttrpc,Ma=b":     "",
-		"plugins=ttrpc,flavour=": "protoc-gen-gogottrpc: warning: unknown option \"flavour\" ignored\n",
+		"":                        "protoc-gen-gogottrpc: warning: no services are generated without the option plugins=ttrpc\n",
+		"plugins=grpc":            "",
+		"plugins=none":            "",
+		"plugins=ttrpc,Ma=b":      "",
+		"plugins=ttrpc+grpc+size": "",
+		"plugins=ttrpc+fieldpath": "protoc-gen-gogottrpc: warning: unknown plugin \"fieldpath\" ignored\n",
+		"plugins=ttrpc,flavour=":  "protoc-gen-gogottrpc: warning: unknown option \"flavour\" ignored\n",
 	} {
 		if _, warnings := answer(t, requestFor(t, parameter, "nopackage/nopackage.proto")); warnings != want {
 			t.Errorf("%q: stderr %q, want %q", parameter, warnings, want)
@@ -246,6 +256,65 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A type of another generator than gogo's is worth a warning, one for each file.
+func TestForeignTypes(t *testing.T) {
+	const known = "google.golang.org/protobuf/types/known/"
+	warning := func(file, typeName, goPackage, imported, mapped string) string {
+		return fmt.Sprintf("protoc-gen-gogottrpc: warning: %s: %s is of the Go package %q, which is not gogo's; the option M%s=%s changes that\n",
+			file, typeName, goPackage, imported, mapped)
+	}
+	request := func(name string) *plugin.CodeGeneratorRequest {
+		req := requestFor(t, "plugins=ttrpc", name)
+		for _, f := range req.ProtoFile {
+			if dir, base := path.Split(f.GetName()); dir == "google/protobuf/" {
+				// As in the proto files that come with protoc.
+				f.Options.GoPackage = proto.String(known + strings.TrimSuffix(base, ".proto") + "pb")
+			}
+		}
+		return req
+	}
+	wellKnown := request("wellknown/wellknown.proto")
+	mapped := request("wellknown/wellknown.proto")
+	for _, name := range []string{"any", "duration", "struct", "timestamp", "wrappers"} {
+		*mapped.Parameter += ",Mgoogle/protobuf/" + name + ".proto=github.com/gogo/protobuf/types"
+	}
+	// gogo's own copies name no package that could be imported.
+	bare := requestFor(t, mapped.GetParameter(), "wellknown/wellknown.proto")
+	for _, f := range bare.ProtoFile[:len(bare.ProtoFile)-1] {
+		f.Options.GoPackage = proto.String("types")
+	}
+	extension := request("gogoopts/gogoopts.proto")
+	extension.Parameter = mapped.Parameter
+	extension.ProtoFile[len(extension.ProtoFile)-1].Extension = []*descriptor.FieldDescriptorProto{{
+		Name: proto.String("mark"), Number: proto.Int32(50000), Extendee: proto.String(".google.protobuf.FieldOptions"),
+		Type: descriptor.FieldDescriptorProto_TYPE_BOOL.Enum(), Label: descriptor.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+	}}
+	const gogoTypes = "github.com/gogo/protobuf/types"
+	emptyWarning := func(goPackage string) string {
+		return warning("wellknown/wellknown.proto", "google.protobuf.Empty", goPackage, "google/protobuf/empty.proto", gogoTypes)
+	}
+	for _, test := range []struct {
+		name string
+		req  *plugin.CodeGeneratorRequest
+		want string
+	}{
+		{"one mapped too few", mapped, emptyWarning(known + "emptypb")},
+		{"without a package", bare, emptyWarning("types")},
+		{"all mapped", requestFor(t, parameter(), "wellknown/wellknown.proto"), ""},
+		{"extension", extension, warning("gogoopts/gogoopts.proto", "google.protobuf.FieldOptions", known+"descriptorpb",
+			"google/protobuf/descriptor.proto", "github.com/gogo/protobuf/protoc-gen-gogo/descriptor")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, warnings := answer(t, test.req); warnings != test.want {
+				t.Errorf("stderr %q, want %q", warnings, test.want)
+			}
+		})
+	}
+	if _, warnings := answer(t, wellKnown); strings.Count(warnings, "\n") != 6 {
+		t.Errorf("6 files are imported, the warnings are\n%s", warnings)
+	}
+}
+
 // Comments and deprecations go to the declarations that a user of the code sees.
 func TestCommentsAndDeprecation(t *testing.T) {
 	req := requestFor(t, parameter(), "basic/basic.proto")
@@ -253,8 +322,9 @@ func TestCommentsAndDeprecation(t *testing.T) {
 		return &descriptor.SourceCodeInfo_Location{Path: path, Span: []int32{0, 0, 0}, LeadingComments: &comment}
 	}
 	req.ProtoFile[0].SourceCodeInfo = &descriptor.SourceCodeInfo{Location: []*descriptor.SourceCodeInfo_Location{
-		location(" Notes has a comment, ünïcödé.\n", 6, 0),
-		location(" Echo has one too. */\n", 6, 0, 2, 0),
+		// Characters that a Go file may not have, and bytes that are none.
+		location("\ufeff Notes has a\x00 comment, ünïcödé.\xff\n", 6, 0),
+		location(" Echo has\ufeff one too. */\xc3\n", 6, 0, 2, 0),
 		location("go:generate false\n", 6, 0, 2, 2),
 	}}
 	files, _ := answer(t, req)
@@ -269,6 +339,23 @@ func TestCommentsAndDeprecation(t *testing.T) {
 		if !strings.Contains(code, want) {
 			t.Errorf("the code lacks %q", want)
 		}
+	}
+}
+
+// The default of a field is a constant, whose name stubs may want.
+func TestDefaultsTakeNames(t *testing.T) {
+	req := requestFor(t, parameter(), "legacy/legacy.proto")
+	file := req.ProtoFile[0]
+	file.Service[0].Name = proto.String("Default_Note_Size")
+	field := file.MessageType[0].Field[1]
+	field.Name, field.JsonName, field.DefaultValue = proto.String("size_service"), nil, proto.String("1")
+	// gogo wants a getter for a default.
+	if err := proto.SetExtension(file.Options, gogoproto.E_GoprotoGettersAll, proto.Bool(true)); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := answer(t, req)
+	if code := files["legacy/legacy.pb.go"]; !strings.Contains(code, "type Default_Note_SizeService_ interface {") {
+		t.Errorf("the service has another name in\n%s", code)
 	}
 }
 

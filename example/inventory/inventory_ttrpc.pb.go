@@ -8,6 +8,16 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of ttrpc.example.inventory.v1.Inventory, as interceptors are told them.
+const (
+	Inventory_GetItem_FullMethodName    = "/ttrpc.example.inventory.v1.Inventory/GetItem"
+	Inventory_TakeItem_FullMethodName   = "/ttrpc.example.inventory.v1.Inventory/TakeItem"
+	Inventory_ListItems_FullMethodName  = "/ttrpc.example.inventory.v1.Inventory/ListItems"
+	Inventory_AddItems_FullMethodName   = "/ttrpc.example.inventory.v1.Inventory/AddItems"
+	Inventory_CountItems_FullMethodName = "/ttrpc.example.inventory.v1.Inventory/CountItems"
+	Inventory_Restock_FullMethodName    = "/ttrpc.example.inventory.v1.Inventory/Restock"
+)
+
 // Inventory keeps count of the items in a stock room.
 type InventoryService interface {
 	// GetItem looks up one item. An item that is not in stock is a NotFound

@@ -84,7 +84,7 @@ func (s *Service) streams() bool {
 // there is none, and the deprecation in a paragraph of its own, where the Go
 // tools look for it.
 func comment(text, fallback, deprecated string) string {
-	text = strings.TrimRight(text, " \t\r\n")
+	text = strings.TrimRight(printable(text), " \t\r\n")
 	if text == "" {
 		text = fallback
 	}
@@ -92,7 +92,7 @@ func comment(text, fallback, deprecated string) string {
 		if text != "" {
 			text += "\n\n"
 		}
-		text += "Deprecated: " + deprecated
+		text += "Deprecated: " + printable(deprecated)
 	}
 	if text == "" {
 		return ""
@@ -110,6 +110,17 @@ func comment(text, fallback, deprecated string) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// printable returns a text without that which no Go file may have: bytes that
+// are not UTF-8, NUL, and byte order marks. Compilers let all of it through.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == 0 || r == '\ufeff' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
 }
 
 // isDeprecation tells whether a comment has a deprecation paragraph already.

@@ -43,6 +43,10 @@ func TestComment(t *testing.T) {
 		{"no instruction to Go", "go:generate rm\n", "", "", "// go:generate rm\n"},
 		{"no line number", "line x.go:1\n", "", "", "// line x.go:1\n"},
 		{"indented", "\tcode()\n", "", "", "//\tcode()\n"},
+		{"characters that Go refuses", "\ufeff One\x00 t\xff\xfewo.\n \xef\xbb", "", "", "// One two.\n"},
+		{"nothing but those", "\ufeff\x00\xff", "S is a service.", "", "// S is a service.\n"},
+		{"an instruction behind one", "\ufeffgo:generate rm\n", "", "", "// go:generate rm\n"},
+		{"deprecated in a file of such a name", "", "", "In a\ufeff\xff.proto.", "// Deprecated: In a.proto.\n"},
 		{"carriage returns", " One.\r\n Two.\r\n", "", "", "// One.\n// Two.\n"},
 	} {
 		if got := comment(test.text, test.fallback, test.deprecated); got != test.want {
@@ -125,20 +129,22 @@ func TestDeclaredNames(t *testing.T) {
 	unary := testFile(ProtobufGo)
 	unary.Services[0].Methods = unary.Services[0].Methods[:1]
 	collision := testFile(ProtobufGo)
-	collision.Taken = []string{"SService", "S_SSClient", "sClient"}
+	collision.Taken = []string{"SService", "S_SSClient", "sClient", "S_SS_FullMethodName"}
 	for _, test := range []struct {
 		name string
 		file *File
 		want string
 	}{
-		{"unary", unary, "NewSClient RegisterSService SService"},
-		{"streams", streams, "NewSClient RegisterSService SClient SService S_BSClient S_BSServer S_CSClient S_CSServer S_SSClient S_SSServer"},
-		{"collision", collision, "NewSClient RegisterSService SClient SService_ S_BSClient S_BSServer S_CSClient S_CSServer S_SSClient_ S_SSServer"},
+		{"unary", unary, "NewSClient RegisterSService SService S_U_FullMethodName"},
+		{"streams", streams, "NewSClient RegisterSService SClient SService S_BSClient S_BSServer S_BS_FullMethodName " +
+			"S_CSClient S_CSServer S_CS_FullMethodName S_L_FullMethodName S_SSClient S_SSServer S_SS_FullMethodName S_U_FullMethodName"},
+		{"collision", collision, "NewSClient RegisterSService SClient SService_ S_BSClient S_BSServer S_BS_FullMethodName " +
+			"S_CSClient S_CSServer S_CS_FullMethodName S_L_FullMethodName S_SSClient_ S_SSServer S_SS_FullMethodName_ S_U_FullMethodName"},
 	} {
 		var got []string
 		file := parse(t, test.file)
 		for name, obj := range file.Scope.Objects {
-			if ast.IsExported(name) && (obj.Kind == ast.Typ || obj.Kind == ast.Fun) {
+			if ast.IsExported(name) && (obj.Kind == ast.Typ || obj.Kind == ast.Fun || obj.Kind == ast.Con) {
 				got = append(got, name)
 			}
 		}

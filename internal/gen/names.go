@@ -62,6 +62,9 @@ type method struct {
 	Service *service
 	GoName  string
 
+	// FullName is the constant for the full name on the wire.
+	FullName string
+
 	// Alias is a second name under which the method is registered, or "".
 	Alias string
 
@@ -107,6 +110,14 @@ func (f *File) resolve(taken scope) []*service {
 				m.ServerStruct = taken.pick(unexport(base[i]) + m.GoName + "Server")
 				m.ClientStruct = taken.pick(unexport(base[i]) + m.GoName + "Client")
 			}
+		}
+	}
+	// Constants came last, and so take no name from what was there before. gRPC's
+	// stubs have the same ones, but no package has both for a service of one Go
+	// name: either has a function New...Client.
+	for i, s := range services {
+		for _, m := range s.Methods {
+			m.FullName = taken.pick(base[i] + "_" + m.GoName + "_FullMethodName")
 		}
 	}
 	return services

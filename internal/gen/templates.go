@@ -7,6 +7,14 @@ package gen
 // no type parameters, no any.
 const stubs = `
 {{- define "service"}}
+{{- if .Methods}}
+// Full names of the methods of {{.FullName}}, as interceptors are told them.
+const (
+{{- range .Methods}}
+	{{.FullName}} = {{printf "/%s/%s" .Service.FullName .Name | quote}}
+{{- end}}
+)
+{{end}}
 {{comment . .Comment "%s is the service %s." .Interface .FullName -}}
 type {{.Interface}} interface {
 {{- range .Methods}}

@@ -35,7 +35,7 @@ func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	if len(args) > 0 {
 		switch args[0] {
 		case "-version", "--version":
-			fmt.Fprintln(stdout, c.Name, version())
+			fmt.Fprintln(stdout, c.Name, Version("github.com/containerd/ttrpc"))
 			return 0
 		case "-h", "-help", "--help":
 			fmt.Fprintf(stdout, "%s is a plugin of the protobuf compiler; protoc, buf and protobuild run it.\n\n%s", c.Name, c.Usage)
@@ -80,10 +80,9 @@ func (c *Command) generate(request []byte, warn func(string, ...any)) (response 
 	return c.Generate(request, warn)
 }
 
-// version is the version of the module that the program was built from, be it
-// the main module or a dependency of the module that uses it as a tool.
-func version() string {
-	const module = "github.com/containerd/ttrpc"
+// Version returns the version of a module that the program was built with, be it
+// the main module or a dependency of the module that uses the program as a tool.
+func Version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"

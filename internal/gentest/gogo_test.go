@@ -23,6 +23,8 @@ import (
 	gogolegacy "github.com/containerd/ttrpc/internal/gentest/gogo/legacy"
 	gogonames "github.com/containerd/ttrpc/internal/gentest/gogo/names"
 	gogonopackage "github.com/containerd/ttrpc/internal/gentest/gogo/nopackage"
+	gogopublic "github.com/containerd/ttrpc/internal/gentest/gogo/public"
+	gogopublicinner "github.com/containerd/ttrpc/internal/gentest/gogo/public/inner"
 	gogosplit "github.com/containerd/ttrpc/internal/gentest/gogo/split"
 	gogowellknown "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
 )
@@ -269,6 +271,37 @@ func (gogoOptions) Chat(_ context.Context, s gogoopts.Options_ChatServer) error 
 	return exercise.Chat(s, exercise.Same[*gogoopts.Note])
 }
 
+type gogoKeeper struct{}
+
+func (gogoKeeper) Echo(_ context.Context, m *gogopublicinner.KeeperService) (*gogopublicinner.KeeperService, error) {
+	return m, nil
+}
+
+type gogoPublicOuterIn struct{}
+
+func (gogoPublicOuterIn) Echo(_ context.Context, m *gogopublicinner.Outer) (*gogopublicinner.Outer, error) {
+	return m, nil
+}
+func (gogoPublicOuterIn) Chat(_ context.Context, s gogopublic.Outer_In_ChatServer) error {
+	return exercise.Chat(s, exercise.Same[*gogopublicinner.Outer])
+}
+
+type gogoShared struct{}
+
+func (gogoShared) Echo(_ context.Context, m *gogopublic.Same) (*gogopublic.Same, error) {
+	return m, nil
+}
+
+type gogoRenamed struct{}
+
+func (gogoRenamed) Echo(_ context.Context, m *gogoopts.Note) (*gogoopts.Note, error) { return m, nil }
+func (gogoRenamed) Watch(_ context.Context, m *gogoopts.Note, s gogoopts.Renamed_WatchServer) error {
+	return exercise.Watch(m, s)
+}
+func (gogoRenamed) Chat(_ context.Context, s gogoopts.Renamed_ChatServer) error {
+	return exercise.Chat(s, exercise.Same[*gogoopts.Note])
+}
+
 func TestGogo(t *testing.T) {
 	client := exercise.Connect(t, func(srv *ttrpc.Server) {
 		gogobasic.RegisterNotesService(srv, gogoNotes{})
@@ -294,31 +327,47 @@ func TestGogo(t *testing.T) {
 		gogosplit.RegisterSplitService(srv, gogoSplit{})
 		gogolegacy.RegisterLegacyService(srv, gogoLegacy{})
 		gogoopts.RegisterOptionsService(srv, gogoOptions{})
+		gogopublic.RegisterKeeperService(srv, gogoKeeper{})
+		gogopublic.RegisterOuter_InService(srv, gogoPublicOuterIn{})
+		gogopublic.RegisterSharedService(srv, gogoShared{})
+		gogopublic.RegisterDeeperService(srv, gogoKeeper{})
+		gogoopts.RegisterRenamedService_(srv, gogoRenamed{})
+		gogoopts.RegisterField_RenamedService(srv, gogoOptions{})
+		gogoopts.RegisterPopulatedNoteService(srv, gogoOptions{})
+		gogoopts.RegisterPrefixedService(srv, gogoOptions{})
 	})
 	for name, c := range map[string]any{
-		"Notes":       gogobasic.NewNotesClient(client),
-		"Plain":       gogobasic.NewPlainClient(client),
-		"Retired":     gogobasic.NewRetiredClient(client),
-		"Empty":       gogobasic.NewEmptyClient(client),
-		"Bare":        gogonopackage.NewBareClient(client),
-		"Client":      gogonames.NewClientClient(client),
-		"Server":      gogonames.NewServerClient(client),
-		"Taken":       gogonames.NewTakenClient_(client),
-		"Imported":    gogonames.NewImportedClient(client),
-		"Outer_In":    gogonames.NewOuter_InClient(client),
-		"Foo":         gogonames.NewFooClient(client),
-		"RegisterFoo": gogonames.NewRegisterFooClient(client),
-		"NewFoo":      gogonames.NewNewFooClient(client),
-		"A":           gogonames.NewAClient(client),
-		"A_B":         gogonames.NewA_BClient(client),
-		"TwoWords":    gogonames.NewTwoWordsClient(client),
-		"lower":       gogonames.NewLowerClient(client),
-		"Imports":     gogoimports.NewImportsClient(client),
-		"interface":   gogokeyword.NewInterfaceClient(client),
-		"WellKnown":   gogowellknown.NewWellKnownClient(client),
-		"Split":       gogosplit.NewSplitClient(client),
-		"Legacy":      gogolegacy.NewLegacyClient(client),
-		"Options":     gogoopts.NewOptionsClient(client),
+		"Notes":           gogobasic.NewNotesClient(client),
+		"Plain":           gogobasic.NewPlainClient(client),
+		"Retired":         gogobasic.NewRetiredClient(client),
+		"Empty":           gogobasic.NewEmptyClient(client),
+		"Bare":            gogonopackage.NewBareClient(client),
+		"Client":          gogonames.NewClientClient(client),
+		"Server":          gogonames.NewServerClient(client),
+		"Taken":           gogonames.NewTakenClient_(client),
+		"Imported":        gogonames.NewImportedClient(client),
+		"Outer_In":        gogonames.NewOuter_InClient(client),
+		"Foo":             gogonames.NewFooClient(client),
+		"RegisterFoo":     gogonames.NewRegisterFooClient(client),
+		"NewFoo":          gogonames.NewNewFooClient(client),
+		"A":               gogonames.NewAClient(client),
+		"A_B":             gogonames.NewA_BClient(client),
+		"TwoWords":        gogonames.NewTwoWordsClient(client),
+		"lower":           gogonames.NewLowerClient(client),
+		"Imports":         gogoimports.NewImportsClient(client),
+		"interface":       gogokeyword.NewInterfaceClient(client),
+		"WellKnown":       gogowellknown.NewWellKnownClient(client),
+		"Split":           gogosplit.NewSplitClient(client),
+		"Legacy":          gogolegacy.NewLegacyClient(client),
+		"Options":         gogoopts.NewOptionsClient(client),
+		"Keeper":          gogopublic.NewKeeperClient(client),
+		"public Outer_In": gogopublic.NewOuter_InClient(client),
+		"Shared":          gogopublic.NewSharedClient(client),
+		"Deeper":          gogopublic.NewDeeperClient(client),
+		"Renamed":         gogoopts.NewRenamedClient(client),
+		"Field_Renamed":   gogoopts.NewField_RenamedClient(client),
+		"PopulatedNote":   gogoopts.NewPopulatedNoteClient_(client),
+		"Prefixed":        gogoopts.NewPrefixedClient(client),
 	} {
 		t.Run(name, func(t *testing.T) { exercise.Client(t, c) })
 	}

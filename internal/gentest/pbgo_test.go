@@ -2,6 +2,7 @@ package gentest
 
 import (
 	"context"
+	"net"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -28,6 +29,8 @@ import (
 	pbnames "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
 	pbnopackage "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
 	pboptional "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
+	pbpublic "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
+	pbpublicinner "github.com/containerd/ttrpc/internal/gentest/pbgo/public/inner"
 	pbsplit "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
 	pbwellknown "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
 )
@@ -262,6 +265,25 @@ func (pbOptional) Chat(_ context.Context, s pboptional.Optional_ChatServer) erro
 	return exercise.Chat(s, exercise.Same[*pboptional.Note])
 }
 
+type pbKeeper struct{}
+
+func (pbKeeper) Echo(_ context.Context, m *pbpublicinner.KeeperService) (*pbpublicinner.KeeperService, error) {
+	return m, nil
+}
+
+type pbPublicOuterIn struct{}
+
+func (pbPublicOuterIn) Echo(_ context.Context, m *pbpublicinner.Outer) (*pbpublicinner.Outer, error) {
+	return m, nil
+}
+func (pbPublicOuterIn) Chat(_ context.Context, s pbpublic.Outer_In_ChatServer) error {
+	return exercise.Chat(s, exercise.Same[*pbpublicinner.Outer])
+}
+
+type pbShared struct{}
+
+func (pbShared) Echo(_ context.Context, m *pbpublic.Same) (*pbpublic.Same, error) { return m, nil }
+
 func TestProtobufGo(t *testing.T) {
 	client := exercise.Connect(t, func(srv *ttrpc.Server) {
 		pbbasic.RegisterNotesService(srv, pbNotes{})
@@ -287,32 +309,61 @@ func TestProtobufGo(t *testing.T) {
 		pbsplit.RegisterSplitService(srv, pbSplit{})
 		pblegacy.RegisterLegacyService(srv, pbLegacy{})
 		pboptional.RegisterOptionalService(srv, pbOptional{})
+		pbpublic.RegisterKeeperService(srv, pbKeeper{})
+		pbpublic.RegisterOuter_InService(srv, pbPublicOuterIn{})
+		pbpublic.RegisterSharedService(srv, pbShared{})
+		pbpublic.RegisterDeeperService(srv, pbKeeper{})
 	})
 	for name, c := range map[string]any{
-		"Notes":       pbbasic.NewNotesClient(client),
-		"Plain":       pbbasic.NewPlainClient(client),
-		"Retired":     pbbasic.NewRetiredClient(client),
-		"Empty":       pbbasic.NewEmptyClient(client),
-		"Bare":        pbnopackage.NewBareClient(client),
-		"Client":      pbnames.NewClientClient(client),
-		"Server":      pbnames.NewServerClient(client),
-		"Taken":       pbnames.NewTakenClient_(client),
-		"Imported":    pbnames.NewImportedClient(client),
-		"Outer_In":    pbnames.NewOuter_InClient(client),
-		"Foo":         pbnames.NewFooClient(client),
-		"RegisterFoo": pbnames.NewRegisterFooClient(client),
-		"NewFoo":      pbnames.NewNewFooClient(client),
-		"A":           pbnames.NewAClient(client),
-		"A_B":         pbnames.NewA_BClient(client),
-		"TwoWords":    pbnames.NewTwoWordsClient(client),
-		"lower":       pbnames.NewLowerClient(client),
-		"Imports":     pbimports.NewImportsClient(client),
-		"interface":   pbkeyword.NewInterfaceClient(client),
-		"WellKnown":   pbwellknown.NewWellKnownClient(client),
-		"Split":       pbsplit.NewSplitClient(client),
-		"Legacy":      pblegacy.NewLegacyClient(client),
-		"Optional":    pboptional.NewOptionalClient(client),
+		"Notes":           pbbasic.NewNotesClient(client),
+		"Plain":           pbbasic.NewPlainClient(client),
+		"Retired":         pbbasic.NewRetiredClient(client),
+		"Empty":           pbbasic.NewEmptyClient(client),
+		"Bare":            pbnopackage.NewBareClient(client),
+		"Client":          pbnames.NewClientClient(client),
+		"Server":          pbnames.NewServerClient(client),
+		"Taken":           pbnames.NewTakenClient_(client),
+		"Imported":        pbnames.NewImportedClient(client),
+		"Outer_In":        pbnames.NewOuter_InClient(client),
+		"Foo":             pbnames.NewFooClient(client),
+		"RegisterFoo":     pbnames.NewRegisterFooClient(client),
+		"NewFoo":          pbnames.NewNewFooClient(client),
+		"A":               pbnames.NewAClient(client),
+		"A_B":             pbnames.NewA_BClient(client),
+		"TwoWords":        pbnames.NewTwoWordsClient(client),
+		"lower":           pbnames.NewLowerClient(client),
+		"Imports":         pbimports.NewImportsClient(client),
+		"interface":       pbkeyword.NewInterfaceClient(client),
+		"WellKnown":       pbwellknown.NewWellKnownClient(client),
+		"Split":           pbsplit.NewSplitClient(client),
+		"Legacy":          pblegacy.NewLegacyClient(client),
+		"Optional":        pboptional.NewOptionalClient(client),
+		"Keeper":          pbpublic.NewKeeperClient(client),
+		"public Outer_In": pbpublic.NewOuter_InClient(client),
+		"Shared":          pbpublic.NewSharedClient(client),
+		"Deeper":          pbpublic.NewDeeperClient(client),
 	} {
 		t.Run(name, func(t *testing.T) { exercise.Client(t, c) })
+	}
+}
+
+// The constants for methods are the names that interceptors are told: those on the
+// wire, also where the Go name differs.
+func TestFullMethodNames(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	var got string
+	client := ttrpc.NewClient(here, ttrpc.WithUnaryClientInterceptor(
+		func(_ context.Context, _ *ttrpc.Request, _ *ttrpc.Response, info *ttrpc.UnaryClientInfo, _ ttrpc.Invoker) error {
+			got = info.FullMethod
+			return nil
+		}))
+	defer client.Close()
+	notes, note := pbbasic.NewNotesClient(client), &pbbasic.Note{}
+	if _, err := notes.Echo(context.Background(), note); err != nil || got != pbbasic.Notes_Echo_FullMethodName {
+		t.Errorf("Echo: the interceptor is told %q, want %q; error %v", got, pbbasic.Notes_Echo_FullMethodName, err)
+	}
+	if _, err := notes.Lowercase(context.Background(), note); err != nil || got != pbbasic.Notes_Lowercase_FullMethodName {
+		t.Errorf("lowercase: the interceptor is told %q, want %q; error %v", got, pbbasic.Notes_Lowercase_FullMethodName, err)
 	}
 }

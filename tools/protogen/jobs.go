@@ -67,6 +67,8 @@ func goldenJobs() ([]job, error) {
 		"wellknown/wellknown.proto",
 		"split/messages.proto", "split/service.proto",
 		"legacy/legacy.proto",
+		"public/deeper/deeper.proto", "public/inner/inner.proto", "public/other/other.proto",
+		"public/public.proto", "public/same.proto",
 	}
 	onlyGo := append(both[:len(both):len(both)], "optional/optional.proto")
 	onlyGogo := append(both[:len(both):len(both)], "gogoopts/gogoopts.proto")

@@ -52,6 +52,18 @@ func newProject(t *testing.T) *project {
 		}
 		t.Skip("protoc is not installed; Debian has it as protobuf-compiler, with libprotobuf-dev")
 	}
+	p := emptyProject(t)
+	p.write("api/v1/doc.go", "package notes\n")
+	p.write("api/v1/notes.proto", p.docs.get(t, "// api/v1/notes.proto"))
+	p.script("# new program")
+	p.script("# install")
+	return p
+}
+
+// emptyProject makes a project with a go.mod and nothing in it, and this module
+// beside it, where the README has it.
+func emptyProject(t *testing.T) *project {
+	t.Helper()
 	root, err := filepath.Abs(repository)
 	if err != nil {
 		t.Fatal(err)
@@ -66,12 +78,17 @@ func newProject(t *testing.T) *project {
 	p.env = append(os.Environ(),
 		"GOPATH="+tmp, "GOMODCACHE="+modcache, "GOFLAGS=-mod=mod",
 		"PATH="+strings.Join([]string{filepath.Join(p.dir, "bin"), tools, os.Getenv("PATH")}, string(filepath.ListSeparator)))
-
-	p.write("go.mod", "module example.com/notes\n\ngo 1.24\n\nreplace github.com/containerd/ttrpc => "+root+"\n")
-	p.write("api/v1/doc.go", "package notes\n")
-	p.write("api/v1/notes.proto", p.docs.get(t, "// api/v1/notes.proto"))
-	p.run("bash", "-euo", "pipefail", "-c", p.docs.get(t, "# install"))
+	p.write("go.mod", "module example.com/notes\n\ngo 1.24\n")
+	if err := os.Symlink(root, filepath.Join(p.dir, "..", "ttrpc")); err != nil {
+		t.Fatal(err)
+	}
 	return p
+}
+
+// script runs the lines of a code block of the README.
+func (p *project) script(firstLine string) string {
+	p.t.Helper()
+	return p.run("bash", "-euo", "pipefail", "-c", p.docs.get(p.t, firstLine))
 }
 
 func (p *project) write(name, content string) {
@@ -165,7 +182,7 @@ func TestProtobufGo(t *testing.T) {
 
 func TestGogo(t *testing.T) {
 	p := newProject(t)
-	p.run("go", "get", "-tool", "github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc")
+	p.run("go", "get", "-tool", "github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc@v1.2.10")
 	p.run("go", "build", "-o", "bin/", "tool")
 	const code = "api/v1/notes.pb.go"
 

@@ -311,6 +311,20 @@ func valueToStringBasic(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.basic.Notes, as interceptors are told them.
+const (
+	Notes_Echo_FullMethodName        = "/ttrpc.gentest.basic.Notes/Echo"
+	Notes_Nested_FullMethodName      = "/ttrpc.gentest.basic.Notes/Nested"
+	Notes_Watch_FullMethodName       = "/ttrpc.gentest.basic.Notes/Watch"
+	Notes_Upload_FullMethodName      = "/ttrpc.gentest.basic.Notes/Upload"
+	Notes_Chat_FullMethodName        = "/ttrpc.gentest.basic.Notes/Chat"
+	Notes_Lowercase_FullMethodName   = "/ttrpc.gentest.basic.Notes/lowercase"
+	Notes_LowerStream_FullMethodName = "/ttrpc.gentest.basic.Notes/lower_stream"
+	Notes_Old_FullMethodName         = "/ttrpc.gentest.basic.Notes/Old"
+	Notes_Older_FullMethodName       = "/ttrpc.gentest.basic.Notes/Older"
+	Notes_OldWatch_FullMethodName    = "/ttrpc.gentest.basic.Notes/OldWatch"
+)
+
 // Notes has a method of each kind.
 //
 // Its comment has two paragraphs, 日本語 and the end of another language's
@@ -756,6 +770,11 @@ func (c *notesOldWatchClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.basic.Plain, as interceptors are told them.
+const (
+	Plain_Echo_FullMethodName = "/ttrpc.gentest.basic.Plain/Echo"
+)
+
 // Plain has no streams.
 type PlainService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -790,6 +809,11 @@ func (c *plainClient) Echo(ctx context.Context, req *Note) (*Note, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.basic.Retired, as interceptors are told them.
+const (
+	Retired_Echo_FullMethodName = "/ttrpc.gentest.basic.Retired/Echo"
+)
 
 // RetiredService is the service ttrpc.gentest.basic.Retired.
 //

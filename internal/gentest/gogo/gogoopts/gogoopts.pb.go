@@ -56,6 +56,75 @@ func (Colour) EnumDescriptor() ([]byte, []int) {
 	return fileDescriptor_fc19d708df9d51e5, []int{0}
 }
 
+type RenamedService int32
+
+const (
+	RenamedService_DARK RenamedService = 0
+)
+
+var RenamedService_name = map[int32]string{
+	0: "DARK",
+}
+
+var RenamedService_value = map[string]int32{
+	"DARK": 0,
+}
+
+func (x RenamedService) String() string {
+	return proto.EnumName(RenamedService_name, int32(x))
+}
+
+func (RenamedService) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_fc19d708df9d51e5, []int{1}
+}
+
+type Tint int32
+
+const (
+	RegisterRenamedService Tint = 0
+	Renamed_ChatClient     Tint = 1
+)
+
+var Tint_name = map[int32]string{
+	0: "LIGHT",
+	1: "PALE",
+}
+
+var Tint_value = map[string]int32{
+	"LIGHT": 0,
+	"PALE":  1,
+}
+
+func (x Tint) String() string {
+	return proto.EnumName(Tint_name, int32(x))
+}
+
+func (Tint) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_fc19d708df9d51e5, []int{2}
+}
+
+type Kind int32
+
+const (
+	Kind_PrefixedService Kind = 0
+)
+
+var Kind_name = map[int32]string{
+	0: "PrefixedService",
+}
+
+var Kind_value = map[string]int32{
+	"PrefixedService": 0,
+}
+
+func (x Kind) String() string {
+	return proto.EnumName(Kind_name, int32(x))
+}
+
+func (Kind) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_fc19d708df9d51e5, []int{3}
+}
+
 type Note struct {
 	Time                 time.Time        `protobuf:"bytes,1,opt,name=time,proto3,stdtime" json:"time"`
 	Any                  *types.Any       `protobuf:"bytes,2,opt,name=any,proto3" json:"any,omitempty"`
@@ -99,44 +168,176 @@ func (m *Note) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_Note proto.InternalMessageInfo
 
+type Field struct {
+	// Types that are valid to be assigned to Choice:
+	//
+	//	*Field_RenamedService
+	Choice               isField_Choice `protobuf_oneof:"choice"`
+	XXX_NoUnkeyedLiteral struct{}       `json:"-"`
+	XXX_unrecognized     []byte         `json:"-"`
+	XXX_sizecache        int32          `json:"-"`
+}
+
+func (m *Field) Reset()      { *m = Field{} }
+func (*Field) ProtoMessage() {}
+func (*Field) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fc19d708df9d51e5, []int{1}
+}
+func (m *Field) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Field) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Field.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Field) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Field.Merge(m, src)
+}
+func (m *Field) XXX_Size() int {
+	return m.Size()
+}
+func (m *Field) XXX_DiscardUnknown() {
+	xxx_messageInfo_Field.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Field proto.InternalMessageInfo
+
+type isField_Choice interface {
+	isField_Choice()
+	MarshalTo([]byte) (int, error)
+	Size() int
+}
+
+type Field_RenamedService struct {
+	RenamedService string `protobuf:"bytes,1,opt,name=text,proto3,oneof" json:"text,omitempty"`
+}
+
+func (*Field_RenamedService) isField_Choice() {}
+
+func (m *Field) GetChoice() isField_Choice {
+	if m != nil {
+		return m.Choice
+	}
+	return nil
+}
+
+func (m *Field) GetRenamedService() string {
+	if x, ok := m.GetChoice().(*Field_RenamedService); ok {
+		return x.RenamedService
+	}
+	return ""
+}
+
+// XXX_OneofWrappers is for the internal use of the proto package.
+func (*Field) XXX_OneofWrappers() []interface{} {
+	return []interface{}{
+		(*Field_RenamedService)(nil),
+	}
+}
+
+type NoteClient struct {
+	Text                 string   `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	XXX_NoUnkeyedLiteral struct{} `json:"-"`
+	XXX_unrecognized     []byte   `json:"-"`
+	XXX_sizecache        int32    `json:"-"`
+}
+
+func (m *NoteClient) Reset()      { *m = NoteClient{} }
+func (*NoteClient) ProtoMessage() {}
+func (*NoteClient) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fc19d708df9d51e5, []int{2}
+}
+func (m *NoteClient) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *NoteClient) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_NoteClient.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *NoteClient) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_NoteClient.Merge(m, src)
+}
+func (m *NoteClient) XXX_Size() int {
+	return m.Size()
+}
+func (m *NoteClient) XXX_DiscardUnknown() {
+	xxx_messageInfo_NoteClient.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_NoteClient proto.InternalMessageInfo
+
 func init() {
 	proto.RegisterEnum("ttrpc.gentest.gogoopts.Colour", Colour_name, Colour_value)
+	proto.RegisterEnum("ttrpc.gentest.gogoopts.RenamedService", RenamedService_name, RenamedService_value)
+	proto.RegisterEnum("ttrpc.gentest.gogoopts.Tint", Tint_name, Tint_value)
+	proto.RegisterEnum("ttrpc.gentest.gogoopts.Kind", Kind_name, Kind_value)
 	proto.RegisterType((*Note)(nil), "ttrpc.gentest.gogoopts.Note")
 	proto.RegisterMapType((map[string]int64)(nil), "ttrpc.gentest.gogoopts.Note.CountsEntry")
+	proto.RegisterType((*Field)(nil), "ttrpc.gentest.gogoopts.Field")
+	proto.RegisterType((*NoteClient)(nil), "ttrpc.gentest.gogoopts.NoteClient")
 }
 
 func init() { proto.RegisterFile("gogoopts/gogoopts.proto", fileDescriptor_fc19d708df9d51e5) }
 
 var fileDescriptor_fc19d708df9d51e5 = []byte{
-	// 438 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xa4, 0x92, 0x4f, 0x8b, 0xd3, 0x40,
-	0x18, 0xc6, 0x33, 0x49, 0xb6, 0xab, 0x53, 0x59, 0xca, 0x50, 0xd6, 0x18, 0x64, 0x5a, 0x3c, 0x48,
-	0x50, 0x98, 0x91, 0x0a, 0xb2, 0xee, 0x49, 0xdb, 0xad, 0xe0, 0x45, 0x61, 0xdc, 0x83, 0x78, 0x4b,
-	0xd3, 0x31, 0x1d, 0x6c, 0x67, 0x42, 0xf2, 0x66, 0x21, 0x37, 0x8f, 0x1e, 0xbd, 0xf8, 0x09, 0xfc,
-	0x0c, 0x7e, 0x87, 0x1e, 0x3d, 0x7a, 0x5a, 0xdd, 0x7c, 0x12, 0xc9, 0x24, 0x15, 0xf1, 0xcf, 0x5e,
-	0xf6, 0xf6, 0x0e, 0xcf, 0xef, 0xf7, 0x24, 0x6f, 0x32, 0xf8, 0x66, 0x6a, 0x52, 0x63, 0x32, 0x28,
-	0xf8, 0x6e, 0x60, 0x59, 0x6e, 0xc0, 0x90, 0x43, 0x80, 0x3c, 0x4b, 0x58, 0x2a, 0x35, 0xc8, 0x02,
-	0xd8, 0x2e, 0x0d, 0x87, 0xcd, 0x64, 0x11, 0x6b, 0xb4, 0x74, 0x78, 0x2b, 0x35, 0x26, 0x5d, 0x4b,
-	0x6e, 0x4f, 0x8b, 0xf2, 0x2d, 0x8f, 0x75, 0xd5, 0x45, 0xa3, 0x3f, 0x23, 0x50, 0x1b, 0x59, 0x40,
-	0xbc, 0xc9, 0x5a, 0xe0, 0xce, 0x17, 0x17, 0xfb, 0x2f, 0x0c, 0x48, 0x72, 0x84, 0xfd, 0x26, 0x0b,
-	0xd0, 0x18, 0x45, 0xfd, 0x49, 0xc8, 0x5a, 0x91, 0xed, 0x44, 0x76, 0xba, 0x13, 0xa7, 0xd7, 0xb6,
-	0xe7, 0x23, 0xe7, 0xe3, 0xf7, 0x11, 0x12, 0xd6, 0x20, 0x77, 0xb1, 0x17, 0xeb, 0x2a, 0x70, 0xad,
-	0x38, 0xfc, 0x4b, 0x7c, 0xaa, 0x2b, 0xd1, 0x00, 0xe4, 0x09, 0xee, 0x25, 0xa6, 0xd4, 0x50, 0x04,
-	0xde, 0xd8, 0x8b, 0xfa, 0x93, 0x88, 0xfd, 0x7b, 0x4b, 0xd6, 0xbc, 0x0f, 0x9b, 0x59, 0x74, 0xae,
-	0x21, 0xaf, 0x44, 0xe7, 0x91, 0x43, 0xec, 0xaa, 0x65, 0xe0, 0x8f, 0x51, 0x74, 0x63, 0xda, 0xab,
-	0xcf, 0x47, 0xee, 0xf3, 0x13, 0xe1, 0xaa, 0x25, 0x79, 0xd4, 0x34, 0xaf, 0x4d, 0x99, 0x07, 0x7b,
-	0x63, 0x14, 0x1d, 0x4c, 0xe8, 0xff, 0x9a, 0x67, 0x96, 0x12, 0x1d, 0x1d, 0x3e, 0xc6, 0xfd, 0xdf,
-	0x1e, 0x43, 0x06, 0xd8, 0x7b, 0x27, 0x2b, 0xfb, 0x05, 0xae, 0x8b, 0x66, 0x24, 0x43, 0xbc, 0x77,
-	0x16, 0xaf, 0x4b, 0x69, 0x97, 0xf3, 0x44, 0x7b, 0x38, 0x76, 0x8f, 0xd0, 0xbd, 0xfb, 0xb8, 0xd7,
-	0x96, 0x91, 0x7d, 0xec, 0x89, 0xf9, 0xc9, 0xc0, 0x21, 0x04, 0x1f, 0xbc, 0xcc, 0x40, 0x19, 0x5d,
-	0xbc, 0x92, 0xf9, 0x99, 0x4a, 0xe4, 0x00, 0x85, 0xfe, 0x87, 0xcf, 0xd4, 0x99, 0x7c, 0x42, 0x78,
-	0xbf, 0x8b, 0xc8, 0x14, 0xfb, 0xf3, 0x64, 0x65, 0xc8, 0xed, 0xcb, 0xb6, 0x0f, 0x2f, 0x4d, 0xc9,
-	0x33, 0xec, 0xcf, 0x56, 0x31, 0x5c, 0xa5, 0x23, 0x42, 0x0f, 0xd0, 0xf4, 0x74, 0x7b, 0x41, 0x9d,
-	0x6f, 0x17, 0xd4, 0x79, 0x5f, 0x53, 0xb4, 0xad, 0x29, 0xfa, 0x5a, 0x53, 0xf4, 0xa3, 0xa6, 0xe8,
-	0xcd, 0x71, 0xaa, 0x60, 0x55, 0x2e, 0x58, 0x62, 0x36, 0x3c, 0x31, 0x1a, 0x62, 0xa5, 0x65, 0xbe,
-	0xe4, 0xb6, 0x90, 0x2b, 0x0d, 0x32, 0xd7, 0xf1, 0x9a, 0x77, 0xcd, 0x3c, 0x5b, 0xa4, 0xe6, 0xd7,
-	0x15, 0x7e, 0xed, 0x2c, 0x7a, 0xf6, 0xe7, 0x3f, 0xfc, 0x19, 0x00, 0x00, 0xff, 0xff, 0xf2, 0x70,
-	0xbb, 0x89, 0xe0, 0x02, 0x00, 0x00,
+	// 651 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xac, 0x94, 0x41, 0x6b, 0x13, 0x41,
+	0x1c, 0xc5, 0x77, 0x92, 0x4d, 0x1a, 0xff, 0xd5, 0x1a, 0xc6, 0x12, 0xe3, 0x2a, 0x9b, 0x50, 0x68,
+	0x59, 0x2a, 0xec, 0x96, 0x08, 0x52, 0xeb, 0xc5, 0x26, 0x4d, 0x6d, 0x69, 0xa9, 0x65, 0x1b, 0x51,
+	0xbc, 0x94, 0xcd, 0xee, 0x74, 0x33, 0xb8, 0x99, 0x59, 0x36, 0x93, 0xd2, 0xdc, 0x3c, 0x4a, 0x4f,
+	0x5e, 0x3c, 0x16, 0x04, 0xfd, 0x0a, 0x82, 0xf8, 0x09, 0x7a, 0xf4, 0xe8, 0x41, 0xaa, 0xcd, 0x27,
+	0x91, 0x9d, 0xdd, 0x94, 0x5a, 0xb5, 0x97, 0xe6, 0x36, 0xc3, 0xff, 0xbd, 0xdf, 0xbc, 0xb7, 0x3b,
+	0x0c, 0xdc, 0xf6, 0xb9, 0xcf, 0x79, 0x28, 0x7a, 0xd6, 0x68, 0x61, 0x86, 0x11, 0x17, 0x1c, 0x97,
+	0x84, 0x88, 0x42, 0xd7, 0xf4, 0x09, 0x13, 0xa4, 0x27, 0xcc, 0xd1, 0x54, 0x9b, 0x8e, 0x57, 0x52,
+	0x22, 0x1d, 0x89, 0x5a, 0xbb, 0xe3, 0x73, 0xee, 0x07, 0xc4, 0x92, 0xbb, 0x76, 0x7f, 0xcf, 0x72,
+	0xd8, 0x20, 0x1d, 0x55, 0x2e, 0x8e, 0x04, 0xed, 0x92, 0x9e, 0x70, 0xba, 0x61, 0x22, 0x98, 0xf9,
+	0x9c, 0x01, 0x75, 0x8b, 0x0b, 0x82, 0x17, 0x41, 0x8d, 0x67, 0x65, 0x54, 0x45, 0xc6, 0x64, 0x4d,
+	0x33, 0x13, 0xa3, 0x39, 0x32, 0x9a, 0xad, 0x91, 0xb1, 0x5e, 0x38, 0x3e, 0xa9, 0x28, 0xef, 0x7e,
+	0x56, 0x90, 0x2d, 0x1d, 0x78, 0x0e, 0xb2, 0x0e, 0x1b, 0x94, 0x33, 0xd2, 0x38, 0xfd, 0x97, 0x71,
+	0x99, 0x0d, 0xec, 0x58, 0x80, 0x9f, 0x40, 0xde, 0xe5, 0x7d, 0x26, 0x7a, 0xe5, 0x6c, 0x35, 0x6b,
+	0x4c, 0xd6, 0x0c, 0xf3, 0xdf, 0x2d, 0xcd, 0x38, 0x8f, 0xd9, 0x90, 0xd2, 0x26, 0x13, 0xd1, 0xc0,
+	0x4e, 0x7d, 0xb8, 0x04, 0x19, 0xea, 0x95, 0xd5, 0x2a, 0x32, 0xae, 0xd7, 0xf3, 0xc3, 0x93, 0x4a,
+	0x66, 0x7d, 0xc5, 0xce, 0x50, 0x0f, 0x3f, 0x8c, 0xc9, 0x01, 0xef, 0x47, 0xe5, 0x5c, 0x15, 0x19,
+	0x53, 0x35, 0xfd, 0x7f, 0xe4, 0x86, 0x54, 0xd9, 0xa9, 0x5a, 0x7b, 0x04, 0x93, 0xe7, 0x8e, 0xc1,
+	0x45, 0xc8, 0xbe, 0x26, 0x03, 0xf9, 0x05, 0xae, 0xd9, 0xf1, 0x12, 0x4f, 0x43, 0x6e, 0xdf, 0x09,
+	0xfa, 0x44, 0x96, 0xcb, 0xda, 0xc9, 0x66, 0x29, 0xb3, 0x88, 0x66, 0x1e, 0x43, 0x6e, 0x95, 0x92,
+	0xc0, 0xc3, 0x06, 0xa8, 0x82, 0x1c, 0x88, 0xc4, 0x55, 0xc7, 0xc3, 0x93, 0xca, 0x94, 0x4d, 0x98,
+	0xd3, 0x25, 0xde, 0x0e, 0x89, 0xf6, 0xa9, 0x4b, 0xd6, 0x14, 0x5b, 0x2a, 0xea, 0x05, 0xc8, 0xbb,
+	0x1d, 0x4e, 0x5d, 0x32, 0x33, 0x07, 0x10, 0x77, 0x6c, 0x04, 0x94, 0x30, 0x81, 0xf1, 0x79, 0x42,
+	0xa2, 0x5d, 0x52, 0xbf, 0x7c, 0xa8, 0xa0, 0xf9, 0xfb, 0x90, 0x4f, 0x12, 0xe3, 0x09, 0xc8, 0xda,
+	0xcd, 0x95, 0xa2, 0x82, 0x31, 0x4c, 0x3d, 0x0b, 0x05, 0xe5, 0xac, 0x97, 0xe2, 0x8b, 0x48, 0x53,
+	0xdf, 0x7e, 0xd4, 0x95, 0xf9, 0x59, 0xc8, 0xed, 0x74, 0x1c, 0x8f, 0xe0, 0x02, 0xa8, 0x2b, 0xcb,
+	0xf6, 0x46, 0x51, 0xd1, 0xf0, 0xd7, 0x4f, 0xfa, 0x85, 0x34, 0xf3, 0xcf, 0x41, 0x6d, 0x51, 0x26,
+	0xf0, 0x2c, 0xe4, 0x36, 0xd7, 0x9f, 0xae, 0xb5, 0x8a, 0x8a, 0xa6, 0x1d, 0x1e, 0x55, 0x4b, 0x36,
+	0xf1, 0x69, 0x4f, 0x90, 0xe8, 0x4f, 0x39, 0xae, 0x82, 0xba, 0xbd, 0xbc, 0xd9, 0x2c, 0x22, 0xad,
+	0x74, 0x78, 0x54, 0xc5, 0xe9, 0x74, 0xb7, 0xd1, 0x71, 0x44, 0x12, 0x3f, 0x3d, 0xfd, 0x2e, 0xa8,
+	0x1b, 0x94, 0x79, 0xf8, 0x16, 0xdc, 0xdc, 0x8e, 0xc8, 0x1e, 0x3d, 0x38, 0x43, 0x14, 0x95, 0xda,
+	0x7b, 0x04, 0x13, 0x69, 0x6a, 0x5c, 0x07, 0xb5, 0xe9, 0x76, 0x38, 0xbe, 0x77, 0xd9, 0xdf, 0xd7,
+	0x2e, 0x9d, 0xe2, 0x55, 0x50, 0xe3, 0x00, 0x57, 0x61, 0x18, 0x68, 0x01, 0xd5, 0x7e, 0x20, 0x98,
+	0x48, 0x1b, 0x8d, 0x25, 0x57, 0x13, 0x72, 0x2f, 0x1c, 0xe1, 0x76, 0xae, 0x02, 0x59, 0x40, 0x63,
+	0xab, 0xb7, 0x03, 0x37, 0xe4, 0x1d, 0xdd, 0x1d, 0x63, 0xc7, 0x18, 0xba, 0xcd, 0xc3, 0x7e, 0xe0,
+	0x08, 0xe2, 0xc9, 0xd2, 0xe3, 0x80, 0x6e, 0x41, 0x61, 0x74, 0x6b, 0xc6, 0xc1, 0xab, 0xb7, 0x8e,
+	0x4f, 0x75, 0xe5, 0xfb, 0xa9, 0xae, 0xbc, 0x19, 0xea, 0xe8, 0x78, 0xa8, 0xa3, 0x6f, 0x43, 0x1d,
+	0xfd, 0x1a, 0xea, 0xe8, 0xd5, 0x92, 0x4f, 0x45, 0xa7, 0xdf, 0x36, 0x5d, 0xde, 0xb5, 0x5c, 0xce,
+	0x84, 0x43, 0x19, 0x89, 0x3c, 0x4b, 0xc2, 0x2c, 0xca, 0x04, 0x89, 0x98, 0x13, 0x58, 0x29, 0xd5,
+	0x0a, 0xdb, 0x3e, 0x3f, 0x7b, 0x9b, 0x5f, 0x2a, 0xed, 0xbc, 0x7c, 0xd5, 0x1e, 0xfc, 0x0e, 0x00,
+	0x00, 0xff, 0xff, 0xa3, 0x06, 0x2b, 0x2f, 0xb9, 0x05, 0x00, 0x00,
 }
 
 func (m *Note) Marshal() (dAtA []byte, err error) {
@@ -215,6 +416,90 @@ func (m *Note) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *Field) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Field) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Field) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.XXX_unrecognized != nil {
+		i -= len(m.XXX_unrecognized)
+		copy(dAtA[i:], m.XXX_unrecognized)
+	}
+	if m.Choice != nil {
+		{
+			size := m.Choice.Size()
+			i -= size
+			if _, err := m.Choice.MarshalTo(dAtA[i:]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Field_RenamedService) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Field_RenamedService) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	i -= len(m.RenamedService)
+	copy(dAtA[i:], m.RenamedService)
+	i = encodeVarintGogoopts(dAtA, i, uint64(len(m.RenamedService)))
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+func (m *NoteClient) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *NoteClient) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *NoteClient) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.XXX_unrecognized != nil {
+		i -= len(m.XXX_unrecognized)
+		copy(dAtA[i:], m.XXX_unrecognized)
+	}
+	if len(m.Text) > 0 {
+		i -= len(m.Text)
+		copy(dAtA[i:], m.Text)
+		i = encodeVarintGogoopts(dAtA, i, uint64(len(m.Text)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintGogoopts(dAtA []byte, offset int, v uint64) int {
 	offset -= sovGogoopts(v)
 	base := offset
@@ -225,6 +510,87 @@ func encodeVarintGogoopts(dAtA []byte, offset int, v uint64) int {
 	}
 	dAtA[offset] = uint8(v)
 	return base
+}
+func NewPopulatedNoteClient(r randyGogoopts, easy bool) *NoteClient {
+	this := &NoteClient{}
+	this.Text = string(randStringGogoopts(r))
+	if !easy && r.Intn(10) != 0 {
+		this.XXX_unrecognized = randUnrecognizedGogoopts(r, 2)
+	}
+	return this
+}
+
+type randyGogoopts interface {
+	Float32() float32
+	Float64() float64
+	Int63() int64
+	Int31() int32
+	Uint32() uint32
+	Intn(n int) int
+}
+
+func randUTF8RuneGogoopts(r randyGogoopts) rune {
+	ru := r.Intn(62)
+	if ru < 10 {
+		return rune(ru + 48)
+	} else if ru < 36 {
+		return rune(ru + 55)
+	}
+	return rune(ru + 61)
+}
+func randStringGogoopts(r randyGogoopts) string {
+	v1 := r.Intn(100)
+	tmps := make([]rune, v1)
+	for i := 0; i < v1; i++ {
+		tmps[i] = randUTF8RuneGogoopts(r)
+	}
+	return string(tmps)
+}
+func randUnrecognizedGogoopts(r randyGogoopts, maxFieldNumber int) (dAtA []byte) {
+	l := r.Intn(5)
+	for i := 0; i < l; i++ {
+		wire := r.Intn(4)
+		if wire == 3 {
+			wire = 5
+		}
+		fieldNumber := maxFieldNumber + r.Intn(100)
+		dAtA = randFieldGogoopts(dAtA, r, fieldNumber, wire)
+	}
+	return dAtA
+}
+func randFieldGogoopts(dAtA []byte, r randyGogoopts, fieldNumber int, wire int) []byte {
+	key := uint32(fieldNumber)<<3 | uint32(wire)
+	switch wire {
+	case 0:
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(key))
+		v2 := r.Int63()
+		if r.Intn(2) == 0 {
+			v2 *= -1
+		}
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(v2))
+	case 1:
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(key))
+		dAtA = append(dAtA, byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)))
+	case 2:
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(key))
+		ll := r.Intn(100)
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(ll))
+		for j := 0; j < ll; j++ {
+			dAtA = append(dAtA, byte(r.Intn(256)))
+		}
+	default:
+		dAtA = encodeVarintPopulateGogoopts(dAtA, uint64(key))
+		dAtA = append(dAtA, byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)), byte(r.Intn(256)))
+	}
+	return dAtA
+}
+func encodeVarintPopulateGogoopts(dAtA []byte, v uint64) []byte {
+	for v >= 1<<7 {
+		dAtA = append(dAtA, uint8(uint64(v)&0x7f|0x80))
+		v >>= 7
+	}
+	dAtA = append(dAtA, uint8(v))
+	return dAtA
 }
 func (m *Note) Size() (n int) {
 	if m == nil {
@@ -252,6 +618,47 @@ func (m *Note) Size() (n int) {
 	}
 	if m.Colour != 0 {
 		n += 1 + sovGogoopts(uint64(m.Colour))
+	}
+	if m.XXX_unrecognized != nil {
+		n += len(m.XXX_unrecognized)
+	}
+	return n
+}
+
+func (m *Field) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Choice != nil {
+		n += m.Choice.Size()
+	}
+	if m.XXX_unrecognized != nil {
+		n += len(m.XXX_unrecognized)
+	}
+	return n
+}
+
+func (m *Field_RenamedService) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.RenamedService)
+	n += 1 + l + sovGogoopts(uint64(l))
+	return n
+}
+func (m *NoteClient) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Text)
+	if l > 0 {
+		n += 1 + l + sovGogoopts(uint64(l))
 	}
 	if m.XXX_unrecognized != nil {
 		n += len(m.XXX_unrecognized)
@@ -290,6 +697,38 @@ func (this *Note) String() string {
 	}, "")
 	return s
 }
+func (this *Field) String() string {
+	if this == nil {
+		return "nil"
+	}
+	s := strings.Join([]string{`&Field{`,
+		`Choice:` + fmt.Sprintf("%v", this.Choice) + `,`,
+		`XXX_unrecognized:` + fmt.Sprintf("%v", this.XXX_unrecognized) + `,`,
+		`}`,
+	}, "")
+	return s
+}
+func (this *Field_RenamedService) String() string {
+	if this == nil {
+		return "nil"
+	}
+	s := strings.Join([]string{`&Field_RenamedService{`,
+		`RenamedService:` + fmt.Sprintf("%v", this.RenamedService) + `,`,
+		`}`,
+	}, "")
+	return s
+}
+func (this *NoteClient) String() string {
+	if this == nil {
+		return "nil"
+	}
+	s := strings.Join([]string{`&NoteClient{`,
+		`Text:` + fmt.Sprintf("%v", this.Text) + `,`,
+		`XXX_unrecognized:` + fmt.Sprintf("%v", this.XXX_unrecognized) + `,`,
+		`}`,
+	}, "")
+	return s
+}
 func valueToStringGogoopts(v interface{}) string {
 	rv := reflect.ValueOf(v)
 	if rv.IsNil() {
@@ -298,6 +737,12 @@ func valueToStringGogoopts(v interface{}) string {
 	pv := reflect.Indirect(rv).Interface()
 	return fmt.Sprintf("*%v", pv)
 }
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Options, as interceptors are told them.
+const (
+	Options_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Options/Echo"
+	Options_Chat_FullMethodName = "/ttrpc.gentest.gogoopts.Options/Chat"
+)
 
 // Options uses messages that gogo's options change.
 type OptionsService_ interface {
@@ -402,6 +847,294 @@ func (c *optionsChatClient) Send(req *Note) error {
 func (c *optionsChatClient) Recv() (*Note, error) {
 	resp := new(Note)
 	if err := c.ClientStream.RecvMsg(resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Renamed, as interceptors are told them.
+const (
+	Renamed_Echo_FullMethodName  = "/ttrpc.gentest.gogoopts.Renamed/Echo"
+	Renamed_Watch_FullMethodName = "/ttrpc.gentest.gogoopts.Renamed/Watch"
+	Renamed_Chat_FullMethodName  = "/ttrpc.gentest.gogoopts.Renamed/Chat"
+)
+
+// Renamed wants names that gogo's options give to an enum and to values.
+type RenamedService_ interface {
+	Echo(ctx context.Context, req *Note) (*Note, error)
+	Watch(ctx context.Context, req *Note, stream Renamed_WatchServer) error
+	Chat(ctx context.Context, stream Renamed_ChatServer) error
+}
+
+// Renamed_WatchServer is the server's end of a stream of ttrpc.gentest.gogoopts.Renamed/Watch.
+type Renamed_WatchServer interface {
+	Send(*Note) error
+	github_com_containerd_ttrpc.StreamServer
+}
+
+type renamedWatchServer struct {
+	github_com_containerd_ttrpc.StreamServer
+}
+
+func (s *renamedWatchServer) Send(resp *Note) error {
+	return s.StreamServer.SendMsg(resp)
+}
+
+// Renamed_ChatServer is the server's end of a stream of ttrpc.gentest.gogoopts.Renamed/Chat.
+type Renamed_ChatServer interface {
+	Send(*Note) error
+	Recv() (*Note, error)
+	github_com_containerd_ttrpc.StreamServer
+}
+
+type renamedChatServer struct {
+	github_com_containerd_ttrpc.StreamServer
+}
+
+func (s *renamedChatServer) Send(resp *Note) error {
+	return s.StreamServer.SendMsg(resp)
+}
+
+func (s *renamedChatServer) Recv() (*Note, error) {
+	req := new(Note)
+	if err := s.StreamServer.RecvMsg(req); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// RegisterRenamedService_ makes srv serve ttrpc.gentest.gogoopts.Renamed with svc.
+func RegisterRenamedService_(srv *github_com_containerd_ttrpc.Server, svc RenamedService_) {
+	srv.RegisterService("ttrpc.gentest.gogoopts.Renamed", &github_com_containerd_ttrpc.ServiceDesc{
+		Methods: map[string]github_com_containerd_ttrpc.Method{
+			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				req := new(Note)
+				if err := unmarshal(req); err != nil {
+					return nil, err
+				}
+				return svc.Echo(ctx, req)
+			},
+		},
+		Streams: map[string]github_com_containerd_ttrpc.Stream{
+			"Watch": {
+				Handler: func(ctx context.Context, stream github_com_containerd_ttrpc.StreamServer) (interface{}, error) {
+					req := new(Note)
+					if err := stream.RecvMsg(req); err != nil {
+						return nil, err
+					}
+					return nil, svc.Watch(ctx, req, &renamedWatchServer{stream})
+				},
+				StreamingServer: true,
+			},
+			"Chat": {
+				Handler: func(ctx context.Context, stream github_com_containerd_ttrpc.StreamServer) (interface{}, error) {
+					return nil, svc.Chat(ctx, &renamedChatServer{stream})
+				},
+				StreamingClient: true,
+				StreamingServer: true,
+			},
+		},
+	})
+}
+
+// Renamed wants names that gogo's options give to an enum and to values.
+type RenamedClient interface {
+	Echo(ctx context.Context, req *Note) (*Note, error)
+	Watch(ctx context.Context, req *Note) (Renamed_WatchClient, error)
+	Chat(ctx context.Context) (Renamed_ChatClient_, error)
+}
+
+type renamedClient struct {
+	client *github_com_containerd_ttrpc.Client
+}
+
+// NewRenamedClient returns a client that calls ttrpc.gentest.gogoopts.Renamed over client.
+func NewRenamedClient(client *github_com_containerd_ttrpc.Client) RenamedClient {
+	return &renamedClient{client: client}
+}
+
+func (c *renamedClient) Echo(ctx context.Context, req *Note) (*Note, error) {
+	resp := new(Note)
+	if err := c.client.Call(ctx, "ttrpc.gentest.gogoopts.Renamed", "Echo", req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (c *renamedClient) Watch(ctx context.Context, req *Note) (Renamed_WatchClient, error) {
+	desc := &github_com_containerd_ttrpc.StreamDesc{StreamingServer: true}
+	stream, err := c.client.NewStream(ctx, desc, "ttrpc.gentest.gogoopts.Renamed", "Watch", req)
+	if err != nil {
+		return nil, err
+	}
+	return &renamedWatchClient{stream}, nil
+}
+
+// Renamed_WatchClient is the client's end of a stream of ttrpc.gentest.gogoopts.Renamed/Watch.
+type Renamed_WatchClient interface {
+	Recv() (*Note, error)
+	github_com_containerd_ttrpc.ClientStream
+}
+
+type renamedWatchClient struct {
+	github_com_containerd_ttrpc.ClientStream
+}
+
+func (c *renamedWatchClient) Recv() (*Note, error) {
+	resp := new(Note)
+	if err := c.ClientStream.RecvMsg(resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (c *renamedClient) Chat(ctx context.Context) (Renamed_ChatClient_, error) {
+	desc := &github_com_containerd_ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
+	stream, err := c.client.NewStream(ctx, desc, "ttrpc.gentest.gogoopts.Renamed", "Chat", nil)
+	if err != nil {
+		return nil, err
+	}
+	return &renamedChatClient{stream}, nil
+}
+
+// Renamed_ChatClient_ is the client's end of a stream of ttrpc.gentest.gogoopts.Renamed/Chat.
+type Renamed_ChatClient_ interface {
+	Send(*Note) error
+	Recv() (*Note, error)
+	github_com_containerd_ttrpc.ClientStream
+}
+
+type renamedChatClient struct {
+	github_com_containerd_ttrpc.ClientStream
+}
+
+func (c *renamedChatClient) Send(req *Note) error {
+	return c.ClientStream.SendMsg(req)
+}
+
+func (c *renamedChatClient) Recv() (*Note, error) {
+	resp := new(Note)
+	if err := c.ClientStream.RecvMsg(resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Field_Renamed, as interceptors are told them.
+const (
+	Field_Renamed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Field_Renamed/Echo"
+)
+
+// Field_Renamed wants the name that an option gives to a oneof's field.
+type Field_RenamedService_ interface {
+	Echo(ctx context.Context, req *Note) (*Note, error)
+}
+
+// RegisterField_RenamedService makes srv serve ttrpc.gentest.gogoopts.Field_Renamed with svc.
+func RegisterField_RenamedService(srv *github_com_containerd_ttrpc.Server, svc Field_RenamedService_) {
+	srv.Register("ttrpc.gentest.gogoopts.Field_Renamed", map[string]github_com_containerd_ttrpc.Method{
+		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+			req := new(Note)
+			if err := unmarshal(req); err != nil {
+				return nil, err
+			}
+			return svc.Echo(ctx, req)
+		},
+	})
+}
+
+type field_RenamedClient struct {
+	client *github_com_containerd_ttrpc.Client
+}
+
+// NewField_RenamedClient returns a client that calls ttrpc.gentest.gogoopts.Field_Renamed over client.
+func NewField_RenamedClient(client *github_com_containerd_ttrpc.Client) Field_RenamedService_ {
+	return &field_RenamedClient{client: client}
+}
+
+func (c *field_RenamedClient) Echo(ctx context.Context, req *Note) (*Note, error) {
+	resp := new(Note)
+	if err := c.client.Call(ctx, "ttrpc.gentest.gogoopts.Field_Renamed", "Echo", req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Full names of the methods of ttrpc.gentest.gogoopts.PopulatedNote, as interceptors are told them.
+const (
+	PopulatedNote_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.PopulatedNote/Echo"
+)
+
+// PopulatedNote wants the name of a function that gogo writes on demand.
+type PopulatedNoteService interface {
+	Echo(ctx context.Context, req *Note) (*Note, error)
+}
+
+// RegisterPopulatedNoteService makes srv serve ttrpc.gentest.gogoopts.PopulatedNote with svc.
+func RegisterPopulatedNoteService(srv *github_com_containerd_ttrpc.Server, svc PopulatedNoteService) {
+	srv.Register("ttrpc.gentest.gogoopts.PopulatedNote", map[string]github_com_containerd_ttrpc.Method{
+		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+			req := new(Note)
+			if err := unmarshal(req); err != nil {
+				return nil, err
+			}
+			return svc.Echo(ctx, req)
+		},
+	})
+}
+
+type populatedNoteClient struct {
+	client *github_com_containerd_ttrpc.Client
+}
+
+// NewPopulatedNoteClient_ returns a client that calls ttrpc.gentest.gogoopts.PopulatedNote over client.
+func NewPopulatedNoteClient_(client *github_com_containerd_ttrpc.Client) PopulatedNoteService {
+	return &populatedNoteClient{client: client}
+}
+
+func (c *populatedNoteClient) Echo(ctx context.Context, req *Note) (*Note, error) {
+	resp := new(Note)
+	if err := c.client.Call(ctx, "ttrpc.gentest.gogoopts.PopulatedNote", "Echo", req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// Full names of the methods of ttrpc.gentest.gogoopts.Prefixed, as interceptors are told them.
+const (
+	Prefixed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Prefixed/Echo"
+)
+
+// Prefixed has its names to itself: they are values of an enum with a prefix.
+type PrefixedService interface {
+	Echo(ctx context.Context, req *Note) (*Note, error)
+}
+
+// RegisterPrefixedService makes srv serve ttrpc.gentest.gogoopts.Prefixed with svc.
+func RegisterPrefixedService(srv *github_com_containerd_ttrpc.Server, svc PrefixedService) {
+	srv.Register("ttrpc.gentest.gogoopts.Prefixed", map[string]github_com_containerd_ttrpc.Method{
+		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+			req := new(Note)
+			if err := unmarshal(req); err != nil {
+				return nil, err
+			}
+			return svc.Echo(ctx, req)
+		},
+	})
+}
+
+type prefixedClient struct {
+	client *github_com_containerd_ttrpc.Client
+}
+
+// NewPrefixedClient returns a client that calls ttrpc.gentest.gogoopts.Prefixed over client.
+func NewPrefixedClient(client *github_com_containerd_ttrpc.Client) PrefixedService {
+	return &prefixedClient{client: client}
+}
+
+func (c *prefixedClient) Echo(ctx context.Context, req *Note) (*Note, error) {
+	resp := new(Note)
+	if err := c.client.Call(ctx, "ttrpc.gentest.gogoopts.Prefixed", "Echo", req, resp); err != nil {
 		return nil, err
 	}
 	return resp, nil
@@ -670,6 +1403,172 @@ func (m *Note) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGogoopts(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.XXX_unrecognized = append(m.XXX_unrecognized, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Field) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGogoopts
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Field: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Field: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RenamedService", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGogoopts
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Choice = &Field_RenamedService{string(dAtA[iNdEx:postIndex])}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGogoopts(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.XXX_unrecognized = append(m.XXX_unrecognized, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *NoteClient) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGogoopts
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: NoteClient: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: NoteClient: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Text", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGogoopts
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGogoopts
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Text = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGogoopts(dAtA[iNdEx:])

@@ -200,6 +200,17 @@ func valueToStringImports(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.imports.Imports, as interceptors are told them.
+const (
+	Imports_Types_FullMethodName     = "/ttrpc.gentest.imports.Imports/Types"
+	Imports_Context_FullMethodName   = "/ttrpc.gentest.imports.Imports/Context"
+	Imports_Variables_FullMethodName = "/ttrpc.gentest.imports.Imports/Variables"
+	Imports_IO_FullMethodName        = "/ttrpc.gentest.imports.Imports/IO"
+	Imports_Watch_FullMethodName     = "/ttrpc.gentest.imports.Imports/Watch"
+	Imports_Upload_FullMethodName    = "/ttrpc.gentest.imports.Imports/Upload"
+	Imports_Chat_FullMethodName      = "/ttrpc.gentest.imports.Imports/Chat"
+)
+
 // Imports uses messages of packages that are called like each other, like the
 // packages that generated code needs, and like its variables.
 type ImportsService interface {

@@ -279,6 +279,14 @@ func valueToStringKeyword(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.func.type.interface, as interceptors are told them.
+const (
+	Interface_Func_FullMethodName  = "/ttrpc.gentest.func.type.interface/func"
+	Interface_Range_FullMethodName = "/ttrpc.gentest.func.type.interface/range"
+	Interface_Nil_FullMethodName   = "/ttrpc.gentest.func.type.interface/nil"
+	Interface_Go_FullMethodName    = "/ttrpc.gentest.func.type.interface/go"
+)
+
 // interface and its methods are keywords or predeclared names of Go.
 type InterfaceService interface {
 	Func(ctx context.Context, req *String) (*Error, error)

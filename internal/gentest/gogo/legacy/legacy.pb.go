@@ -218,6 +218,12 @@ func valueToStringLegacy(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.legacy.Legacy, as interceptors are told them.
+const (
+	Legacy_Echo_FullMethodName  = "/ttrpc.gentest.legacy.Legacy/Echo"
+	Legacy_Watch_FullMethodName = "/ttrpc.gentest.legacy.Legacy/Watch"
+)
+
 // Legacy is proto2: a required field and an extension.
 type LegacyService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)

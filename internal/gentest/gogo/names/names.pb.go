@@ -1018,6 +1018,22 @@ func valueToStringNames(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.names.Client, as interceptors are told them.
+const (
+	Client_Call_FullMethodName         = "/ttrpc.gentest.names.Client/Call"
+	Client_Close_FullMethodName        = "/ttrpc.gentest.names.Client/Close"
+	Client_Context_FullMethodName      = "/ttrpc.gentest.names.Client/Context"
+	Client_String_FullMethodName       = "/ttrpc.gentest.names.Client/String"
+	Client_Send_FullMethodName         = "/ttrpc.gentest.names.Client/Send"
+	Client_Recv_FullMethodName         = "/ttrpc.gentest.names.Client/Recv"
+	Client_SendMsg_FullMethodName      = "/ttrpc.gentest.names.Client/SendMsg"
+	Client_RecvMsg_FullMethodName      = "/ttrpc.gentest.names.Client/RecvMsg"
+	Client_CloseSend_FullMethodName    = "/ttrpc.gentest.names.Client/CloseSend"
+	Client_CloseAndRecv_FullMethodName = "/ttrpc.gentest.names.Client/CloseAndRecv"
+	Client_ClientStream_FullMethodName = "/ttrpc.gentest.names.Client/ClientStream"
+	Client_StreamServer_FullMethodName = "/ttrpc.gentest.names.Client/StreamServer"
+)
+
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientService interface {
@@ -1607,6 +1623,13 @@ func (c *clientStreamServerClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.Server, as interceptors are told them.
+const (
+	Server_Register_FullMethodName        = "/ttrpc.gentest.names.Server/Register"
+	Server_RegisterService_FullMethodName = "/ttrpc.gentest.names.Server/RegisterService"
+	Server_Serve_FullMethodName           = "/ttrpc.gentest.names.Server/Serve"
+)
+
 // ServerService is the service ttrpc.gentest.names.Server.
 type ServerService interface {
 	Register(ctx context.Context, req *Note) (*Note, error)
@@ -1731,6 +1754,13 @@ func (c *serverServeClient) Recv() (*Note, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.names.Taken, as interceptors are told them.
+const (
+	Taken_Echo_FullMethodName  = "/ttrpc.gentest.names.Taken/Echo"
+	Taken_Watch_FullMethodName = "/ttrpc.gentest.names.Taken/Watch"
+	Taken_Chat_FullMethodName  = "/ttrpc.gentest.names.Taken/Chat"
+)
 
 // Taken wants names that messages of its package have.
 type TakenService_ interface {
@@ -1893,6 +1923,11 @@ func (c *takenChatClient) Recv() (*Taken_ChatClient, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.Imported, as interceptors are told them.
+const (
+	Imported_Echo_FullMethodName = "/ttrpc.gentest.names.Imported/Echo"
+)
+
 // Imported wants a name that a file of the same Go package has.
 type ImportedService_ interface {
 	Echo(ctx context.Context, req *ImportedService) (*ImportedService, error)
@@ -1927,6 +1962,12 @@ func (c *importedClient) Echo(ctx context.Context, req *ImportedService) (*Impor
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.names.Outer_In, as interceptors are told them.
+const (
+	Outer_In_Echo_FullMethodName = "/ttrpc.gentest.names.Outer_In/Echo"
+	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.names.Outer_In/Chat"
+)
 
 // Enums and oneofs take names as well.
 type Outer_InService_ interface {
@@ -2036,6 +2077,12 @@ func (c *outer_InChatClient) Recv() (*Outer, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.Foo, as interceptors are told them.
+const (
+	Foo_Echo_FullMethodName = "/ttrpc.gentest.names.Foo/Echo"
+	Foo_Chat_FullMethodName = "/ttrpc.gentest.names.Foo/Chat"
+)
+
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2144,6 +2191,11 @@ func (c *fooChatClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.RegisterFoo, as interceptors are told them.
+const (
+	RegisterFoo_Echo_FullMethodName = "/ttrpc.gentest.names.RegisterFoo/Echo"
+)
+
 // RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo.
 type RegisterFooService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2178,6 +2230,11 @@ func (c *registerFooClient) Echo(ctx context.Context, req *Note) (*Note, error) 
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.names.NewFoo, as interceptors are told them.
+const (
+	NewFoo_Chat_FullMethodName = "/ttrpc.gentest.names.NewFoo/Chat"
+)
 
 // NewFooService is the service ttrpc.gentest.names.NewFoo.
 type NewFooService interface {
@@ -2268,6 +2325,11 @@ func (c *newFooChatClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.A, as interceptors are told them.
+const (
+	A_B_C_FullMethodName = "/ttrpc.gentest.names.A/B_C"
+)
+
 // A and A_B want the same name for a stream.
 type AService interface {
 	B_C(ctx context.Context, stream A_B_CServer) error
@@ -2357,6 +2419,11 @@ func (c *aB_CClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.A_B, as interceptors are told them.
+const (
+	A_B_C_FullMethodName_ = "/ttrpc.gentest.names.A_B/C"
+)
+
 // A_BService is the service ttrpc.gentest.names.A_B.
 type A_BService interface {
 	C(ctx context.Context, stream A_B_CServer_) error
@@ -2445,6 +2512,15 @@ func (c *a_BCClient) Recv() (*Note, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.names.two_words, as interceptors are told them.
+const (
+	TwoWords__GetIt__FullMethodName  = "/ttrpc.gentest.names.two_words/get_it"
+	TwoWords__GetIt_FullMethodName   = "/ttrpc.gentest.names.two_words/GetIt"
+	TwoWords__GetIt___FullMethodName = "/ttrpc.gentest.names.two_words/getIt"
+	TwoWords__Watch__FullMethodName  = "/ttrpc.gentest.names.two_words/watch"
+	TwoWords__Watch_FullMethodName   = "/ttrpc.gentest.names.two_words/Watch"
+)
 
 // TwoWords and two_words are one name in Go.
 type TwoWords_Service interface {
@@ -2630,6 +2706,11 @@ func (c *twoWords_WatchClient) Recv() (*Note, error) {
 	return resp, nil
 }
 
+// Full names of the methods of ttrpc.gentest.names.TwoWords, as interceptors are told them.
+const (
+	TwoWords_GetIt_FullMethodName = "/ttrpc.gentest.names.TwoWords/GetIt"
+)
+
 // TwoWordsService is the service ttrpc.gentest.names.TwoWords.
 type TwoWordsService interface {
 	GetIt(ctx context.Context, req *Note) (*Note, error)
@@ -2664,6 +2745,11 @@ func (c *twoWordsClient) GetIt(ctx context.Context, req *Note) (*Note, error) {
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.names.lower, as interceptors are told them.
+const (
+	Lower_Chat_FullMethodName = "/ttrpc.gentest.names.lower/Chat"
+)
 
 // lower has a name that Go would not export.
 type LowerService interface {

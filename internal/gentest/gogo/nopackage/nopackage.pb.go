@@ -175,6 +175,12 @@ func valueToStringNopackage(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of Bare, as interceptors are told them.
+const (
+	Bare_Echo_FullMethodName = "/Bare/Echo"
+	Bare_Chat_FullMethodName = "/Bare/Chat"
+)
+
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareService interface {
 	Echo(ctx context.Context, req *BareNote) (*BareNote, error)

@@ -42,6 +42,12 @@ var fileDescriptor_29438f1f02547dbb = []byte{
 	0x01, 0x00, 0x00,
 }
 
+// Full names of the methods of ttrpc.gentest.split.Split, as interceptors are told them.
+const (
+	Split_Echo_FullMethodName = "/ttrpc.gentest.split.Split/Echo"
+	Split_Chat_FullMethodName = "/ttrpc.gentest.split.Split/Chat"
+)
+
 // Split has its messages in another file.
 type SplitService_ interface {
 	Echo(ctx context.Context, req *Note) (*SplitService, error)

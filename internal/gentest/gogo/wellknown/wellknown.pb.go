@@ -51,6 +51,17 @@ var fileDescriptor_1fcdf2fcea704d45 = []byte{
 	0x0a, 0x03, 0x00, 0x00,
 }
 
+// Full names of the methods of ttrpc.gentest.wellknown.WellKnown, as interceptors are told them.
+const (
+	WellKnown_Any_FullMethodName         = "/ttrpc.gentest.wellknown.WellKnown/Any"
+	WellKnown_Duration_FullMethodName    = "/ttrpc.gentest.wellknown.WellKnown/Duration"
+	WellKnown_Struct_FullMethodName      = "/ttrpc.gentest.wellknown.WellKnown/Struct"
+	WellKnown_Empty_FullMethodName       = "/ttrpc.gentest.wellknown.WellKnown/Empty"
+	WellKnown_WatchEmpty_FullMethodName  = "/ttrpc.gentest.wellknown.WellKnown/WatchEmpty"
+	WellKnown_UploadEmpty_FullMethodName = "/ttrpc.gentest.wellknown.WellKnown/UploadEmpty"
+	WellKnown_ChatEmpty_FullMethodName   = "/ttrpc.gentest.wellknown.WellKnown/ChatEmpty"
+)
+
 // WellKnown has no messages of its own.
 type WellKnownService interface {
 	Any(ctx context.Context, req *types.Any) (*types.Any, error)

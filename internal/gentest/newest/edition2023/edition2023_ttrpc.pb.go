@@ -8,6 +8,14 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of ttrpc.gentest.edition2023.Editions, as interceptors are told them.
+const (
+	Editions_Echo_FullMethodName   = "/ttrpc.gentest.edition2023.Editions/Echo"
+	Editions_Watch_FullMethodName  = "/ttrpc.gentest.edition2023.Editions/Watch"
+	Editions_Upload_FullMethodName = "/ttrpc.gentest.edition2023.Editions/Upload"
+	Editions_Chat_FullMethodName   = "/ttrpc.gentest.edition2023.Editions/Chat"
+)
+
 // Editions is written in edition 2023.
 type EditionsService interface {
 	Echo(context.Context, *Note) (*Note, error)

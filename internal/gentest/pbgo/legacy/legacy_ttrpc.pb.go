@@ -8,6 +8,12 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of ttrpc.gentest.legacy.Legacy, as interceptors are told them.
+const (
+	Legacy_Echo_FullMethodName  = "/ttrpc.gentest.legacy.Legacy/Echo"
+	Legacy_Watch_FullMethodName = "/ttrpc.gentest.legacy.Legacy/Watch"
+)
+
 // Legacy is proto2: a required field and an extension.
 type LegacyService interface {
 	Echo(context.Context, *Note) (*Note, error)

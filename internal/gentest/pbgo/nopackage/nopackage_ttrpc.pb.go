@@ -8,6 +8,12 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of Bare, as interceptors are told them.
+const (
+	Bare_Echo_FullMethodName = "/Bare/Echo"
+	Bare_Chat_FullMethodName = "/Bare/Chat"
+)
+
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareService interface {
 	Echo(context.Context, *BareNote) (*BareNote, error)

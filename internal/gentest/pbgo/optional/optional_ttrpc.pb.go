@@ -8,6 +8,12 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of ttrpc.gentest.optional.Optional, as interceptors are told them.
+const (
+	Optional_Echo_FullMethodName = "/ttrpc.gentest.optional.Optional/Echo"
+	Optional_Chat_FullMethodName = "/ttrpc.gentest.optional.Optional/Chat"
+)
+
 // Optional tells an absent field from an empty one.
 type OptionalService interface {
 	Echo(context.Context, *Note) (*Note, error)

@@ -9,6 +9,12 @@ import (
 	ttrpc "github.com/containerd/ttrpc"
 )
 
+// Full names of the methods of ttrpc.gentest.split.Split, as interceptors are told them.
+const (
+	Split_Echo_FullMethodName = "/ttrpc.gentest.split.Split/Echo"
+	Split_Chat_FullMethodName = "/ttrpc.gentest.split.Split/Chat"
+)
+
 // Split has its messages in another file.
 type SplitService_ interface {
 	Echo(context.Context, *Note) (*SplitService, error)

@@ -14,6 +14,17 @@ import (
 	wrapperspb "google.golang.org/protobuf/types/known/wrapperspb"
 )
 
+// Full names of the methods of ttrpc.gentest.wellknown.WellKnown, as interceptors are told them.
+const (
+	WellKnown_Any_FullMethodName         = "/ttrpc.gentest.wellknown.WellKnown/Any"
+	WellKnown_Duration_FullMethodName    = "/ttrpc.gentest.wellknown.WellKnown/Duration"
+	WellKnown_Struct_FullMethodName      = "/ttrpc.gentest.wellknown.WellKnown/Struct"
+	WellKnown_Empty_FullMethodName       = "/ttrpc.gentest.wellknown.WellKnown/Empty"
+	WellKnown_WatchEmpty_FullMethodName  = "/ttrpc.gentest.wellknown.WellKnown/WatchEmpty"
+	WellKnown_UploadEmpty_FullMethodName = "/ttrpc.gentest.wellknown.WellKnown/UploadEmpty"
+	WellKnown_ChatEmpty_FullMethodName   = "/ttrpc.gentest.wellknown.WellKnown/ChatEmpty"
+)
+
 // WellKnown has no messages of its own.
 type WellKnownService interface {
 	Any(context.Context, *anypb.Any) (*anypb.Any, error)

@@ -563,6 +563,14 @@ func valueToStringUnary(v interface{}) string {
 	return fmt.Sprintf("*%v", pv)
 }
 
+// Full names of the methods of ttrpc.gentest.unary.Tasks, as interceptors are told them.
+const (
+	Tasks_Create_FullMethodName  = "/ttrpc.gentest.unary.Tasks/Create"
+	Tasks_Delete_FullMethodName  = "/ttrpc.gentest.unary.Tasks/Delete"
+	Tasks_Stats_FullMethodName   = "/ttrpc.gentest.unary.Tasks/Stats"
+	Tasks_Missing_FullMethodName = "/ttrpc.gentest.unary.Tasks/Missing"
+)
+
 // Tasks is like what a container's shim serves.
 type TasksService interface {
 	// Create makes a task.
@@ -646,6 +654,11 @@ func (c *tasksClient) Missing(ctx context.Context, req *DeleteRequest) (*types.E
 	}
 	return resp, nil
 }
+
+// Full names of the methods of ttrpc.gentest.unary.Events, as interceptors are told them.
+const (
+	Events_Forward_FullMethodName = "/ttrpc.gentest.unary.Events/Forward"
+)
 
 // Events has the name that containerd's service for events has.
 type EventsService interface {

@@ -39,7 +39,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
 
 # The modules that are linted; gofmt takes all files.
-LINT_MODULES ?= . bench bench/peers/ours bench/pipe e2e interop interop/peer internal/gentest/compilers \
+LINT_MODULES ?= . bench bench/peers/ours bench/pipe consumers e2e interop interop/peer internal/gentest/compilers \
 	internal/gentest/newest tools/apidiff tools/protogen
 
 .PHONY: lint
@@ -80,6 +80,15 @@ BENCHFLAGS ?=
 .PHONY: bench
 bench: ## Measure side by side with other RPC libraries (PEERS=, CASES=, ROUNDS=)
 	cd bench && $(GO) run . -peers '$(PEERS)' -cases '$(CASES)' -rounds $(ROUNDS) $(BENCHFLAGS)
+
+# make consumers CONSUMERS='nri hcsshim-0.11' CONSUMERFLAGS='-steps build'; with
+# CONSUMERFLAGS=-control they have the released ttrpc.
+CONSUMERS ?=
+CONSUMERFLAGS ?=
+
+.PHONY: consumers
+consumers: ## Build and test programs that use ttrpc on this library (CONSUMERS=)
+	cd consumers && $(GO) test . && $(GO) run . -consumers '$(CONSUMERS)' $(CONSUMERFLAGS)
 
 # make e2e PAIRINGS='ours+ours ours+debian' REPEAT=5 MEMORY=0; needs Linux, root
 # and Debian's apt. What it does and all of its flags: e2e/README.md.

@@ -11,31 +11,54 @@ import (
 	"time"
 )
 
-const (
-	containerdModule = "github.com/containerd/containerd"
-	ttrpcModule      = "github.com/containerd/ttrpc"
-)
+const ttrpcModule = "github.com/containerd/ttrpc"
 
-// consumers are the programs that use ttrpc, all pinned in go.mod.
+// consumers are the programs that use ttrpc.
 var consumers = []string{"containerd", "ctr", "containerd-shim-runc-v2"}
 
-// consumerBuild builds the consumers. The two builds differ in one line: go.mod
-// has the replace directive that a user of this library writes, stock.mod has
-// not.
-type consumerBuild struct {
-	variant string
-	modfile string
+// release is a containerd, which a module of its own pins, in dir. Its go.mod has
+// the replace line that a user of this library writes; its stock.mod has not, and
+// is the same otherwise.
+type release struct {
+	dir    string
+	module string
+	suffix string // of the names of its two builds
 }
 
-var consumerBuilds = []consumerBuild{
-	{ours, "go.mod"},
-	{stock, "stock.mod"},
+var releases = []release{
+	{"containerd-1.6", "github.com/containerd/containerd", "-1.6"},
+	{"containerd-1.7", "github.com/containerd/containerd", ""},
+	{"containerd-2.4", "github.com/containerd/containerd/v2", "-2.4"},
+}
+
+// consumerBuild builds the consumers of one release, with this checkout or as
+// released.
+type consumerBuild struct {
+	variant string
+	release release
+	ours    bool
+}
+
+func consumerBuilds() []consumerBuild {
+	var builds []consumerBuild
+	for _, r := range releases {
+		builds = append(builds,
+			consumerBuild{ours + r.suffix, r, true}, consumerBuild{stock + r.suffix, r, false})
+	}
+	return builds
+}
+
+func (b consumerBuild) modfile() string {
+	if b.ours {
+		return "go.mod"
+	}
+	return "stock.mod"
 }
 
 // build writes the consumers to dir and describes them.
 func (b consumerBuild) build(ctx context.Context, dir string) (string, error) {
-	version, err := command(ctx, "", "go", "list", "-modfile="+b.modfile,
-		"-m", "-f", "{{.Version}}", containerdModule)
+	version, err := command(ctx, b.release.dir, "go", "list", "-modfile="+b.modfile(),
+		"-m", "-f", "{{.Version}}", b.release.module)
 	if err != nil {
 		return "", err
 	}
@@ -43,18 +66,19 @@ func (b consumerBuild) build(ctx context.Context, dir string) (string, error) {
 	fmt.Printf("building containerd %s, %s\n", version, b.variant)
 	start := time.Now()
 	args := []string{
-		"-n", "10", "go", "build", "-modfile=" + b.modfile, "-p", "2", "-trimpath",
+		"-n", "10", "go", "build", "-modfile=" + b.modfile(), "-p", "2", "-trimpath",
 		"-tags", "urfave_cli_no_docs",
-		"-ldflags", "-s -w -X " + containerdModule + "/version.Version=" + version,
+		"-ldflags", "-s -w -X " + b.release.module + "/version.Version=" + version,
 		"-o", dir + "/",
 	}
 	for _, program := range consumers {
-		args = append(args, containerdModule+"/cmd/"+program)
+		args = append(args, b.release.module+"/cmd/"+program)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, "nice", args...)
+	cmd.Dir = b.release.dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -81,7 +105,7 @@ func (b consumerBuild) check(path string) (string, error) {
 		if dep.Path != ttrpcModule {
 			continue
 		}
-		if replaced := dep.Replace != nil; replaced != (b.variant == ours) {
+		if replaced := dep.Replace != nil; replaced != b.ours {
 			return "", fmt.Errorf("%s (%s): ttrpc replaced is %t", path, b.variant, replaced)
 		}
 		if dep.Replace != nil {

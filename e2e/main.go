@@ -84,7 +84,7 @@ func parseOptions(args []string) (options, error) {
 	var pairings string
 	fs := flag.NewFlagSet("e2e", flag.ContinueOnError)
 	fs.StringVar(&pairings, "pairings", defaultPairings,
-		"pairings to run, each daemon+shim of "+strings.Join(variants, ", "))
+		"pairings to run, each daemon+shim of "+strings.Join(variants(), ", "))
 	fs.IntVar(&o.repeat, "repeat", 1, "how often to run every pairing")
 	fs.StringVar(&o.run, "run", "", "run only the steps that match this regular expression")
 	fs.BoolVar(&o.memory, "memory", true, "report memory, descriptors and goroutines, ours against stock")

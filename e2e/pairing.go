@@ -6,18 +6,28 @@ import (
 	"strings"
 )
 
-// The builds of containerd that can be daemon or shim.
+// The builds of containerd that can be daemon or shim. ours and stock are those of
+// containerd 1.7; those of the other releases have the release's suffix.
 const (
-	ours   = "ours"   // the pinned containerd, built with this checkout
-	stock  = "stock"  // the pinned containerd, as released
+	ours   = "ours"   // a pinned containerd, built with this checkout
+	stock  = "stock"  // a pinned containerd, as released
 	debian = "debian" // Debian's package
 )
 
-var variants = []string{ours, stock, debian}
+func variants() []string {
+	var names []string
+	for _, b := range consumerBuilds() {
+		names = append(names, b.variant)
+	}
+	return append(names, debian)
+}
 
 // defaultPairings: both sides ours; each side ours alone, against either
-// generation of the released library; and the control.
-const defaultPairings = "ours+ours ours+stock stock+ours ours+debian debian+ours debian+debian"
+// generation of the released library; the control; and for each of the other
+// releases both sides ours, and each alone.
+const defaultPairings = "ours+ours ours+stock stock+ours ours+debian debian+ours debian+debian " +
+	"ours-1.6+ours-1.6 ours-1.6+stock-1.6 stock-1.6+ours-1.6 " +
+	"ours-2.4+ours-2.4 ours-2.4+stock-2.4 stock-2.4+ours-2.4"
 
 // pairing says which build is the daemon (and its ctr) and which the shim.
 type pairing struct {
@@ -31,9 +41,9 @@ func parsePairings(s string) ([]pairing, error) {
 	var ps []pairing
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }) {
 		daemon, shim, ok := strings.Cut(word, "+")
-		if !ok || !slices.Contains(variants, daemon) || !slices.Contains(variants, shim) {
+		if !ok || !slices.Contains(variants(), daemon) || !slices.Contains(variants(), shim) {
 			return nil, fmt.Errorf("pairing %q: want daemon+shim, each one of %s",
-				word, strings.Join(variants, ", "))
+				word, strings.Join(variants(), ", "))
 		}
 		ps = append(ps, pairing{daemon, shim})
 	}

@@ -53,7 +53,7 @@ func prepare(ctx context.Context, o options) (tools, error) {
 	if err := prepareDebian(ctx, o, &t); err != nil {
 		return t, err
 	}
-	for _, b := range consumerBuilds {
+	for _, b := range consumerBuilds() {
 		if !need[b.variant] {
 			continue
 		}

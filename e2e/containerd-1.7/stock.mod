@@ -1,4 +1,4 @@
-module github.com/containerd/ttrpc/e2e
+module github.com/containerd/ttrpc/e2e/containerd-1.7
 
 go 1.25.0
 

@@ -11,7 +11,6 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // A serverCall is a call, unary or not, while its handler runs: the stream, the
@@ -281,23 +280,25 @@ func isNil(m any) bool {
 // message.
 func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code
-	if proto.Size(st) > maxLength-overhead {
+	length := sizeStatus(st)
+	if length > maxLength-overhead {
 		message := st.GetMessage()
 		if room := max(maxLength-overhead, 0); len(message) > room {
 			message = truncate(message, room)
 		}
 		st = &spb.Status{Code: st.GetCode(), Message: message}
+		length = sizeStatus(st)
 	}
-	b, err := proto.Marshal(st)
-	if err != nil {
-		b, _ = proto.Marshal(newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err))
-	}
-	size := 1 + protowire.SizeBytes(len(b))
+	size := 1 + protowire.SizeBytes(length)
 	frame := getBuffer(headerLength + size)
-	frame.b = frame.b[:headerLength]
-	putHeader(frame.b, header{length: uint32(size), id: id, typ: messageTypeResponse})
-	frame.b = protowire.AppendTag(frame.b, responseStatus, protowire.BytesType)
-	frame.b = protowire.AppendBytes(frame.b, b)
+	b := protowire.AppendTag(frame.b[:headerLength], responseStatus, protowire.BytesType)
+	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), st)
+	if err != nil {
+		frame.release()
+		return responseFrame(id, newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err), maxLength)
+	}
+	frame.b = b
+	putHeader(b, header{length: uint32(size), id: id, typ: messageTypeResponse})
 	return frame
 }
 

@@ -40,6 +40,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
 	c.conn.gathers = true
+	c.conn.codec = c.cfg.codec
 	go c.conn.readLoop()
 	return c
 }

@@ -15,7 +15,7 @@ import (
 
 // The codec serves messages by what they can do, in this order:
 //
-//	vtprotobuf's methods, the fastest where they exist
+//	vtprotobuf's methods, if the option is set and the type allows it (codec_vt.go)
 //	google.golang.org/protobuf, by ProtoReflect
 //	the methods that gogo/protobuf generates with its marshalers
 //	the XXX_ methods of gogo and golang/protobuf v1 without marshalers
@@ -23,13 +23,10 @@ import (
 //
 // None of them brings gogo's runtime into a program that does not have it.
 
-type vtMarshaler interface {
-	SizeVT() int
-	MarshalToSizedBufferVT([]byte) (int, error)
-}
-
-type vtUnmarshaler interface {
-	UnmarshalVT([]byte) error
+// codec encodes and decodes the messages of a client or server, in the way that its
+// options ask for.
+type codec struct {
+	vt bool // use vtprotobuf's methods
 }
 
 type sizedMarshaler interface {
@@ -95,15 +92,17 @@ type payload struct {
 }
 
 // newPayload measures m.
-func newPayload(m any) (p payload, err error) {
+func (c codec) newPayload(m any) (p payload, err error) {
 	p.msg = m
 	switch m := m.(type) {
 	case nil:
 		return p, errors.New("ttrpc: cannot encode a nil message")
-	case vtMarshaler:
-		p.kind, p.size = payloadVT, m.SizeVT()
 	case proto.Message:
-		p.kind, p.size = payloadProto, proto.Size(m)
+		if vt, ok := m.(vtMarshaler); ok && c.vt && suitsVT(m) {
+			p.kind, p.size = payloadVT, vt.SizeVT()
+		} else {
+			p.kind, p.size = payloadProto, proto.Size(m)
+		}
 	case sizedMarshaler:
 		p.kind, p.size = payloadSized, m.Size()
 	case toMarshaler:
@@ -213,17 +212,19 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 }
 
 // unmarshal resets m and fills it from b. It keeps no reference to b.
-func unmarshal(b []byte, m any) error {
+func (c codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
 	}
 	var err error
 	switch m := m.(type) {
-	case vtUnmarshaler:
-		reset(m)
-		err = m.UnmarshalVT(b)
 	case proto.Message:
-		err = proto.Unmarshal(b, m)
+		if vt, ok := m.(vtUnmarshaler); ok && c.vt && suitsVT(m) {
+			proto.Reset(m)
+			err = vt.UnmarshalVT(b)
+		} else {
+			err = proto.Unmarshal(b, m)
+		}
 	case plainUnmarshaler:
 		reset(m)
 		if !copies(m) {

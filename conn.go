@@ -65,6 +65,7 @@ type role interface {
 type conn struct {
 	ch        *channel
 	role      role
+	codec     codec
 	maxLength int // of a message that we send, in bytes
 	maxInbox  int // of a stream's inbox, in bytes
 

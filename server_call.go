@@ -176,13 +176,13 @@ func (call *serverCall) unmarshal(m any) error {
 		return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 	}
 	defer call.readRequest(-1)
-	return unmarshalRequest(call.payload, m)
+	return unmarshalRequest(call.sc.conn.codec, call.payload, m)
 }
 
 // unmarshalRequest decodes what the client has sent. What is no message of this kind
 // is the client's fault, and handlers return the error as it is.
-func unmarshalRequest(b []byte, m any) error {
-	if err := unmarshal(b, m); err != nil {
+func unmarshalRequest(c codec, b []byte, m any) error {
+	if err := c.unmarshal(b, m); err != nil {
 		return errStatus(codes.InvalidArgument, err)
 	}
 	return nil
@@ -243,7 +243,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	if isNil(resp) {
 		return nil, errInternal("the handler of %s returned no message", call.method.fullName)
 	}
-	p, err := newPayload(resp)
+	p, err := call.sc.conn.codec.newPayload(resp)
 	if err != nil {
 		return nil, errStatus(codes.Internal, err)
 	}
@@ -326,5 +326,5 @@ func (s *streamServer) RecvMsg(m any) error {
 		return err
 	}
 	defer msg.buf.release()
-	return unmarshalRequest(msg.buf.bytes(), m)
+	return unmarshalRequest(call.sc.conn.codec, msg.buf.bytes(), m)
 }

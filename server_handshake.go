@@ -117,6 +117,7 @@ func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	}
 	sc.peer = peer
 	sc.conn = newConn(nc, sc, s.cfg.conn)
+	sc.conn.codec = s.cfg.codec
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	sc.left.watchdog, sc.left.taken = &s.watchdog, sc.conn.readAgain
 	return true

@@ -3,9 +3,6 @@ package ttrpc
 import (
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
-	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -227,16 +224,10 @@ func (c codec) unmarshal(b []byte, m any) error {
 		}
 	case plainUnmarshaler:
 		reset(m)
-		if !copies(m) {
-			b = append([]byte(nil), b...) // it may keep the slice, as it always could
-		}
-		err = m.Unmarshal(b)
+		err = m.Unmarshal(append([]byte(nil), b...)) // which it may keep
 	case xxxUnmarshaler:
 		reset(m)
-		if !copies(m) {
-			b = append([]byte(nil), b...)
-		}
-		err = m.XXX_Unmarshal(b)
+		err = m.XXX_Unmarshal(append([]byte(nil), b...))
 	case protoiface.MessageV1:
 		err = useLegacy(m, func(legacy proto.Message) error { return proto.Unmarshal(b, legacy) })
 	default:
@@ -246,59 +237,6 @@ func (c codec) unmarshal(b []byte, m any) error {
 		return fmt.Errorf("ttrpc: decode %T: %w", m, err)
 	}
 	return nil
-}
-
-// copies says whether Unmarshal of m keeps nothing of what it is given. The code of
-// gogo's generator does not, unless a field in it has a custom type.
-func copies(m any) bool {
-	t := reflect.TypeOf(m)
-	if copies, known := copyingTypes.Load(t); known {
-		return copies.(bool)
-	}
-	_, generated := m.(interface{ Descriptor() ([]byte, []int) })
-	copies := generated && !hasCustomType(t, make(map[reflect.Type]bool))
-	copyingTypes.Store(t, copies)
-	return copies
-}
-
-var copyingTypes sync.Map // of bool by reflect.Type
-
-// hasCustomType looks for customtype in the struct tags of a generated type and of
-// those that it consists of, other than those seen.
-func hasCustomType(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if seen[t] {
-		return false
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		return hasCustomType(t.Elem(), seen)
-	case reflect.Struct:
-	default:
-		return false
-	}
-	hasOneof := false
-	for i := 0; i < t.NumField(); i++ {
-		field := t.Field(i)
-		if strings.Contains(string(field.Tag), ",customtype=") || hasCustomType(field.Type, seen) {
-			return true
-		}
-		_, oneof := field.Tag.Lookup("protobuf_oneof")
-		hasOneof = hasOneof || oneof
-	}
-	if !hasOneof {
-		return false
-	}
-	message, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any })
-	if !ok {
-		return true // of gogo before v1.3, which has another method: perhaps
-	}
-	for _, wrapper := range message.XXX_OneofWrappers() {
-		if hasCustomType(reflect.TypeOf(wrapper), seen) {
-			return true
-		}
-	}
-	return false
 }
 
 func reset(m any) {

@@ -310,19 +310,51 @@ func TestCustomTypes(t *testing.T) {
 	if !bytes.Equal(first.ID, value) {
 		t.Errorf("got %q, want %q", first.ID, value)
 	}
-	for m, want := range map[any]bool{
-		&withCustom{}: false, &insideSlice{}: false, &insideMap{}: false, &insideOneof{}: false,
-		&oldOneof{}:         false, // nobody looks into it
-		&gogotypes.Struct{}: true, &gogotypes.Any{}: true, &recursive{}: true, &embedsTwice{}: true,
-		&uncodable{}: false, // not generated
-	} {
-		for i := 0; i < 2; i++ { // looked at, and remembered
-			if got := copies(m); got != want {
-				t.Errorf("%T: got %v, want %v", m, got, want)
-			}
+}
+
+// An Unmarshal that somebody wrote by hand may keep its input, and what the message
+// has beside it says nothing about that: methods are promoted, too.
+func TestHandWrittenUnmarshal(t *testing.T) {
+	raw := wireMarshal(&KeyValue{Key: "k", Value: "value"})
+	want := string(raw)
+	embedding, byHand, xxx := &keepingEmbedder{}, &keepingGenerated{}, &keepingXXX{}
+	for _, m := range []any{embedding, byHand, xxx} {
+		if err := noOptions.unmarshal(raw, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range raw {
+		raw[i] = 'X'
+	}
+	for m, got := range map[any][]byte{embedding: embedding.kept, byHand: byHand.kept, xxx: xxx.kept} {
+		if string(got) != want {
+			t.Errorf("%T: kept %q, want %q", m, got, want)
 		}
 	}
 }
+
+// keepingEmbedder has the Descriptor of a generated message.
+type keepingEmbedder struct {
+	gogotypes.Mixin
+	kept []byte
+}
+
+func (m *keepingEmbedder) Unmarshal(b []byte) error { m.kept = b; return nil }
+
+// keepingGenerated is generated with gogoproto.unmarshaler=false.
+type keepingGenerated struct {
+	generated
+	kept []byte
+}
+
+func (m *keepingGenerated) Unmarshal(b []byte) error { m.kept = b; return nil }
+
+type keepingXXX struct {
+	generated
+	kept []byte
+}
+
+func (m *keepingXXX) XXX_Unmarshal(b []byte) error { m.kept = b; return nil }
 
 // Decoding into what is no message is an error that names the type; bytes that are
 // not the message's are an error, too. Neither harms the connection.

@@ -73,7 +73,7 @@ func BenchmarkRequestEnvelope(b *testing.B) {
 	buf := make([]byte, 0, 1024)
 	b.ReportAllocs()
 	for i := 0; i < b.N; i++ {
-		p, err := newPayload(msg)
+		p, err := noOptions.newPayload(msg)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func BenchmarkCodec(b *testing.B) {
 	var back KeyValue
 	b.ReportAllocs()
 	for i := 0; i < b.N; i++ {
-		p, err := newPayload(msg)
+		p, err := noOptions.newPayload(msg)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func BenchmarkCodec(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := unmarshal(out, &back); err != nil {
+		if err := noOptions.unmarshal(out, &back); err != nil {
 			b.Fatal(err)
 		}
 	}

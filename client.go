@@ -45,6 +45,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.callChain = chainUnaryClient(c.cfg.unary)
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
+	c.conn.codec = c.cfg.codec
 	go c.readLoop()
 	return c
 }

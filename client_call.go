@@ -21,7 +21,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if c.conn == nil {
 		return ErrClosed
 	}
-	p, err := newPayload(req)
+	p, err := c.conn.codec.newPayload(req)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		if err := localDeadline(ctx, clientError(r.status)); err != nil {
 			return err
 		}
-		return unmarshal(r.payload, resp)
+		return c.conn.codec.unmarshal(r.payload, resp)
 	})
 }
 
@@ -61,7 +61,7 @@ func (c *Client) callIntercepted(ctx context.Context, service, method string, p 
 	if err := localDeadline(ctx, clientError(response.Status)); err != nil {
 		return err
 	}
-	return unmarshal(response.Payload, resp)
+	return c.conn.codec.unmarshal(response.Payload, resp)
 }
 
 // invoke is the innermost Invoker.

@@ -63,7 +63,7 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 	var p payload
 	if req != nil {
 		var err error
-		if p, err = newPayload(req); err != nil {
+		if p, err = c.conn.codec.newPayload(req); err != nil {
 			return nil, err
 		}
 		// Tell an empty first message from none.
@@ -202,5 +202,5 @@ func (cs *clientStream) RecvMsg(m any) error {
 		cs.conn.ch.interrupt() // another receiver, which may lead
 		return err
 	}
-	return unmarshal(msg.buf.bytes(), m)
+	return cs.conn.codec.unmarshal(msg.buf.bytes(), m)
 }

@@ -3,9 +3,6 @@ package ttrpc
 import (
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
-	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -15,7 +12,7 @@ import (
 
 // The codec serves messages by what they can do, in this order:
 //
-//	vtprotobuf's methods, the fastest where they exist
+//	vtprotobuf's methods, if the option is set and the type allows it (codec_vt.go)
 //	google.golang.org/protobuf, by ProtoReflect
 //	the methods that gogo/protobuf generates with its marshalers
 //	the XXX_ methods of gogo and golang/protobuf v1 without marshalers
@@ -23,13 +20,10 @@ import (
 //
 // None of them brings gogo's runtime into a program that does not have it.
 
-type vtMarshaler interface {
-	SizeVT() int
-	MarshalToSizedBufferVT([]byte) (int, error)
-}
-
-type vtUnmarshaler interface {
-	UnmarshalVT([]byte) error
+// codec encodes and decodes the messages of a client or server, in the way that its
+// options ask for.
+type codec struct {
+	vt bool // use vtprotobuf's methods
 }
 
 type sizedMarshaler interface {
@@ -95,15 +89,17 @@ type payload struct {
 }
 
 // newPayload measures m.
-func newPayload(m any) (p payload, err error) {
+func (c codec) newPayload(m any) (p payload, err error) {
 	p.msg = m
 	switch m := m.(type) {
 	case nil:
 		return p, errors.New("ttrpc: cannot encode a nil message")
-	case vtMarshaler:
-		p.kind, p.size = payloadVT, m.SizeVT()
 	case proto.Message:
-		p.kind, p.size = payloadProto, proto.Size(m)
+		if vt, ok := m.(vtMarshaler); ok && c.vt && suitsVT(m) {
+			p.kind, p.size = payloadVT, vt.SizeVT()
+		} else {
+			p.kind, p.size = payloadProto, proto.Size(m)
+		}
 	case sizedMarshaler:
 		p.kind, p.size = payloadSized, m.Size()
 	case toMarshaler:
@@ -213,29 +209,25 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 }
 
 // unmarshal resets m and fills it from b. It keeps no reference to b.
-func unmarshal(b []byte, m any) error {
+func (c codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
 	}
 	var err error
 	switch m := m.(type) {
-	case vtUnmarshaler:
-		reset(m)
-		err = m.UnmarshalVT(b)
 	case proto.Message:
-		err = proto.Unmarshal(b, m)
+		if vt, ok := m.(vtUnmarshaler); ok && c.vt && suitsVT(m) {
+			proto.Reset(m)
+			err = vt.UnmarshalVT(b)
+		} else {
+			err = proto.Unmarshal(b, m)
+		}
 	case plainUnmarshaler:
 		reset(m)
-		if !copies(m) {
-			b = append([]byte(nil), b...) // it may keep the slice, as it always could
-		}
-		err = m.Unmarshal(b)
+		err = m.Unmarshal(append([]byte(nil), b...)) // which it may keep
 	case xxxUnmarshaler:
 		reset(m)
-		if !copies(m) {
-			b = append([]byte(nil), b...)
-		}
-		err = m.XXX_Unmarshal(b)
+		err = m.XXX_Unmarshal(append([]byte(nil), b...))
 	case protoiface.MessageV1:
 		err = useLegacy(m, func(legacy proto.Message) error { return proto.Unmarshal(b, legacy) })
 	default:
@@ -245,59 +237,6 @@ func unmarshal(b []byte, m any) error {
 		return fmt.Errorf("ttrpc: decode %T: %w", m, err)
 	}
 	return nil
-}
-
-// copies says whether Unmarshal of m keeps nothing of what it is given. The code of
-// gogo's generator does not, unless a field in it has a custom type.
-func copies(m any) bool {
-	t := reflect.TypeOf(m)
-	if copies, known := copyingTypes.Load(t); known {
-		return copies.(bool)
-	}
-	_, generated := m.(interface{ Descriptor() ([]byte, []int) })
-	copies := generated && !hasCustomType(t, make(map[reflect.Type]bool))
-	copyingTypes.Store(t, copies)
-	return copies
-}
-
-var copyingTypes sync.Map // of bool by reflect.Type
-
-// hasCustomType looks for customtype in the struct tags of a generated type and of
-// those that it consists of, other than those seen.
-func hasCustomType(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if seen[t] {
-		return false
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		return hasCustomType(t.Elem(), seen)
-	case reflect.Struct:
-	default:
-		return false
-	}
-	hasOneof := false
-	for i := 0; i < t.NumField(); i++ {
-		field := t.Field(i)
-		if strings.Contains(string(field.Tag), ",customtype=") || hasCustomType(field.Type, seen) {
-			return true
-		}
-		_, oneof := field.Tag.Lookup("protobuf_oneof")
-		hasOneof = hasOneof || oneof
-	}
-	if !hasOneof {
-		return false
-	}
-	message, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any })
-	if !ok {
-		return true // of gogo before v1.3, which has another method: perhaps
-	}
-	for _, wrapper := range message.XXX_OneofWrappers() {
-		if hasCustomType(reflect.TypeOf(wrapper), seen) {
-			return true
-		}
-	}
-	return false
 }
 
 func reset(m any) {

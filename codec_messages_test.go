@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	gogo "github.com/gogo/protobuf/proto"
-	gogotypes "github.com/gogo/protobuf/types"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -252,48 +251,6 @@ func (m *withCustom) Unmarshal(b []byte) error {
 	_, _, n := protowire.ConsumeTag(b)
 	v, _ := protowire.ConsumeBytes(b[n:])
 	return m.ID.Unmarshal(v)
-}
-
-type insideSlice struct {
-	generated
-	List []*withCustom `protobuf:"bytes,1,rep,name=list,proto3"`
-}
-
-type insideMap struct {
-	generated
-	Map map[string]*insideSlice `protobuf:"bytes,1,rep,name=map,proto3" protobuf_key:"bytes,1,opt,name=key,proto3" protobuf_val:"bytes,2,opt,name=value,proto3"`
-}
-
-type insideOneof struct {
-	generated
-	Choice any `protobuf_oneof:"choice"`
-}
-
-func (*insideOneof) XXX_OneofWrappers() []any { return []any{(*insideOneofMap)(nil)} }
-
-type insideOneofMap struct {
-	Map *insideMap `protobuf:"bytes,1,opt,name=map,proto3,oneof"`
-}
-
-type recursive struct {
-	generated
-	Next *recursive `protobuf:"bytes,1,opt,name=next,proto3"`
-}
-
-// oldOneof is what gogo before v1.3 generates: the choices are known by another method.
-type oldOneof struct {
-	generated
-	Choice any `protobuf_oneof:"choice"`
-}
-
-// embedsTwice has the method of a message with a choice, but on a nil pointer.
-type embedsTwice struct {
-	generated
-	*embedsOnce `protobuf:"bytes,1,opt,name=inner,proto3,embedded=inner"`
-}
-
-type embedsOnce struct {
-	*gogotypes.Value `protobuf:"bytes,1,opt,name=inner,proto3,embedded=inner"`
 }
 
 // strictSize has a Size that wants a message.

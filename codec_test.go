@@ -19,6 +19,9 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
+// noOptions is the codec of clients and servers without options.
+var noOptions codec
+
 // messageKinds are the kinds of messages that the codec serves.
 var messageKinds = []struct {
 	name string
@@ -69,10 +72,10 @@ var messageKinds = []struct {
 		func(m any) string { return m.(*marshalOnly).used },
 	},
 	{
-		"vtprotobuf's MarshalToSizedBufferVT",
+		"vtprotobuf's methods",
 		func(k, v string) any { return newVTMessage(k, v) },
 		func(m any) (string, string) { return m.(*vtMessage).Key, m.(*vtMessage).Value },
-		func(m any) string { return m.(*vtMessage).used },
+		nil, // see TestVTProtobuf
 	},
 	{
 		"gogo's generated code",
@@ -187,7 +190,7 @@ func TestMessageBytes(t *testing.T) {
 		}
 		checkBytes(t, m, want)
 		got := reflect.New(reflect.TypeOf(m).Elem()).Interface()
-		if err := unmarshal(want, got); err != nil {
+		if err := noOptions.unmarshal(want, got); err != nil {
 			t.Errorf("%T: %v", m, err)
 		}
 		if again, err := gogo.Marshal(got.(gogo.Message)); err != nil || !bytes.Equal(again, want) {
@@ -208,7 +211,7 @@ func TestMessageBytes(t *testing.T) {
 // checkBytes compares what the codec makes of m.
 func checkBytes(t *testing.T, m any, want []byte) {
 	t.Helper()
-	p, err := newPayload(m)
+	p, err := noOptions.newPayload(m)
 	if err != nil {
 		t.Errorf("%T: %v", m, err)
 		return
@@ -307,19 +310,51 @@ func TestCustomTypes(t *testing.T) {
 	if !bytes.Equal(first.ID, value) {
 		t.Errorf("got %q, want %q", first.ID, value)
 	}
-	for m, want := range map[any]bool{
-		&withCustom{}: false, &insideSlice{}: false, &insideMap{}: false, &insideOneof{}: false,
-		&oldOneof{}:         false, // nobody looks into it
-		&gogotypes.Struct{}: true, &gogotypes.Any{}: true, &recursive{}: true, &embedsTwice{}: true,
-		&uncodable{}: false, // not generated
-	} {
-		for i := 0; i < 2; i++ { // looked at, and remembered
-			if got := copies(m); got != want {
-				t.Errorf("%T: got %v, want %v", m, got, want)
-			}
+}
+
+// An Unmarshal that somebody wrote by hand may keep its input, and what the message
+// has beside it says nothing about that: methods are promoted, too.
+func TestHandWrittenUnmarshal(t *testing.T) {
+	raw := wireMarshal(&KeyValue{Key: "k", Value: "value"})
+	want := string(raw)
+	embedding, byHand, xxx := &keepingEmbedder{}, &keepingGenerated{}, &keepingXXX{}
+	for _, m := range []any{embedding, byHand, xxx} {
+		if err := noOptions.unmarshal(raw, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range raw {
+		raw[i] = 'X'
+	}
+	for m, got := range map[any][]byte{embedding: embedding.kept, byHand: byHand.kept, xxx: xxx.kept} {
+		if string(got) != want {
+			t.Errorf("%T: kept %q, want %q", m, got, want)
 		}
 	}
 }
+
+// keepingEmbedder has the Descriptor of a generated message.
+type keepingEmbedder struct {
+	gogotypes.Mixin
+	kept []byte
+}
+
+func (m *keepingEmbedder) Unmarshal(b []byte) error { m.kept = b; return nil }
+
+// keepingGenerated is generated with gogoproto.unmarshaler=false.
+type keepingGenerated struct {
+	generated
+	kept []byte
+}
+
+func (m *keepingGenerated) Unmarshal(b []byte) error { m.kept = b; return nil }
+
+type keepingXXX struct {
+	generated
+	kept []byte
+}
+
+func (m *keepingXXX) XXX_Unmarshal(b []byte) error { m.kept = b; return nil }
 
 // Decoding into what is no message is an error that names the type; bytes that are
 // not the message's are an error, too. Neither harms the connection.
@@ -344,7 +379,7 @@ func TestCannotDecode(t *testing.T) {
 	garbage := []byte{0x0a, 0x7f, 'x'} // a string of 127 bytes, of which there is one
 	for _, kind := range messageKinds {
 		m := kind.new("", "")
-		if err := unmarshal(garbage, m); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%T", m)) {
+		if err := noOptions.unmarshal(garbage, m); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%T", m)) {
 			t.Errorf("garbage into %s: got %v", kind.name, err)
 		}
 	}
@@ -383,7 +418,7 @@ func TestDecodedMessageIsOwn(t *testing.T) {
 	raw := wireMarshal(&KeyValue{Key: "k", Value: "value"})
 	kv, mixin, any := &KeyValue{}, &gogotypes.Mixin{}, &gogotypes.Any{}
 	for _, m := range []interface{}{keeping, kv, mixin, any} {
-		if err := unmarshal(raw, m); err != nil {
+		if err := noOptions.unmarshal(raw, m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ const (
 
 type clientConfig struct {
 	conn    connConfig
+	codec   codec
 	onClose func()
 	unary   []UnaryClientInterceptor
 	stream  []StreamClientInterceptor
@@ -62,6 +63,13 @@ func WithClientLimits(l Limits) ClientOpts {
 	return func(c *Client) { c.cfg.conn = cfg }
 }
 
+// WithClientVTProtobuf has the client encode and decode messages by the methods that
+// vtprotobuf generates, where they exist: see WithServerVTProtobuf. (Not in released
+// versions.)
+func WithClientVTProtobuf() ClientOpts {
+	return func(c *Client) { c.cfg.codec.vt = true }
+}
+
 // Limits bound what one connection may cost. A zero field stands for its
 // default. They are limits of a message, a stream and the queue: on a server whose
 // peers are not trusted WithServerMaxCalls has to join them. The section on limits in
@@ -108,6 +116,7 @@ func setLimit(limit *int, value int) {
 
 type serverConfig struct {
 	conn             connConfig
+	codec            codec
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	maxCalls         int // per connection; 0 for no limit
@@ -250,6 +259,26 @@ func WithServerMaxMetadata(n int) ServerOpt {
 func WithServerGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {
 		c.goroutinePerCall = true
+		return nil
+	}
+}
+
+// WithServerVTProtobuf has the server encode and decode messages by the methods that
+// vtprotobuf generates, where they exist. For a message of 8 KiB with many fields a
+// call then takes a quarter less time; for one of 128 bytes there is no difference to
+// speak of. The peer does not notice, except that those methods
+//
+//   - send and accept strings that are not UTF-8, which are errors otherwise, at a
+//     peer as well;
+//   - leave out a oneof that is set to a nil message, which otherwise goes as an
+//     empty one.
+//
+// Messages of types that consist of extensible, group or recursive ones are encoded
+// and decoded by protobuf-go all the same: vtprotobuf's methods lose extensions and
+// refuse groups, and deep recursion would end the process. (Not in released versions.)
+func WithServerVTProtobuf() ServerOpt {
+	return func(c *serverConfig) error {
+		c.codec.vt = true
 		return nil
 	}
 }

@@ -98,6 +98,7 @@ type slot struct {
 type conn struct {
 	ch        *channel
 	endpoint  endpoint
+	codec     codec
 	maxLength int // of a message that we send, in bytes
 	maxInbox  int // of a stream's inbox, in bytes
 

@@ -25,8 +25,8 @@
 //
 // A message is anything that can encode itself as protobuf: what protoc-gen-go,
 // gogo/protobuf and golang/protobuf v1 generate, of any version and with or
-// without marshalers, and the faster methods that vtprotobuf adds. The two sides
-// need not use the same. A message must not change while a call sends it.
+// without marshalers; by option (WithServerVTProtobuf, WithClientVTProtobuf) through
+// the faster methods that vtprotobuf adds. The two sides need not use the same. A message must not change while a call sends it.
 //
 // # Contexts
 //

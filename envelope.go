@@ -7,7 +7,6 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // This file encodes and decodes Request and Response (request.proto) without
@@ -229,7 +228,7 @@ func parseResponse(b []byte) (r responseView, err error) {
 				r.status = &spb.Status{}
 			}
 			// A message field that comes twice is merged, says protobuf.
-			if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(f.bytes, r.status); err != nil {
+			if err := mergeStatus(r.status, f.bytes); err != nil {
 				return r, fmt.Errorf("ttrpc: decode response: status: %w", err)
 			}
 		case f.num == responsePayload && f.typ == protowire.BytesType:

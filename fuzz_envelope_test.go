@@ -8,6 +8,7 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // The envelope is decoded and encoded by hand. These compare that with the
@@ -180,6 +181,7 @@ func FuzzResponse(f *testing.F) {
 		if want.Status == nil {
 			want.Status = &spb.Status{}
 		}
+		clearUnknownStatus(want.Status)
 		if !proto.Equal(status, want.Status) {
 			t.Fatalf("decoding: got status %v, want %v", status, want.Status)
 		}
@@ -203,7 +205,97 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-func mustEncode(t *testing.T, m proto.Message) []byte {
+// clearUnknownStatus drops what the library does not keep of a status.
+func clearUnknownStatus(st *spb.Status) {
+	st.ProtoReflect().SetUnknown(nil)
+	for _, d := range st.Details {
+		d.ProtoReflect().SetUnknown(nil)
+	}
+}
+
+func FuzzStatus(f *testing.F) {
+	for _, st := range []*spb.Status{
+		{},
+		{Code: 5, Message: "not here"},
+		{Code: -1, Message: "\u00e9\U0001f600"},
+		{Details: []*anypb.Any{{TypeUrl: "a/b.C", Value: []byte("value")}, {}, {Value: []byte{0}}}},
+	} {
+		b := mustEncode(f, st)
+		f.Add(b)
+		f.Add(append(b, b...))
+		f.Add(append(b, 0x7a, 2, 'u', 'n')) // an unknown field
+		if len(b) > 1 {
+			f.Add(b[:len(b)-1])
+		}
+	}
+	for _, b := range []string{
+		"\x08\xff\xff\xff\xff\x7f",         // a code of more than 32 bits
+		"\x0a\x01x",                        // a code that is a string
+		"\x10\x01",                         // a message that is a number
+		"\x12\x02\xc3\x28",                 // and one that is not UTF-8
+		"\x12\x01a\x12\x00",                // and one that is emptied
+		"\x1a\x04\x0a\x02\xc3\x28",         // a type URL that is not UTF-8
+		"\x1a\x06\x0a\x01a\x0a\x01b",       // two of them
+		"\x1a\x04\x12\x02\xc3\x28",         // a value may be anything
+		"\x1a\x05\x12\x01a\x12\x00",        // and is emptied
+		"\x1a\x03\x1b\x08\x01",             // a group without an end
+		"\x1a\x04\x1b\x08\x01\x1c",         // and with one
+		"\x1a\x01\x00",                     // field 0
+		"\x1a\x06\x82\x80\x80\x80\x10\x00", // a field number too high
+		"\x1b\x0a\x01x\x1c",                // details as a group
+	} {
+		f.Add([]byte(b))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		want, got := &spb.Status{Message: "before"}, &spb.Status{Message: "before"}
+		wantErr := proto.UnmarshalOptions{Merge: true}.Unmarshal(b, want)
+		input := bytes.Clone(b)
+		err := mergeStatus(got, input)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("decoding: got error %v, the runtime says %v", err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		for i := range input {
+			input[i] = 'X' // of which a status keeps nothing
+		}
+		clearUnknownStatus(want)
+		if !proto.Equal(got, want) {
+			t.Fatalf("decoding: got %v, want %v", got, want)
+		}
+		checkEncodeStatus(t, got)
+	})
+}
+
+// FuzzStatusStrings encodes what a handler may return, valid or not.
+func FuzzStatusStrings(f *testing.F) {
+	f.Add(int32(5), "message", "a/b.C", []byte("value"))
+	f.Add(int32(-1), "", "", []byte(nil))
+	f.Add(int32(0), "\xff", "", []byte{})
+	f.Add(int32(0), "", "\xff", []byte{0xff})
+	f.Fuzz(func(t *testing.T, code int32, message, url string, value []byte) {
+		checkEncodeStatus(t, &spb.Status{
+			Code: code, Message: message,
+			Details: []*anypb.Any{nil, {TypeUrl: url, Value: value}, {TypeUrl: "again"}},
+		})
+	})
+}
+
+// checkEncodeStatus compares the encoding of st with the runtime's.
+func checkEncodeStatus(t *testing.T, st *spb.Status) {
+	t.Helper()
+	want, wantErr := proto.Marshal(st)
+	got, err := appendStatus(nil, st)
+	if (err == nil) != (wantErr == nil) {
+		t.Fatalf("encoding: got error %v, the runtime says %v", err, wantErr)
+	}
+	if err == nil && (!bytes.Equal(got, want) || len(got) != sizeStatus(st)) {
+		t.Fatalf("encoding %v: got %q, announced as %d bytes, want %q", st, got, sizeStatus(st), want)
+	}
+}
+
+func mustEncode(t testing.TB, m proto.Message) []byte {
 	t.Helper()
 	b, err := proto.Marshal(m)
 	if err != nil {

@@ -234,7 +234,7 @@ func TestMuxWrites(t *testing.T) {
 		var order *KeyValue
 		for length := 0; length != frame; n -= length - frame {
 			order = orderSize(1, body(n))
-			p, err := newPayload(order)
+			p, err := noOptions.newPayload(order)
 			if err != nil {
 				t.Fatal(err)
 			}

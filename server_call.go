@@ -10,7 +10,6 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // A serverCall is a call, unary or not, while its handler runs: the stream, the
@@ -203,13 +202,13 @@ func (call *serverCall) unmarshal(m any) error {
 		return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 	}
 	defer call.readRequest(-1)
-	return unmarshalRequest(call.payload, m)
+	return unmarshalRequest(call.sc.conn.codec, call.payload, m)
 }
 
 // unmarshalRequest decodes what the client has sent. What is no message of this kind
 // is the client's fault, and handlers return the error as it is.
-func unmarshalRequest(b []byte, m any) error {
-	if err := unmarshal(b, m); err != nil {
+func unmarshalRequest(c codec, b []byte, m any) error {
+	if err := c.unmarshal(b, m); err != nil {
 		return errStatus(codes.InvalidArgument, err)
 	}
 	return nil
@@ -270,7 +269,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	if isNil(resp) {
 		return nil, errInternal("the handler of %s returned no message", call.method.fullName)
 	}
-	p, err := newPayload(resp)
+	p, err := call.sc.conn.codec.newPayload(resp)
 	if err != nil {
 		return nil, errStatus(codes.Internal, err)
 	}
@@ -307,23 +306,25 @@ func isNil(m any) bool {
 // message.
 func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code
-	if proto.Size(st) > maxLength-overhead {
+	length := sizeStatus(st)
+	if length > maxLength-overhead {
 		message := st.GetMessage()
 		if room := max(maxLength-overhead, 0); len(message) > room {
 			message = truncate(message, room)
 		}
 		st = &spb.Status{Code: st.GetCode(), Message: message}
+		length = sizeStatus(st)
 	}
-	b, err := proto.Marshal(st)
-	if err != nil {
-		b, _ = proto.Marshal(newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err))
-	}
-	size := 1 + protowire.SizeBytes(len(b))
+	size := 1 + protowire.SizeBytes(length)
 	frame := getBuffer(headerLength + size)
-	frame.b = frame.b[:headerLength]
-	putHeader(frame.b, header{length: uint32(size), id: id, typ: messageTypeResponse})
-	frame.b = protowire.AppendTag(frame.b, responseStatus, protowire.BytesType)
-	frame.b = protowire.AppendBytes(frame.b, b)
+	b := protowire.AppendTag(frame.b[:headerLength], responseStatus, protowire.BytesType)
+	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), st)
+	if err != nil {
+		frame.release()
+		return responseFrame(id, newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err), maxLength)
+	}
+	frame.b = b
+	putHeader(b, header{length: uint32(size), id: id, typ: messageTypeResponse})
 	return frame
 }
 
@@ -354,5 +355,5 @@ func (s *streamServer) RecvMsg(m any) error {
 		return err
 	}
 	defer msg.buf.release()
-	return unmarshalRequest(msg.buf.bytes(), m)
+	return unmarshalRequest(call.sc.conn.codec, msg.buf.bytes(), m)
 }

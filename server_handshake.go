@@ -118,6 +118,7 @@ func (sc *serverConn) start(nc net.Conn, peer any) bool {
 		return false
 	}
 	sc.peer = peer
+	c.codec = s.cfg.codec
 	sc.conn = c
 	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	return true

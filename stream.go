@@ -375,7 +375,7 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 	var p payload
 	if !isNil(m) {
 		var err error
-		if p, err = newPayload(m); err != nil {
+		if p, err = st.conn.codec.newPayload(m); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,132 @@
+package ttrpc
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// This file encodes and decodes google.rpc.Status and the google.protobuf.Any in
+// it. A program may replace genproto by a version whose Status is no message of
+// protobuf-go, so the package uses nothing of that type but its three fields. The
+// type of a detail has had two names: it is inferred here and never named.
+//
+// Bytes and verdicts are those of the protobuf runtime, as in envelope.go, save
+// that unknown fields are skipped: the three fields have no place for them.
+
+const (
+	statusCode    protowire.Number = 1
+	statusMessage protowire.Number = 2
+	statusDetails protowire.Number = 3
+
+	anyTypeURL protowire.Number = 1
+	anyValue   protowire.Number = 2
+)
+
+// detail is an Any of either name.
+type detail interface {
+	GetTypeUrl() string
+	GetValue() []byte
+}
+
+// sizeStatus returns the encoded length of st in bytes.
+func sizeStatus(st *spb.Status) int {
+	n := sizeStringField(st.Message)
+	if st.Code != 0 {
+		n += 1 + protowire.SizeVarint(uint64(st.Code))
+	}
+	for _, d := range st.Details {
+		n += 1 + protowire.SizeBytes(sizeDetail(d))
+	}
+	return n
+}
+
+func sizeDetail(d detail) int {
+	n := sizeStringField(d.GetTypeUrl())
+	if len(d.GetValue()) > 0 {
+		n += 1 + protowire.SizeBytes(len(d.GetValue()))
+	}
+	return n
+}
+
+// appendStatus adds the encoding of st to b. It fails for strings that are not UTF-8.
+func appendStatus(b []byte, st *spb.Status) ([]byte, error) {
+	if st.Code != 0 {
+		b = protowire.AppendTag(b, statusCode, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(st.Code))
+	}
+	if !utf8.ValidString(st.Message) {
+		return nil, fmt.Errorf("message: %w", errInvalidUTF8)
+	}
+	b = appendStringField(b, statusMessage, st.Message)
+	for i, d := range st.Details {
+		if !utf8.ValidString(d.GetTypeUrl()) {
+			return nil, fmt.Errorf("type URL of detail %d: %w", i+1, errInvalidUTF8)
+		}
+		b = protowire.AppendTag(b, statusDetails, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(sizeDetail(d)))
+		b = appendStringField(b, anyTypeURL, d.GetTypeUrl())
+		if len(d.GetValue()) > 0 {
+			b = protowire.AppendTag(b, anyValue, protowire.BytesType)
+			b = protowire.AppendBytes(b, d.GetValue())
+		}
+	}
+	return b, nil
+}
+
+// mergeStatus decodes b into st, whose fields stay as they are when b has none of
+// the kind. Nothing in st points into b.
+func mergeStatus(st *spb.Status, b []byte) error {
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return err
+		}
+		switch {
+		case f.num == statusCode && f.typ == protowire.VarintType:
+			st.Code = int32(f.varint)
+		case f.num == statusMessage && f.typ == protowire.BytesType:
+			st.Message, err = string(f.bytes), validUTF8(f.bytes)
+		case f.num == statusDetails && f.typ == protowire.BytesType:
+			var url string
+			var value []byte
+			if url, value, err = parseDetail(f.bytes); err == nil {
+				d := addNew(&st.Details)
+				d.TypeUrl, d.Value = url, value
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseDetail decodes an Any into memory of its own.
+func parseDetail(b []byte) (url string, value []byte, err error) {
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return "", nil, err
+		}
+		switch {
+		case f.num == anyTypeURL && f.typ == protowire.BytesType:
+			url, err = string(f.bytes), validUTF8(f.bytes)
+		case f.num == anyValue && f.typ == protowire.BytesType:
+			value = append([]byte(nil), f.bytes...)
+		}
+		if err != nil {
+			return "", nil, err
+		}
+	}
+	return url, value, nil
+}
+
+// addNew appends a new element to list and returns it.
+func addNew[T any](list *[]*T) *T {
+	element := new(T)
+	*list = append(*list, element)
+	return element
+}

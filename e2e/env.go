@@ -80,6 +80,7 @@ func (e *env) environ() []string {
 		"PATH=" + e.bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=" + e.dir,
 		"TMPDIR=" + filepath.Join(e.dir, "tmp"),
+		"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1", // ctr 2 warns of cgroups v1
 	}
 }
 

@@ -145,7 +145,7 @@ func TestKeptContext(t *testing.T) {
 			waitFor(t, "a second message", func() bool {
 				st.mu.Lock()
 				defer st.mu.Unlock()
-				return len(st.inbox) == 2 // the inbox has grown out of its first place
+				return len(st.inbox.queue) == 2 // the inbox has grown out of its first place
 			})
 			return &KeyValue{}, ss.RecvMsg(&KeyValue{})
 		}}},

@@ -20,6 +20,10 @@ const (
 	// where each write may be a message of a multiplexer: every release reads with
 	// that much.
 	packetLength = minReadLength
+
+	// replyLimit is how many bytes of replies to refused frames may wait to be
+	// written before reading does: see conn.waitReplies.
+	replyLimit = 64 << 10
 )
 
 // writer is the writing half of a channel: a queue of encoded frames, written

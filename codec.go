@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -259,4 +260,13 @@ func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) 
 
 func unsupportedMessage(m any) error {
 	return fmt.Errorf("ttrpc: %T is not a protobuf message", m)
+}
+
+// isNil sees through a typed nil pointer.
+func isNil(m any) bool {
+	if m == nil {
+		return true
+	}
+	v := reflect.ValueOf(m)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -306,14 +306,14 @@ func (c *conn) removeLocked(e entry) bool {
 }
 
 // waitDeliver gives st a message although its inbox was full. It waits for room,
-// and so does everything else on the connection, for as long as stream.roomAfter
+// and so does everything else on the connection, for as long as inbox.awaitRoom
 // allows; then it returns an error of that stream alone.
 func (c *conn) waitDeliver(st *stream, m message) error {
 	c.ch.flushReplies()
 	c.pauses.begin()
 	defer c.pauses.end()
 	for !st.push(m) {
-		room, wait := st.roomAfter()
+		room, wait := st.awaitRoom()
 		timer := time.NewTimer(wait)
 		select {
 		case <-room:
@@ -357,32 +357,3 @@ func (c *conn) waitReplies() error {
 		timer.Reset(replyTimeout)
 	}
 }
-
-// pauseClock measures how long reading was paused, in all. One goroutine
-// begins and ends pauses; any may ask. In doubt it says too much, which lets a
-// slow receiver have more time.
-type pauseClock struct {
-	sum   atomic.Int64
-	since atomic.Int64 // start of the present pause; 0 for none
-}
-
-func (p *pauseClock) begin() { p.since.Store(clock()) }
-
-func (p *pauseClock) end() {
-	p.sum.Add(clock() - p.since.Load())
-	p.since.Store(0)
-}
-
-func (p *pauseClock) total() time.Duration {
-	since := p.since.Load()
-	sum := p.sum.Load()
-	if since != 0 {
-		sum += clock() - since
-	}
-	return time.Duration(sum)
-}
-
-// clock is a monotonic time in nanoseconds, never 0.
-func clock() int64 { return int64(time.Since(clockStart)) + 1 }
-
-var clockStart = time.Now()

@@ -67,7 +67,7 @@ func TestHostileConnectionMemory(t *testing.T) {
 			for _, e := range sc.conn.streams {
 				st := e.(*stream)
 				st.mu.Lock()
-				full := st.inboxSize >= size
+				full := st.inbox.size >= size
 				st.mu.Unlock()
 				if !full {
 					return false

@@ -2,7 +2,6 @@ package ttrpc
 
 import (
 	"errors"
-	"reflect"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -290,15 +289,6 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 
 func (call *serverCall) errorFrame(err error) *buffer {
 	return responseFrame(call.stream.id, errorStatus(err), call.sc.conn.maxLength)
-}
-
-// isNil sees through a typed nil pointer.
-func isNil(m any) bool {
-	if m == nil {
-		return true
-	}
-	v := reflect.ValueOf(m)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // responseFrame makes a response that carries a status, which is not OK. What

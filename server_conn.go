@@ -13,10 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// replyLimit is how many bytes of replies to what is refused may wait to be
-// written before reading does: see conn.waitReplies.
-const replyLimit = 64 << 10
-
 // A serverConn is a connection to a server: its handshake, then a conn whose
 // frames it turns into calls.
 type serverConn struct {

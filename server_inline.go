@@ -64,35 +64,6 @@ func (sc *serverConn) runHere(call *serverCall) error {
 // readOn starts another read loop in place of one that cannot go on.
 func (sc *serverConn) readOn() { go sc.readLoop() }
 
-// methodCost is a moving average of how long a method's handler runs. It falls faster than it rises, since other work on the machine
-// makes a quick handler look slow, but never the other way round. Several
-// goroutines may add to it at once: a lost sample does not matter.
-type methodCost struct {
-	average atomic.Int64 // nanoseconds and 1; 0 before the first sample
-}
-
-// add counts a sample. It counts as ten times limit at the most, so that one alone
-// does not bring a low average above limit: it may have been held up by something
-// else.
-func (c *methodCost) add(d, limit time.Duration) {
-	average := int64(min(d, 10*limit))
-	if old := c.average.Load() - 1; old >= 0 {
-		difference := average - old
-		if difference > 0 {
-			average = old + difference/16
-		} else {
-			average = old + difference/4
-		}
-	}
-	c.average.Store(average + 1)
-}
-
-// below says whether the average is known to be at most limit.
-func (c *methodCost) below(limit time.Duration) bool {
-	average := c.average.Load()
-	return average != 0 && average <= int64(limit)
-}
-
 // errReadLent ends a read loop whose right to read another one has.
 var errReadLent = errors.New("another goroutine reads")
 

@@ -8,21 +8,6 @@ import (
 	"time"
 )
 
-// inboxOverhead is what a message costs beside its bytes, for the limit of an
-// inbox: a peer may send many empty ones.
-const inboxOverhead = 64
-
-// message is a frame that waits in a stream's inbox, which owns its buffer.
-type message struct {
-	typ  messageType
-	last bool    // the peer sends nothing after it
-	none bool    // the frame carried no message
-	buf  *buffer // nil for no bytes
-}
-
-// size is what the message costs while it waits, in bytes.
-func (m message) size() int { return cap(m.buf.bytes()) + inboxOverhead }
-
 // A stream is one call on a connection: on a client one that streams, on a server
 // any. It is in conn.streams from before its first frame goes out, or its handler starts,
 // until its final frame was read (client) or queued (server).
@@ -53,16 +38,10 @@ type stream struct {
 	wake chan struct{}
 
 	mu         sync.Mutex
-	inbox      []message // inbox[head:] waits
-	head       int
-	inboxSize  int
-	inboxSpace [1]message    // the inbox of a stream with one message at a time
-	room       chan struct{} // not nil while the read loop waits for room; closed when there may be some
-	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
-	pauseMark  time.Duration // conn.pauses when a receiver last took a message
+	inbox      inbox         // closed when the peer sends no more, or the stream is over
 	peerClosed bool          // the peer's last message has come
-	recvErr    error         // what receivers get once the inbox is empty; nil while more may come
 	sendErr    error         // what senders get; nil while they may send
+	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
 func (st *stream) init(c *conn) {
@@ -70,8 +49,7 @@ func (st *stream) init(c *conn) {
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
-	st.inbox, st.head = st.inboxSpace[:0], 0
-	st.pauseMark = c.pauses.total()
+	st.inbox.init(c.pauses.total())
 }
 
 // signal puts the token into wake.
@@ -82,44 +60,20 @@ func (st *stream) signal() {
 	}
 }
 
-// push adds a message that the read loop received, and says false
-// when the inbox is full. It takes over the buffer unless it says false. On a
-// stream that has ended the message is dropped. The last one always fits.
+// push adds a message that has come, and returns false when the inbox is full: then the
+// buffer is still the caller's.
 func (st *stream) push(m message) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.peerClosed = st.peerClosed || m.last
-	if st.recvErr != nil {
-		m.buf.release()
-		return true
-	}
-	if !m.last && st.inboxSize > 0 && st.inboxSize >= st.conn.maxInbox {
+	if !st.inbox.put(m, st.conn.maxInbox, st.conn.pauses.total()) {
 		return false
 	}
-	if m.none {
-		m.buf.release()
-	} else {
-		if st.emptyLocked() {
-			st.pauseMark = st.conn.pauses.total() // no receiver is late yet
-		}
-		st.appendLocked(m)
-		st.inboxSize += m.size()
-	}
 	if m.last {
-		st.recvErr = io.EOF
+		st.inbox.close(io.EOF)
 	}
 	st.signal()
 	return true
-}
-
-// closeRecvLocked makes err what receivers get after the messages that are
-// there. The first one counts.
-func (st *stream) closeRecvLocked(err error) {
-	if st.recvErr == nil {
-		st.recvErr = err
-		st.releaseRoomLocked()
-	}
-	st.signal()
 }
 
 // end ends the stream in both directions. Whoever took it out of the table
@@ -127,7 +81,8 @@ func (st *stream) closeRecvLocked(err error) {
 func (st *stream) end(err error) {
 	st.mu.Lock()
 	st.closeSendLocked(err)
-	st.closeRecvLocked(err)
+	st.inbox.close(err)
+	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
 		st.ctx.cancel()
@@ -166,19 +121,15 @@ func (st *stream) mayReceive() bool {
 func (st *stream) setRecvErr(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.recvErr = err
+	st.inbox.err = err
 }
 
-// drop frees what nobody will receive; err is what they get who try.
+// drop releases the messages that wait; later receivers get err.
 func (st *stream) drop(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	for i, m := range st.inbox {
-		m.buf.release()
-		st.inbox[i] = message{}
-	}
-	st.inbox, st.head, st.inboxSize = nil, 0, 0
-	st.closeRecvLocked(err)
+	st.inbox.discard(err)
+	st.signal()
 }
 
 // recv takes the next message, which the caller owns, waiting until there is
@@ -206,7 +157,7 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 func (st *stream) open() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.recvErr == nil
+	return st.inbox.err == nil
 }
 
 // place is part of entry.
@@ -216,71 +167,25 @@ func (st *stream) place() *slot { return &st.slot }
 func (st *stream) receivable() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.emptyLocked() || st.recvErr != nil
-}
-
-func (st *stream) emptyLocked() bool { return st.head == len(st.inbox) }
-
-// appendLocked adds to the inbox, in the place of what was taken if there is no
-// other.
-func (st *stream) appendLocked(m message) {
-	if st.head > 0 && (st.emptyLocked() || len(st.inbox) == cap(st.inbox) && st.head > len(st.inbox)/2) {
-		n := copy(st.inbox, st.inbox[st.head:])
-		for i := n; i < len(st.inbox); i++ {
-			st.inbox[i] = message{}
-		}
-		st.inbox, st.head = st.inbox[:n], 0
-	}
-	grows := len(st.inbox) == cap(st.inbox)
-	st.inbox = append(st.inbox, m)
-	if grows {
-		st.inboxSpace = [1]message{} // its message has moved, and may outlive the stream there
-	}
+	return st.inbox.ready()
 }
 
 // poll is recv without waiting.
 func (st *stream) poll() (m message, ok bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.emptyLocked() {
-		if st.recvErr != nil {
-			st.signal() // the next receiver wants to know, too
-		}
-		return message{}, false, st.recvErr
+	m, ok, err = st.inbox.take(st.conn.pauses.total())
+	if st.inbox.ready() {
+		st.signal() // for the next receiver
 	}
-	m = st.inbox[st.head]
-	st.inbox[st.head] = message{}
-	st.head++
-	st.inboxSize -= m.size()
-	if !st.emptyLocked() || st.recvErr != nil {
-		st.signal()
-	}
-	st.pauseMark = st.conn.pauses.total()
-	st.releaseRoomLocked()
-	return m, true, nil
+	return m, ok, err
 }
 
-func (st *stream) releaseRoomLocked() {
-	if st.room != nil {
-		close(st.room)
-		st.room = nil
-	}
-}
-
-// roomAfter returns a channel that is closed when the inbox may have room
-// again, and how much longer the connection may wait for that: a second in
-// all since a receiver last took a message, however many streams are full.
-func (st *stream) roomAfter() (<-chan struct{}, time.Duration) {
+// awaitRoom is inbox.awaitRoom.
+func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.room == nil {
-		st.room = make(chan struct{})
-	}
-	if st.recvErr != nil || st.inboxSize < st.conn.maxInbox {
-		st.releaseRoomLocked()
-		return closedChan, time.Second
-	}
-	return st.room, st.pauseMark + slowConsumerLimit - st.conn.pauses.total()
+	return st.inbox.awaitRoom(st.conn.maxInbox, st.conn.pauses.total())
 }
 
 // send queues a frame on the stream, after waiting for room; ctx and the end of the
@@ -320,7 +225,7 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 func (st *stream) ended() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.recvErr != nil {
+	if st.inbox.err != nil {
 		return closedChan
 	}
 	return st.overLocked()

@@ -1,0 +1,35 @@
+package ttrpc
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock is a monotonic time in nanoseconds, never 0.
+func clock() int64 { return int64(time.Since(clockStart)) + 1 }
+
+var clockStart = time.Now()
+
+// pauseClock measures how long reading was paused, in all. One goroutine
+// begins and ends pauses; any may ask. In doubt it says too much, which lets a
+// slow receiver have more time.
+type pauseClock struct {
+	sum   atomic.Int64
+	since atomic.Int64 // start of the present pause; 0 for none
+}
+
+func (p *pauseClock) begin() { p.since.Store(clock()) }
+
+func (p *pauseClock) end() {
+	p.sum.Add(clock() - p.since.Load())
+	p.since.Store(0)
+}
+
+func (p *pauseClock) total() time.Duration {
+	since := p.since.Load()
+	sum := p.sum.Load()
+	if since != 0 {
+		sum += clock() - since
+	}
+	return time.Duration(sum)
+}

@@ -1,0 +1,141 @@
+package ttrpc
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+)
+
+// waiting is a message of an inbox.
+func waiting(s string) message {
+	buf := getBuffer(len(s))
+	buf.b = append(buf.b, s...)
+	return message{typ: messageTypeData, buf: buf}
+}
+
+// takeText takes a message out of in, and returns its text, or how take failed.
+func takeText(in *inbox) string {
+	m, ok, err := in.take(0)
+	if !ok {
+		return fmt.Sprint(err)
+	}
+	defer m.buf.release()
+	return string(m.buf.bytes())
+}
+
+// Messages come out in the order in which they went in, however the queue moves and
+// grows meanwhile.
+func TestInboxOrder(t *testing.T) {
+	settle(t)
+	keepLedger(t, func() {
+		for burst := 1; burst < 8; burst++ {
+			var in inbox
+			in.init(0)
+			next, want := 0, 0
+			for round := 0; round < 20; round++ {
+				for i := 0; i < burst; i++ {
+					if !in.put(waiting(fmt.Sprint(next)), 1<<20, 0) {
+						t.Fatal("the inbox is full")
+					}
+					next++
+				}
+				for i := 0; i < burst-round%2 && want < next; i++ {
+					if got := takeText(&in); got != fmt.Sprint(want) {
+						t.Fatalf("bursts of %d: got %s, want %d", burst, got, want)
+					}
+					want++
+				}
+			}
+			in.discard(io.EOF)
+			if got := takeText(&in); got != "EOF" {
+				t.Errorf("after discard: got %s", got)
+			}
+			if in.size != 0 {
+				t.Errorf("an empty inbox has a size of %d", in.size)
+			}
+		}
+	})
+}
+
+// A closed inbox hands out the messages that it has, then its first error, and drops
+// those that come.
+func TestInboxClose(t *testing.T) {
+	settle(t)
+	keepLedger(t, func() {
+		var in inbox
+		in.init(0)
+		if in.ready() {
+			t.Error("an empty inbox is ready")
+		}
+		in.put(waiting("x"), 1, 0)
+		in.close(ErrStreamFull)
+		in.close(io.EOF)
+		if !in.put(waiting("late"), 1, 0) {
+			t.Error("a closed inbox is full")
+		}
+		for _, want := range []string{"x", ErrStreamFull.Error(), ErrStreamFull.Error()} {
+			if !in.ready() {
+				t.Errorf("not ready for %s", want)
+			}
+			if got := takeText(&in); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	})
+}
+
+// An inbox takes one message beyond its limit, and the last one always; room comes
+// with a take or the end, and not before.
+func TestInboxRoom(t *testing.T) {
+	settle(t)
+	keepLedger(t, func() {
+		for name, giveRoom := range map[string]func(*inbox){
+			"take":    func(in *inbox) { takeText(in) },
+			"close":   func(in *inbox) { in.close(io.EOF) },
+			"discard": func(in *inbox) { in.discard(io.EOF) },
+		} {
+			var in inbox
+			in.init(0)
+			for i := 0; i < 2; i++ {
+				if !in.put(waiting("x"), inboxOverhead+300, 0) {
+					t.Fatalf("%s: no room for message %d", name, i)
+				}
+			}
+			late := waiting("y")
+			if in.put(late, inboxOverhead+300, 0) {
+				t.Fatalf("%s: a full inbox takes more", name)
+			}
+			room, wait := in.awaitRoom(inboxOverhead+300, 300*time.Millisecond)
+			if isClosed(room) || wait != slowConsumerLimit-300*time.Millisecond {
+				t.Errorf("%s: room in a full inbox, or a wait of %v", name, wait)
+			}
+			giveRoom(&in)
+			if !isClosed(room) {
+				t.Errorf("%s: no room after that", name)
+			}
+			late.last = true
+			if !in.put(late, 1, 0) {
+				t.Errorf("%s: no room for the last message", name)
+			}
+			in.discard(io.EOF)
+		}
+	})
+}
+
+// A receiver is late from when the first message that waits has come, and each that
+// is taken gives it the whole time again.
+func TestInboxLateness(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.put(waiting("x"), 1, 5*time.Second)
+	in.put(waiting("y"), 1<<20, 5*time.Second)
+	if _, wait := in.awaitRoom(1, 5*time.Second); wait != slowConsumerLimit {
+		t.Errorf("a wait of %v for a receiver that is not late", wait)
+	}
+	in.take(5*time.Second + 400*time.Millisecond)
+	if _, wait := in.awaitRoom(1, 5*time.Second+500*time.Millisecond); wait != slowConsumerLimit-100*time.Millisecond {
+		t.Errorf("a wait of %v after a take", wait)
+	}
+	in.discard(io.EOF)
+}

@@ -41,8 +41,8 @@ func (b *backoff) ready() bool {
 	return true
 }
 
-// failed is called when the chance did not pay, or would not have if ready had allowed
-// it: then the uses without it begin again.
+// failed is called when the chance did not pay. Of two failures at once only one
+// counts.
 func (b *backoff) failed() {
 	length := b.length.Load()
 	if b.uses.Load() >= 0 {

@@ -129,8 +129,7 @@ type serverConfig struct {
 	onPanic          PanicHandler
 	logger           Logger
 
-	// busyInterval is how soon after another a request comes on a connection that
-	// is busy: see serverConn.mayRunHere.
+	// busyInterval is defaultBusyInterval but in tests.
 	busyInterval time.Duration
 }
 

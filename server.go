@@ -40,6 +40,7 @@ type Server struct {
 	log         limitedLogger
 	services    atomic.Pointer[registry]
 	watchdog    watchdog
+	lastRequest atomic.Int64 // clock when the last request came, or a little before: see busy
 
 	mu        sync.Mutex
 	state     serverState

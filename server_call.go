@@ -125,9 +125,7 @@ func (call *serverCall) run() {
 		now := clock()
 		took := time.Duration(now - start)
 		if call.lease != nil && !call.lease.end(start) {
-			call.lease = nil // it has expired, which counts as a failure
-		} else if took > handlerGrace {
-			call.method.inline.failed()
+			call.lease = nil // it has expired
 		}
 		call.method.cost.add(took, quickHandler)
 		call.sc.conn.lastReply.Store(now)

@@ -31,8 +31,7 @@ type serverConn struct {
 	// Guarded by server.mu.
 	abort func()
 
-	lease       lease // of the right to read, while the read loop runs a handler
-	lastRequest int64 // clock when the last request came; of the read loop
+	lease lease // of the right to read, while the read loop runs a handler
 
 	// running is how many handlers run. It can be more than there are
 	// streams: one that failed ends before its handler does.

@@ -8,7 +8,7 @@ import (
 )
 
 // Handing a call to a goroutine of its own costs more than most handlers do. So on a
-// busy connection the read loop runs the handlers itself that are known to be quick,
+// busy server the read loop runs the handlers itself that are known to be quick,
 // and writes their responses together. While it does it lends out the right to read:
 // when a handler takes long all the same, the watchdog starts another read loop that
 // goes on where this one stopped, and this one ends with the call. The method's calls
@@ -22,11 +22,11 @@ const (
 	quickHandler = 5 * time.Microsecond
 
 	// handlerGrace is how long it may take before another read loop takes over.
-	// A handler that took longer on a goroutine of its own would have needed that.
 	handlerGrace = 300 * time.Microsecond
 
-	// defaultBusyInterval is short, as on a connection with a call now and then
-	// the watchdog would cost more than the goroutine.
+	// defaultBusyInterval is how soon after another a request comes on a server
+	// that is busy. With a call now and then the watchdog would cost more than the
+	// goroutine.
 	defaultBusyInterval = 250 * time.Microsecond
 )
 
@@ -37,10 +37,18 @@ func (sc *serverConn) mayRunHere(m *method) bool {
 	if sc.conn.ch.sock == nil || sc.server.cfg.goroutinePerCall {
 		return false
 	}
-	now := clock()
-	busy := now-sc.lastRequest < int64(sc.server.cfg.busyInterval) || sc.conn.ch.frameBuffered()
-	sc.lastRequest = now
+	busy := sc.server.busy(clock()) || sc.conn.ch.frameBuffered()
 	return busy && m.cost.below(quickHandler) && m.inline.ready()
+}
+
+// busy reports whether a request has come a busyInterval ago at most, on any
+// connection: there is one watchdog for all of them. now is the clock.
+func (s *Server) busy(now int64) bool {
+	ago := now - s.lastRequest.Load()
+	if ago > int64(defaultBusyInterval/8) { // spares other cores that a line of their caches changes
+		s.lastRequest.Store(now)
+	}
+	return ago < int64(s.cfg.busyInterval)
 }
 
 // runHere runs a call on the read loop. It returns errReadLent when another read loop

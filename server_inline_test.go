@@ -88,25 +88,37 @@ func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 	})
 }
 
-// A method that has yet to prove that its handler is quick, or whose handler is slow
-// now and then, never runs on the read loop, where the slow ones would hold up others.
+// The read loop runs few of the calls of a method that are slow now and then: the more
+// of them it has run, the longer it leaves the method alone.
 func TestHandlerSlowNowAndThen(t *testing.T) {
 	desc, stacks := stackMethods()
 	stack := desc.Methods["Stack"]
-	sleeps := 0
+	calls, slow := 0, false
 	desc.Methods["Stack"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
-		if sleeps++; sleeps%50 == 0 {
-			time.Sleep(2 * handlerGrace)
+		calls++
+		if slow = calls%50 == 0; slow {
+			time.Sleep(3 * time.Millisecond)
 		}
 		return stack(ctx, unmarshal)
 	}
 	s, addr := newTestServer(t, desc)
 	c := dialTest(t, addr)
 	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
-	for i := 0; i < 4*firstBackoff; i++ {
+	for calls < firstBackoff-1 {
 		m.cost.average.Store(1)
 		if ranHere(t, c, stacks) {
-			t.Fatalf("the read loop ran the handler of call %d", i)
+			t.Fatalf("the read loop ran the handler of call %d", calls)
 		}
+	}
+	const most = 6
+	slowHere := 0
+	for calls < firstBackoff<<(most-1) {
+		m.cost.average.Store(1)
+		if ranHere(t, c, stacks) && slow {
+			slowHere++
+		}
+	}
+	if slowHere == 0 || slowHere > most {
+		t.Errorf("the read loop ran %d slow handlers of %d, want 1 to %d", slowHere, calls/50, most)
 	}
 }

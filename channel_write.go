@@ -49,7 +49,6 @@ type writer struct {
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
 	reserved int       // bytes promised to senders, queued or being written
 	flushing bool      // a flusher exists
-	held     bool      // no flusher comes into being: see hold
 	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
 	refused  bool      // senders get no more room: see refuse
@@ -175,19 +174,6 @@ func (w *writer) enqueue(buf *buffer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enqueueLocked(buf)
-}
-
-// tryEnqueue is reserve, enqueue and claim at once, if there is room. It sets end as
-// enqueueLocked returns it. When it says that the caller is the flusher, writeClaimed
-// must follow.
-func (w *writer) tryEnqueue(buf *buffer, end *int64) (queued, flusher bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if ok, _ := w.tryReserveLocked(len(buf.b)); !ok {
-		return false, false
-	}
-	*end = w.enqueueLocked(buf)
-	return true, w.claimLocked()
 }
 
 // enqueueAndClaim is enqueue and claim, and sets end as enqueueLocked returns it.

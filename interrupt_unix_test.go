@@ -153,9 +153,3 @@ func TestCloseEndsLeader(t *testing.T) {
 		return
 	}
 }
-
-func connErr(c *conn) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}

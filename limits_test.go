@@ -527,11 +527,11 @@ func TestServerShutdown(t *testing.T) {
 		}
 		stream.returns(text("last"), nil)
 		busy.want("the last call's end", data(3, flagRemoteClosed, text("last")))
-		time.Sleep(farewell - 1)
+		time.Sleep(farewell - time.Millisecond)
 		if busy.conn.ended() {
 			t.Error("the connection was closed before the client had time for the last response")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		busy.wantClosed("after the last call")
 		if err := <-done; err != nil {
 			t.Errorf("Shutdown: %v", err)

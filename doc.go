@@ -71,8 +71,7 @@
 // of a server's memory, beside what the handlers themselves keep, such as the
 // messages that they have received. With the defaults and n = 4 that is 80 MiB; with
 // M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers come in powers of two,
-// and for M between two of them the next one counts. On connections that are not
-// sockets of the kernel a frame in W takes 320 bytes at least, however short it is.
+// and for M between two of them the next one counts.
 // A client is bounded alike, without D and with n its own calls.
 //
 // # Connections

@@ -259,6 +259,51 @@ func TestMuxWrites(t *testing.T) {
 	e.wantAlive(t)
 }
 
+// Frames that wait share writes of up to 4096 bytes, which every release reads at once;
+// a longer one has its writes for itself.
+func TestGatheredWrites(t *testing.T) {
+	near, far := memPipe(0)
+	defer far.Close()
+	lengths, proceed := make(chan int, 100), make(chan struct{})
+	ch := newChannel(&countedConn{Conn: near, lengths: lengths, proceed: proceed}, 1<<20, 1<<20, func(error) {})
+	defer ch.close()
+	queue := func(lengths ...int) {
+		for _, n := range lengths {
+			if err := ch.reserve(context.Background(), nil, n); err != nil {
+				t.Fatal(err)
+			}
+			buf := getBuffer(n)
+			buf.b = buf.b[:n]
+			ch.enqueue(buf)
+		}
+		ch.flush()
+	}
+	queue(100)
+	if n := within(t, "a write", lengths); n != 100 {
+		t.Fatalf("a write of %d bytes, want 100", n)
+	}
+	queue(100, 1000, 2996, 1, 5000, 1, 4095, 4096, 10)
+	close(proceed)
+	for _, want := range []int{4096, 1, 4096, 904, 4096, 4096, 10} {
+		if n := within(t, "a write", lengths); n != want {
+			t.Errorf("a write of %d bytes, want %d", n, want)
+		}
+	}
+}
+
+// countedConn tells of its writes before it makes them, which waits for proceed.
+type countedConn struct {
+	net.Conn
+	lengths chan<- int
+	proceed <-chan struct{}
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.lengths <- len(b)
+	<-c.proceed
+	return len(b), nil
+}
+
 // Whatever ends the multiplexer ends what runs over it, at both ends: no call
 // waits for a connection that is dead.
 func TestMuxEnds(t *testing.T) {

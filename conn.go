@@ -227,14 +227,15 @@ func (c *conn) closeChannel(err error) {
 // linger is the goroutine that closes the socket when what was queued before is
 // not written in time.
 func (c *conn) linger(flushed <-chan struct{}) {
-	tick := time.NewTicker(lingerLimit)
-	defer tick.Stop()
+	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
+	defer timer.Stop()
 	progress := c.ch.progress.Load()
 	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
 		select {
 		case <-flushed:
 			return
-		case <-tick.C:
+		case <-timer.C:
+			timer.Reset(lingerLimit)
 		}
 		before := progress
 		if progress = c.ch.progress.Load(); progress == before {

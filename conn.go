@@ -212,6 +212,7 @@ func (c *conn) closeChannel(err error) {
 		c.ch.close()
 		return
 	}
+	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
 	flushed := make(chan struct{})
 	c.ch.whenFlushed(func() {
 		c.ch.close()

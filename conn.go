@@ -208,11 +208,11 @@ func (c *conn) fail(err error) {
 // closeChannel closes the socket: at once, unless it is we who close and
 // something is still being written.
 func (c *conn) closeChannel(err error) {
+	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
 	if err != ErrClosed && err != ErrServerClosed {
 		c.ch.close()
 		return
 	}
-	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
 	flushed := make(chan struct{})
 	c.ch.whenFlushed(func() {
 		c.ch.close()

@@ -3,6 +3,7 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -75,6 +76,23 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 		putHeader(frame, header{length: uint32(len(body)), id: streamID(2*i + 1), typ: messageTypeRequest})
 		frames = append(append(frames, frame...), body...)
 	}
+	if _, err := theirs.Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	theirs.SetReadDeadline(time.Now().Add(testTimeout))
+	if f, err := newWire(theirs).tryRead(); err != nil || f.id != 1 {
+		t.Errorf("got %v, %v, want the response of stream 1", f.header, err)
+	}
+}
+
+// A frame that ends the connection does not keep the response from before it.
+func TestResponseBeforeProtocolError(t *testing.T) {
+	sc, theirs := servedPair(t, echoMethods())
+	makeQuick(t, sc.server, "Echo")
+	body := wireMarshal(&Request{Service: testService, Method: "Echo"})
+	frames := make([]byte, headerLength)
+	putHeader(frames, header{length: uint32(len(body)), id: 1, typ: messageTypeRequest})
+	frames = append(append(frames, body...), bytes.Repeat([]byte{0xff}, headerLength)...)
 	if _, err := theirs.Write(frames); err != nil {
 		t.Fatal(err)
 	}

@@ -37,26 +37,11 @@ func (w *writer) claim() bool {
 }
 
 func (w *writer) claimLocked() bool {
-	if w.flushing || w.held || len(w.queue) == 0 {
+	if w.flushing || len(w.queue) == 0 {
 		return false
 	}
 	w.flushing = true
 	return true
-}
-
-// hold has what is queued wait for release, which must follow soon.
-func (w *writer) hold() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held = true
-}
-
-// release ends hold, and writes.
-func (w *writer) release() {
-	w.mu.Lock()
-	w.held = false
-	w.mu.Unlock()
-	w.flush()
 }
 
 // take returns what is queued, for the flusher to write.

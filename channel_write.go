@@ -45,7 +45,6 @@ type writer struct {
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
 	reserved int       // bytes promised to senders, queued or being written
 	flushing bool      // a flusher exists
-	held     bool      // no flusher comes into being: see hold
 	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
 	refused  bool      // senders get no more room: see refuse

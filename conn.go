@@ -208,6 +208,7 @@ func (c *conn) fail(err error) {
 // closeChannel closes the socket: at once, unless it is we who close and
 // something is still being written.
 func (c *conn) closeChannel(err error) {
+	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
 	if err != ErrClosed && err != ErrServerClosed {
 		c.ch.close()
 		return
@@ -227,14 +228,15 @@ func (c *conn) closeChannel(err error) {
 // linger is the goroutine that closes the socket when what was queued before is
 // not written in time.
 func (c *conn) linger(flushed <-chan struct{}) {
-	tick := time.NewTicker(lingerLimit)
-	defer tick.Stop()
+	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
+	defer timer.Stop()
 	progress := c.ch.progress.Load()
 	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
 		select {
 		case <-flushed:
 			return
-		case <-tick.C:
+		case <-timer.C:
+			timer.Reset(lingerLimit)
 		}
 		before := progress
 		if progress = c.ch.progress.Load(); progress == before {

@@ -3,6 +3,7 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -50,6 +51,55 @@ func TestUnwritableResponses(t *testing.T) {
 	}
 	waitFor(t, "an empty table", func() bool { return tableSize(sc.conn) == 0 && sc.running.Load() == 0 })
 	w.Close()
+}
+
+// A handler on the read loop that closes the server and goes on does not keep the
+// responses from before it.
+func TestCloseInHandlerWritesResponses(t *testing.T) {
+	release := make(chan struct{})
+	desc := echoMethods()
+	var s *Server
+	desc.Methods["Close"] = func(context.Context, func(any) error) (any, error) {
+		s.Close()
+		<-release
+		return &KeyValue{}, nil
+	}
+	sc, theirs := servedPair(t, desc)
+	defer close(release)
+	s = sc.server
+	makeQuick(t, s, "Echo")
+	makeQuick(t, s, "Close")
+	var frames []byte
+	for i, method := range []string{"Echo", "Close"} {
+		body := wireMarshal(&Request{Service: testService, Method: method})
+		frame := make([]byte, headerLength)
+		putHeader(frame, header{length: uint32(len(body)), id: streamID(2*i + 1), typ: messageTypeRequest})
+		frames = append(append(frames, frame...), body...)
+	}
+	if _, err := theirs.Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	theirs.SetReadDeadline(time.Now().Add(testTimeout))
+	if f, err := newWire(theirs).tryRead(); err != nil || f.id != 1 {
+		t.Errorf("got %v, %v, want the response of stream 1", f.header, err)
+	}
+}
+
+// A frame that ends the connection does not keep the response from before it.
+func TestResponseBeforeProtocolError(t *testing.T) {
+	sc, theirs := servedPair(t, echoMethods())
+	makeQuick(t, sc.server, "Echo")
+	body := wireMarshal(&Request{Service: testService, Method: "Echo"})
+	frames := make([]byte, headerLength)
+	putHeader(frames, header{length: uint32(len(body)), id: 1, typ: messageTypeRequest})
+	frames = append(append(frames, body...), bytes.Repeat([]byte{0xff}, headerLength)...)
+	if _, err := theirs.Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	theirs.SetReadDeadline(time.Now().Add(testTimeout))
+	if f, err := newWire(theirs).tryRead(); err != nil || f.id != 1 {
+		t.Errorf("got %v, %v, want the response of stream 1", f.header, err)
+	}
 }
 
 // A peer that takes a long message slowly, but without a pause, gets all of it from

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -194,5 +195,39 @@ func TestPanicHandlerCrashes(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte("panic: crash: the handler's value")) &&
 		!bytes.Contains(out, []byte("crash: the handler's value")) {
 		t.Errorf("the process ended with %v:\n%s", err, out)
+	}
+}
+
+// The end of the process waits for no client, neither for one that does not read its
+// answer nor for room in the queue.
+func TestPanicHandlerCrashesUnread(t *testing.T) {
+	if kind := os.Getenv(crashVariable); kind != "" {
+		ours, theirs := net.Pipe()
+		s := newServer(t, WithServerLimits(Limits{MaxPendingWrite: 1}), WithServerPanicHandler(
+			func(context.Context, string, any, []byte) error { panic("crash") }))
+		s.RegisterService(testService, misbehaving())
+		s.startConn(s.newServing(context.Background()), ours)
+		w := newWire(theirs)
+		if kind == "no room" {
+			w.request(1, "Misbehave", 0, &KeyValue{Value: "answer"})
+			s.mu.Lock()
+			conn := s.connsLocked()[0].conn
+			s.mu.Unlock()
+			waitFor(t, "a full queue", func() bool { return conn.ch.stuckSince.Load() != 0 })
+		}
+		w.request(3, "Misbehave", 0, &KeyValue{Value: "panic"})
+		<-testContext(t).Done()
+		return
+	}
+	for _, kind := range []string{"unread", "no room"} {
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout/4)
+		defer cancel()
+		child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestPanicHandlerCrashesUnread$")
+		child.Env = append(os.Environ(), crashVariable+"="+kind)
+		out, err := child.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte("crash")) {
+			t.Errorf("%s: the process ended with %v:\n%s", kind, err, out)
+		}
 	}
 }

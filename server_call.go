@@ -119,7 +119,8 @@ func (call *serverCall) run() {
 		call.lease.begin(start)
 	}
 	defer func() {
-		if frame == nil { // the panic handler ended the goroutine
+		ending := frame == nil // the panic handler ends the goroutine, or the process
+		if ending {
 			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
 		}
 		now := clock()
@@ -131,7 +132,11 @@ func (call *serverCall) run() {
 		call.sc.conn.lastReply.Store(now)
 		call.ctx.cancel()
 		call.free()
-		call.answer(frame)
+		if ending {
+			call.answerEnding(frame)
+		} else {
+			call.answer(frame)
+		}
 	}()
 	defer func() {
 		if frame == nil {
@@ -153,6 +158,18 @@ func (call *serverCall) answer(frame *buffer) {
 	} else if !sc.replyHere(st, frame) {
 		go sc.reply(st, frame)
 	}
+}
+
+// answerEnding is answer for a goroutine whose end must wait for no client: with it a
+// panic may end the process.
+func (call *serverCall) answerEnding(frame *buffer) {
+	sc, st := call.sc, &call.stream
+	if !sc.conn.ch.tryReserve(len(frame.b)) {
+		go sc.reply(st, frame)
+		return
+	}
+	sc.finish(st, frame)
+	sc.conn.ch.flush()
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for

@@ -195,7 +195,7 @@ func (w *watchdog) look(now int64) bool {
 	runs := w.runs
 	w.mu.Unlock()
 	for _, l := range expired {
-		l.taken() // takes conn.mu, under which leases begin
+		l.taken()
 	}
 	return runs
 }

@@ -175,6 +175,33 @@ func TestDeadlinesOfOthers(t *testing.T) {
 	}
 }
 
+// timeoutForGood is a connection of which a write that has timed out is the last, as
+// with TLS.
+type timeoutForGood struct {
+	net.Conn
+	over error
+}
+
+func (c *timeoutForGood) Write(b []byte) (n int, err error) {
+	if c.over == nil {
+		n, c.over = c.Conn.Write(b)
+	}
+	return n, c.over
+}
+
+// A deadline that is left on a connection that does not survive it.
+func TestDeadlineFromBefore(t *testing.T) {
+	ours, theirs := net.Pipe()
+	_, stop := serveConn(t, theirs)
+	defer stop()
+	ours.SetDeadline(time.Unix(1, 0))
+	c := NewClient(&timeoutForGood{Conn: ours})
+	defer c.Close()
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Error(err)
+	}
+}
+
 // scriptedWriter is a connection whose writes are the test's.
 type scriptedWriter struct {
 	net.Conn

@@ -123,12 +123,15 @@ func TestUnwritableConnsOfServer(t *testing.T) {
 	}
 }
 
-// What a client sent before it went away still arrives, after a response that did not.
+// The messages that a client sent before it went away still arrive, after a response
+// that did not: most of them are read when the write of that has failed.
 func TestUnwritableResponseThenMessages(t *testing.T) {
-	const messages = 1000
+	const messages = 20
 	received := make(chan int, 1)
+	gone, failed := make(chan struct{}), make(chan struct{})
 	desc := echoMethods()
 	desc.Streams["Count"] = Stream{StreamingClient: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		<-failed
 		n := 0
 		for ss.RecvMsg(&KeyValue{}) == nil {
 			n++
@@ -136,14 +139,26 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 		received <- n
 		return &KeyValue{}, nil
 	}}
-	_, theirs := servedPair(t, desc)
+	desc.Methods["Late"] = func(context.Context, func(any) error) (any, error) {
+		<-gone
+		return &KeyValue{}, nil
+	}
+	sc, theirs := servedPair(t, desc, WithServerLimits(Limits{MaxStreamBuffer: 1}))
 	w := newWire(theirs)
 	w.request(1, "Count", flagRemoteOpen|flagNoData, nil)
-	w.request(3, "Echo", 0, &KeyValue{Value: "x"})
+	w.request(3, "Late", 0, nil)
 	for i := 0; i < messages; i++ {
 		w.data(1, 0, &KeyValue{Value: "x"})
 	}
 	w.Close()
+	close(gone)
+	waitFor(t, "the failure of the response", func() bool {
+		ch := sc.conn.ch
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		return ch.err != nil
+	})
+	close(failed)
 	if n := within(t, "the handler", received); n != messages {
 		t.Errorf("%d messages arrived, of %d", n, messages)
 	}

@@ -81,8 +81,8 @@ BENCHFLAGS ?=
 bench: ## Measure side by side with other RPC libraries (PEERS=, CASES=, ROUNDS=)
 	cd bench && $(GO) run . -peers '$(PEERS)' -cases '$(CASES)' -rounds $(ROUNDS) $(BENCHFLAGS)
 
-# make consumers CONSUMERS='nri hcsshim-0.11' CONSUMERFLAGS='-steps build'; with
-# CONSUMERFLAGS=-control they have the released ttrpc.
+# make consumers CONSUMERS='nri hcsshim-0.11', CONSUMERFLAGS='-steps build' or 'test';
+# with CONSUMERFLAGS=-control they have the released ttrpc. All: consumers/table.go.
 CONSUMERS ?=
 CONSUMERFLAGS ?=
 

@@ -23,12 +23,15 @@ type release struct {
 	dir    string
 	module string
 	suffix string // of the names of its two builds
+
+	// omitsUnknown: its ctr prints an error of code unknown without that code.
+	omitsUnknown bool
 }
 
 var releases = []release{
-	{"containerd-1.6", "github.com/containerd/containerd", "-1.6"},
-	{"containerd-1.7", "github.com/containerd/containerd", ""},
-	{"containerd-2.4", "github.com/containerd/containerd/v2", "-2.4"},
+	{dir: "containerd-1.6", module: "github.com/containerd/containerd", suffix: "-1.6"},
+	{dir: "containerd-1.7", module: "github.com/containerd/containerd"},
+	{dir: "containerd-2.4", module: "github.com/containerd/containerd/v2", suffix: "-2.4", omitsUnknown: true},
 }
 
 // consumerBuild builds the consumers of one release, with this checkout or as
@@ -46,6 +49,16 @@ func consumerBuilds() []consumerBuild {
 			consumerBuild{ours + r.suffix, r, true}, consumerBuild{stock + r.suffix, r, false})
 	}
 	return builds
+}
+
+// releaseOf returns the release of a variant; Debian's is not among releases.
+func releaseOf(variant string) release {
+	for _, b := range consumerBuilds() {
+		if b.variant == variant {
+			return b.release
+		}
+	}
+	return release{}
 }
 
 func (b consumerBuild) modfile() string {

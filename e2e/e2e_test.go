@@ -100,6 +100,14 @@ func TestCtrResult(t *testing.T) {
 	if err := failed.wantError("process nosuch: unknown"); err == nil {
 		t.Error("another status code: want an error")
 	}
+	unnamed := ctrResult{code: 1, stderr: "ctr: paused\n"}
+	if err := unnamed.wantError("paused: unknown"); err == nil {
+		t.Error("no status code: want an error")
+	}
+	unnamed.omitsUnknown = releaseOf("stock-2.4").omitsUnknown
+	if err := unnamed.wantError("paused: unknown"); err != nil {
+		t.Error(err)
+	}
 	if err := (ctrResult{code: 0, stderr: failed.stderr}).wantError("process nosuch: not found"); err == nil {
 		t.Error("an error with exit code 0: want an error")
 	}

@@ -24,7 +24,7 @@ type env struct {
 	daemon *daemon
 
 	// killedShims are the ids of containers whose shim a step killed. Such a
-	// shim leaves its socket's file.
+	// shim leaves its sockets' files.
 	killedShims []string
 
 	acks atomic.Int64 // numbers the files of script.want
@@ -245,12 +245,15 @@ func (e *env) leftovers() ([]string, error) {
 	return left, nil
 }
 
-// killedShimSockets are the file names of the sockets of killed shims.
+// killedShimSockets are the file names of the sockets of killed shims. The shim of
+// containerd 2 has one for debugging too.
 func (e *env) killedShimSockets() []string {
 	var names []string
 	for _, id := range e.killedShims {
-		sum := sha256.Sum256([]byte(filepath.Join(e.socket(), e.job.Namespace, id)))
-		names = append(names, fmt.Sprintf("%x", sum))
+		path := filepath.Join(e.socket(), e.job.Namespace, id)
+		for _, path := range []string{path, filepath.Join(path, "debug")} {
+			names = append(names, fmt.Sprintf("%x", sha256.Sum256([]byte(path))))
+		}
 	}
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/containerd/ttrpc/internal/nesting"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/runtime/protoiface"
@@ -209,12 +210,16 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 	return p.append(b)
 }
 
-// unmarshal resets m and fills it from b. It keeps no reference to b.
+// unmarshal resets m and fills it from b. It keeps no reference to b. It refuses
+// messages with more levels than their decoder has stack for.
 func (c codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
 	}
-	var err error
+	err := nesting.Check(m, b)
+	if err != nil {
+		return fmt.Errorf("ttrpc: decode %T: %w", m, err)
+	}
 	switch m := m.(type) {
 	case proto.Message:
 		if vt, ok := m.(vtUnmarshaler); ok && c.vt && suitsVT(m) {

@@ -28,6 +28,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/containerd/ttrpc/internal/nesting"
 	"github.com/containerd/typeurl"
 	gogo "github.com/gogo/protobuf/proto"
 	gogotypes "github.com/gogo/protobuf/types"
@@ -139,6 +140,9 @@ func unpack(packed *anypb.Any) any {
 	// typeurl's own URLs are taken whole; for gogo's messages it wants the
 	// name alone.
 	for _, url := range []string{packed.TypeUrl, messageName(packed.TypeUrl)} {
+		if tooDeep(url, packed.Value) {
+			continue
+		}
 		if v, err := typeurl.UnmarshalByTypeURL(url, packed.Value); err == nil {
 			return v
 		}
@@ -147,6 +151,19 @@ func unpack(packed *anypb.Any) any {
 		return m
 	}
 	return packed
+}
+
+// tooDeep reports whether a message has more levels than gogo's decoder, which does
+// not count them, has stack for. JSON does not get that far.
+func tooDeep(url string, value []byte) bool {
+	if len(value) <= nesting.MaxDepth {
+		return false
+	}
+	like, err := typeurl.UnmarshalByTypeURL(url, nil)
+	if t := gogo.MessageType(url); err != nil && t != nil { // a field is required
+		like = reflect.New(t.Elem()).Interface()
+	}
+	return like != nil && nesting.Check(like, value) != nil
 }
 
 // unpackAs is unpack for somebody who wants a value of like's type: where gogo

@@ -20,6 +20,7 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -308,5 +309,31 @@ func TestThroughCall(t *testing.T) {
 	err = cs.RecvMsg(&spb.Status{})
 	if api, ok := details.Find[*gogotypes.Api](err); !ok || api.Name != "one" || status.Code(err) != codes.Aborted {
 		t.Errorf("stream: %v with %v", err, api)
+	}
+}
+
+// A detail that gogo's decoder has no stack for is left as it came.
+func TestDeepDetail(t *testing.T) {
+	var b []byte
+	for len(b) < 4<<20-1000 { // lists in lists, back to front
+		for _, num := range []protowire.Number{1, 6} {
+			tag := protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(len(b)))
+			for i := len(tag) - 1; i >= 0; i-- {
+				b = append(b, tag[i])
+			}
+		}
+	}
+	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
+		b[i], b[j] = b[j], b[i]
+	}
+	for _, url := range []string{"type.googleapis.com/google.protobuf.Value", "google.protobuf.Value"} {
+		packed := &anypb.Any{TypeUrl: url, Value: b}
+		err := details.Error(codes.Internal, "m", packed)
+		if got := details.Of(err); len(got) != 1 || !equal(got[0], packed) {
+			t.Errorf("%s: got %T, want it as it came", url, got[0])
+		}
+		if _, ok := details.Find[*gogotypes.Value](err); ok {
+			t.Errorf("%s: found", url)
+		}
 	}
 }

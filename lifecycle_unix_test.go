@@ -121,17 +121,20 @@ func TestCloseWritesLongMessage(t *testing.T) {
 		defer close(closed)
 		c.Close()
 	}()
-	received := 0
-	for buf := make([]byte, 32<<10); ; {
+	received, longest := 0, time.Duration(0)
+	for buf, last := make([]byte, 32<<10), time.Now(); ; {
 		n, err := theirs.Read(buf)
 		received += n
+		longest = max(longest, time.Since(last))
+		last = time.Now()
 		if err != nil {
 			break
 		}
 		time.Sleep(8 * time.Millisecond) // a quarter of a second in all
 	}
-	if received < total {
-		t.Errorf("%d bytes of more than %d came", received, total)
+	// On a machine that is busy with something else the pause may be the test's.
+	if received < total && longest < lingerLimit/2 {
+		t.Errorf("%d bytes of more than %d came, and %v without any at most", received, total, longest)
 	}
 	<-closed
 }

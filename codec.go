@@ -99,6 +99,10 @@ func (c codec) newPayload(m any) (p payload, err error) {
 	case proto.Message:
 		if vt, ok := m.(vtMarshaler); ok && c.vt && suitsVT(m) {
 			p.kind, p.size = payloadVT, vt.SizeVT()
+		} else if isLazy(m) {
+			p.kind = payloadRaw
+			p.raw, err = marshalLazy(m)
+			p.size = len(p.raw)
 		} else {
 			p.kind, p.size = payloadProto, proto.Size(m)
 		}

@@ -12,7 +12,8 @@
 // The methods of package google.golang.org/grpc/status do this for messages of
 // google.golang.org/protobuf alone. Here a detail may be one of those, a message
 // of gogo/protobuf, or a value whose type is registered with
-// github.com/containerd/typeurl, which then goes as JSON. Protobuf messages of
+// github.com/containerd/typeurl, or with another registry that Register names, such
+// as version 2 of that, and which then goes as JSON. Protobuf messages of
 // both kinds get the type URL that status.WithDetails gives them
 // ("type.googleapis.com/" and their name), so that other programs and other
 // languages can read them.
@@ -29,7 +30,6 @@ import (
 	"strings"
 
 	"github.com/containerd/ttrpc/internal/nesting"
-	"github.com/containerd/typeurl"
 	gogo "github.com/gogo/protobuf/proto"
 	gogotypes "github.com/gogo/protobuf/types"
 	"google.golang.org/grpc/codes"
@@ -63,7 +63,7 @@ func Error(code codes.Code, message string, details ...any) error {
 // With returns st with details added. It fails for a status that is OK, which
 // is not an error, and for a value that cannot be packed: neither a message
 // whose type its protobuf runtime knows, nor a pointer to a type that is
-// registered with typeurl.
+// registered with typeurl or a registry that Register has named.
 func With(st *status.Status, details ...any) (*status.Status, error) {
 	if st.Code() == codes.OK {
 		return nil, errors.New("no error details for a status that is OK")
@@ -81,7 +81,8 @@ func With(st *status.Status, details ...any) (*status.Status, error) {
 
 // Of returns the details of the status in err, wrapped or not, in their order:
 // pointers to values of the types that this program has registered, first
-// with typeurl, then with gogo/protobuf, then with google.golang.org/protobuf.
+// with typeurl, then with gogo/protobuf, then with the registries that Register has
+// named, then with google.golang.org/protobuf.
 // What none of them can decode is left as an *anypb.Any. Of returns nil when
 // there are none.
 func Of(err error) []any {
@@ -129,22 +130,20 @@ func pack(detail any) (*anypb.Any, error) {
 		b, err := gogo.Marshal(m)
 		return &anypb.Any{TypeUrl: urlPrefix + name, Value: b}, err
 	}
-	m, err := typeurl.MarshalAny(detail)
-	if err != nil {
-		return nil, err
-	}
-	return &anypb.Any{TypeUrl: m.TypeUrl, Value: m.Value}, nil
+	return packRegistered(detail)
 }
 
 func unpack(packed *anypb.Any) any {
 	// typeurl's own URLs are taken whole; for gogo's messages it wants the
 	// name alone.
 	for _, url := range []string{packed.TypeUrl, messageName(packed.TypeUrl)} {
-		if tooDeep(url, packed.Value) {
-			continue
-		}
-		if v, err := typeurl.UnmarshalByTypeURL(url, packed.Value); err == nil {
-			return v
+		for _, r := range registries() {
+			if tooDeep(r, url, packed.Value) {
+				continue
+			}
+			if v, err := r.unpack(url, packed.Value); err == nil {
+				return v
+			}
 		}
 	}
 	if m, err := packed.UnmarshalNew(); err == nil {
@@ -155,11 +154,11 @@ func unpack(packed *anypb.Any) any {
 
 // tooDeep reports whether a message has more levels than gogo's decoder, which does
 // not count them, has stack for. JSON does not get that far.
-func tooDeep(url string, value []byte) bool {
+func tooDeep(r registry, url string, value []byte) bool {
 	if len(value) <= nesting.MaxDepth {
 		return false
 	}
-	like, err := typeurl.UnmarshalByTypeURL(url, nil)
+	like, err := r.unpack(url, nil)
 	if t := gogo.MessageType(url); err != nil && t != nil { // a field is required
 		like = reflect.New(t.Elem()).Interface()
 	}

@@ -337,3 +337,34 @@ func TestDeepDetail(t *testing.T) {
 		}
 	}
 }
+
+// elsewhere is registered with a registry of its own.
+type elsewhere struct{ N byte }
+
+// Types of another registry are found beside typeurl's.
+func TestRegister(t *testing.T) {
+	const url = "test.ttrpc.example/Elsewhere"
+	details.Register(
+		func(v any) (*anypb.Any, error) {
+			if e, ok := v.(*elsewhere); ok {
+				return &anypb.Any{TypeUrl: url, Value: []byte{e.N}}, nil
+			}
+			return nil, errors.New("not elsewhere")
+		},
+		func(typeURL string, value []byte) (any, error) {
+			if typeURL != url || len(value) == 0 {
+				return nil, errors.New("not elsewhere")
+			}
+			return &elsewhere{N: value[0]}, nil
+		})
+	err := details.Error(codes.Internal, "m", &quota{Used: 1}, &elsewhere{N: 2}, &spb.Status{Code: 3})
+	if e, ok := details.Find[*elsewhere](err); !ok || e.N != 2 {
+		t.Errorf("got %v from %v", e, err)
+	}
+	if q, ok := details.Find[*quota](err); !ok || q.Used != 1 {
+		t.Errorf("typeurl's: got %v", q)
+	}
+	if got := details.Of(err); len(got) != 3 || !equal(got[2], &spb.Status{Code: 3}) {
+		t.Errorf("got %v", got)
+	}
+}

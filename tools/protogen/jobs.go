@@ -97,6 +97,7 @@ func nestedJobs(gentest string, roots []compile.Root) []job {
 		job{Plugin: protocGenGoTTRPC, Parameter: parameter, Out: released, Roots: roots, Files: []string{unary}},
 		job{Plugin: protocGenGo, Module: newest, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{"edition2023/edition2023.proto"}},
 		job{Plugin: protocGenGoTTRPC, Module: newest, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{"edition2023/edition2023.proto"}},
+		job{Plugin: protocGenGo, Module: newest, Parameter: "default_api_level=API_OPAQUE,module=" + module, Out: ".", Roots: roots, Files: []string{"lazy/lazy.proto"}},
 	)
 }
 

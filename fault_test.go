@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -327,7 +326,7 @@ func checkFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, rea
 			t.Errorf("%v", err)
 		case kind == faultStall && err == context.DeadlineExceeded:
 		case kind != faultStall && err == ErrClosed:
-		case kind == faultError && !read && !serverSide && errors.Is(err, ErrClosed) && errors.Is(err, syscall.ENOMEM):
+		case kind == faultError && !read && !serverSide && errors.Is(err, ErrClosed) && errors.Is(err, errNoMemory):
 		case status.Code(err) == codes.DeadlineExceeded && kind == faultStall:
 		default:
 			t.Errorf("got %v", err)

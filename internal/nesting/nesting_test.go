@@ -69,7 +69,7 @@ type embedded struct {
 type isOld interface{ isOld() }
 
 // custom is a type that no generator made.
-type custom struct{ any any }
+type custom struct{ Any any }
 
 // flat has no message in it.
 type flat struct {

@@ -23,8 +23,8 @@ type clientReader struct {
 	unwatch func() bool     // ends that
 }
 
-// idleLimit is for how long nobody reads after a call: until then the end of the
-// connection may go unnoticed.
+// idleLimit is for how long nobody reads after a call, or up to twice as long after
+// several: until then the end of the connection may go unnoticed.
 const idleLimit = 10 * time.Millisecond
 
 // readLoop is the goroutine of the read loop. NewClient starts it; it ends with the

@@ -144,7 +144,9 @@ func TestAsProtobufGo(t *testing.T) {
 		for levels := MaxDepth - 2; levels <= MaxDepth+4; levels++ {
 			b := test.nest(levels)
 			pbErr, err := proto.Unmarshal(b, test.pb), Check(test.gogo, b)
-			if (pbErr == nil) != (err == nil) {
+			// Newer versions count the entry of a map as a level of its own.
+			stricter := test.name == "maps" && err == nil && levels <= MaxDepth
+			if (pbErr == nil) != (err == nil) && !stricter {
 				t.Errorf("%s, %d levels: %v, and protobuf-go says %v", test.name, levels, err, pbErr)
 			}
 		}

@@ -86,7 +86,7 @@ func (c *callContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// look returns the standard context, and makes it for the first who looks.
+// look returns the standard context, and makes it for the first caller.
 func (c *callContext) look() *standardContext {
 	if s := c.standard.Load(); s != nil {
 		return s

@@ -113,7 +113,7 @@ func TestHandlerCauseAfterCall(t *testing.T) {
 	}
 }
 
-// Whatever of a call a handler keeps, the request is not kept with it.
+// A handler that keeps a part of its call does not keep the request with it.
 func TestKeptContext(t *testing.T) {
 	const calls, size = 10, 1 << 20
 	var mu sync.Mutex
@@ -183,7 +183,7 @@ func TestKeptContext(t *testing.T) {
 		}
 		all = make(chan struct{})
 	}
-	// What the handlers did not receive may still be on its way.
+	// Messages that the handlers did not receive may still be on their way.
 	waitFor(t, "the requests to be forgotten", func() bool { return heapInUse()-before <= calls*size/4 })
 	runtime.KeepAlive(kept)
 }

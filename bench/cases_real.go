@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/ttrpc/bench/workload"
 )
 
-// realCases are what a shim or a plugin lives on, where the others saturate a
+// realCases are the daily traffic of a shim or a plugin; the others saturate a
 // connection with quick handlers: a call now and then, handlers that are
 // sometimes slow, a stream that stays open, a busy machine.
 func realCases() []benchCase {

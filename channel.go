@@ -43,15 +43,12 @@ type channel struct {
 
 	closed sync.Once // closes conn
 
-	writer
+	w writer // the writing half
 }
 
 func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channel {
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
-	ch.writer.init(ch, maxQueued, failed)
-	if ch.sock != nil {
-		ch.sock.progress, ch.sock.stuckSince = &ch.writer.progress, &ch.writer.stuckSince
-	}
+	ch.w.init(nc, ch.sock, maxQueued, failed)
 	return ch
 }
 
@@ -263,7 +260,7 @@ func (ch *channel) read(p []byte) (int, error) {
 func (ch *channel) flushReplies() {
 	if ch.unflushed {
 		ch.unflushed = false
-		ch.flush()
+		ch.w.flush()
 	}
 }
 
@@ -295,7 +292,7 @@ func (ch *channel) dropChunk() {
 // close closes the connection and ends all writing. A second time it does
 // nothing.
 func (ch *channel) close() {
-	ch.fail(ErrClosed) // first: conn.Close may wait for a write
+	ch.w.fail(ErrClosed) // first: conn.Close may wait for a write
 	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 

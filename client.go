@@ -62,7 +62,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
-		c.conn.ch.awaitWritten()
+		c.conn.ch.w.awaitWritten()
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // The caller of a unary call also begins to wait: if lead is true it has the turn.
 func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err error) {
 	conn := c.conn
-	if err := conn.ch.reserve(ctx, nil, len(buf.b)); err != nil {
+	if err := conn.ch.w.room.take(ctx, nil, len(buf.b)); err != nil {
 		buf.release()
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return false, ctxErr
@@ -98,7 +98,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	conn.mu.Lock()
 	if conn.err != nil || conn.unsent != nil {
 		conn.mu.Unlock()
-		conn.ch.unreserve(len(buf.b))
+		conn.ch.w.room.give(len(buf.b))
 		buf.release()
 		return false, ErrClosed
 	}
@@ -106,7 +106,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	s.id = conn.nextIDLocked()
 	putStreamID(buf.b, s.id)
 	conn.insertLocked(e)
-	flusher := conn.ch.enqueueAndClaim(buf, &s.requestEnd)
+	flusher := conn.ch.w.enqueueAndClaim(buf, &s.requestEnd)
 	if _, unary := e.(*call); unary {
 		c.unary++
 		lead = c.reader.turn.takeOrPark(s)
@@ -120,7 +120,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 		if gather {
 			conn.yield()
 		}
-		conn.ch.writeClaimed()
+		conn.ch.w.writeClaimed()
 	}
 	return lead, nil
 }

@@ -104,7 +104,7 @@ func (c *Client) streamFailed(err *streamError) error {
 // may still be answered, and the end of the last of them is that of the connection.
 func (c *Client) writeFailed(err error) {
 	conn := c.conn
-	sent := conn.ch.writtenBytes()
+	sent := conn.ch.w.writtenBytes()
 	var lost []entry
 	conn.mu.Lock()
 	conn.unsent = err

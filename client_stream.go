@@ -171,8 +171,8 @@ func (cs *clientStream) CloseSend() error {
 		}
 		return err
 	}
-	cs.conn.ch.flush()
-	written := cs.conn.ch.written()
+	cs.conn.ch.w.flush()
+	written := cs.conn.ch.w.written()
 	select {
 	case <-written:
 		return nil

@@ -195,7 +195,7 @@ func (c *conn) fail(err error) {
 	}
 	c.mu.Unlock()
 
-	c.ch.refuse()
+	c.ch.w.room.close(ErrClosed)
 	for _, e := range streams {
 		e.end(c.err)
 	}
@@ -208,13 +208,13 @@ func (c *conn) fail(err error) {
 // closeChannel closes the socket: at once, unless it is we who close and
 // something is still being written.
 func (c *conn) closeChannel(err error) {
-	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
+	c.ch.w.flush() // what a read loop has gathered, which may be in a handler for long
 	if err != ErrClosed && err != ErrServerClosed {
 		c.ch.close()
 		return
 	}
 	flushed := make(chan struct{})
-	c.ch.whenFlushed(func() {
+	c.ch.w.whenFlushed(func() {
 		c.ch.close()
 		close(flushed)
 	})
@@ -230,7 +230,7 @@ func (c *conn) closeChannel(err error) {
 func (c *conn) linger(flushed <-chan struct{}) {
 	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
 	defer timer.Stop()
-	progress := c.ch.progress.Load()
+	progress := c.ch.w.progress.Load()
 	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
 		select {
 		case <-flushed:
@@ -239,7 +239,7 @@ func (c *conn) linger(flushed <-chan struct{}) {
 			timer.Reset(lingerLimit)
 		}
 		before := progress
-		if progress = c.ch.progress.Load(); progress == before {
+		if progress = c.ch.w.progress.Load(); progress == before {
 			break
 		}
 	}
@@ -343,7 +343,7 @@ func (c *conn) waitReplies() error {
 	c.ch.flushReplies()
 	timer := time.NewTimer(replyTimeout)
 	defer timer.Stop()
-	room, written := c.ch.replyRoom()
+	room, progress := c.ch.w.replyRoom(), c.ch.w.progress.Load()
 	for {
 		select {
 		case <-room:
@@ -352,8 +352,8 @@ func (c *conn) waitReplies() error {
 			return ErrClosed
 		case <-timer.C:
 		}
-		before := written
-		if room, written = c.ch.replyRoom(); written == before {
+		before := progress
+		if progress = c.ch.w.progress.Load(); progress == before {
 			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
 		}
 		timer.Reset(replyTimeout)

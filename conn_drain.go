@@ -26,8 +26,8 @@ func (c *conn) drain() {
 // connection, and what the peer has not read yet is lost. So we say that we send no
 // more, and the peer closes, or has had lingerLimit.
 func (c *conn) closeFlushed() {
-	pending := !isClosed(c.ch.written())
-	c.ch.whenFlushed(func() {
+	pending := !isClosed(c.ch.w.written())
+	c.ch.w.whenFlushed(func() {
 		if tcp, ok := c.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
 			c.failAfter(lingerLimit, ErrServerClosed)
 			return

@@ -173,5 +173,5 @@ package ttrpc
 //     its own (stopWatch). A panic of a caller's context costs that caller alone
 //     (Client.lead, Client.await).
 //
-// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; that of
-// watchdog last.
+// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu, budget.mu;
+// that of watchdog last.

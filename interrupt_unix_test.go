@@ -117,9 +117,9 @@ func TestCloseEndsLeader(t *testing.T) {
 		open := false // when the call returned
 		call := goErr(func() error {
 			err := c.Call(testContext(t), testService, "Block", &KeyValue{}, &KeyValue{})
-			c.conn.ch.mu.Lock()
-			open = c.conn.ch.err == nil
-			c.conn.ch.mu.Unlock()
+			c.conn.ch.w.mu.Lock()
+			open = c.conn.ch.w.err == nil
+			c.conn.ch.w.mu.Unlock()
 			return err
 		})
 		if !leads(c) {

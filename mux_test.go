@@ -269,14 +269,14 @@ func TestGatheredWrites(t *testing.T) {
 	defer ch.close()
 	queue := func(lengths ...int) {
 		for _, n := range lengths {
-			if err := ch.reserve(context.Background(), nil, n); err != nil {
+			if err := ch.w.room.take(context.Background(), nil, n); err != nil {
 				t.Fatal(err)
 			}
 			buf := getBuffer(n)
 			buf.b = buf.b[:n]
-			ch.enqueue(buf)
+			ch.w.enqueue(buf)
 		}
-		ch.flush()
+		ch.w.flush()
 	}
 	queue(100)
 	if n := within(t, "a write", lengths); n != 100 {

@@ -164,12 +164,12 @@ func (call *serverCall) answer(frame *buffer) {
 // panic may end the process.
 func (call *serverCall) answerEnding(frame *buffer) {
 	sc, st := call.sc, &call.stream
-	if !sc.conn.ch.tryReserve(len(frame.b)) {
+	if !sc.conn.ch.w.room.tryTake(len(frame.b)) {
 		go sc.reply(st, frame)
 		return
 	}
 	sc.finish(st, frame)
-	sc.conn.ch.flush()
+	sc.conn.ch.w.flush()
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for

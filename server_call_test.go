@@ -33,13 +33,13 @@ func TestNothingAfterFinalFrame(t *testing.T) {
 		}
 		sent := make(chan error, 1)
 		sc.remove(st, ErrStreamClosed, func() {
-			sc.conn.ch.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
+			sc.conn.ch.w.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
 			go func() { sent <- st.send(context.Background(), late, moreFrames) }()
 			for i := 0; i < 100 && len(sent) == 0; i++ {
 				runtime.Gosched()
 			}
 		})
-		sc.conn.ch.flush()
+		sc.conn.ch.w.flush()
 		if err := within(t, "send", sent); err != ErrStreamClosed {
 			t.Fatalf("stream %d: send: got %v, want ErrStreamClosed", id, err)
 		}

@@ -261,7 +261,7 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	case st != nil:
 		sc.remove(st, e.err, func() { sc.queueReply(id, status) })
 		st.drop(e.err)
-		sc.conn.ch.flush()
+		sc.conn.ch.w.flush()
 	case !id.isClient() || e.h.typ == messageTypeRequest:
 		return sc.reject(id, status)
 	}
@@ -281,14 +281,14 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 		return nil // the end of the connection, which comes next, says it all
 	}
 	sc.queueReply(id, status)
-	c.ch.flush()
+	c.ch.w.flush()
 	return nil
 }
 
 // queueReply queues a reply of whoever reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
-	if full := sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
+	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
 		sc.conn.reader.repliesFull = true
 	}
 }
@@ -296,18 +296,18 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 // reply sends the final frame of a call whose handler has returned. It waits for
 // room, unless the connection ends. It takes over frame.
 func (sc *serverConn) reply(st *stream, frame *buffer) {
-	if err := sc.conn.ch.reserve(context.Background(), nil, len(frame.b)); err != nil {
+	if err := sc.conn.ch.w.room.take(context.Background(), nil, len(frame.b)); err != nil {
 		frame.release()
 		sc.running.Add(-1)
 		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
 		return
 	}
 	sc.finish(st, frame)
-	if sc.conn.ch.claim() {
+	if sc.conn.ch.w.claim() {
 		if sc.running.Load() > 0 {
 			sc.conn.yield()
 		}
-		sc.conn.ch.writeClaimedWaiting()
+		sc.conn.ch.w.writeClaimedWaiting()
 	}
 }
 
@@ -315,7 +315,7 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 // It says false, and nothing has happened, when there is no room.
 func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	ch := sc.conn.ch
-	if !ch.tryReserve(len(frame.b)) {
+	if !ch.w.room.tryTake(len(frame.b)) {
 		return false
 	}
 	ch.unflushed = true
@@ -331,8 +331,8 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 func (sc *serverConn) finish(st *stream, frame *buffer) {
 	sc.running.Add(-1)
 	ch := sc.conn.ch
-	if !sc.remove(st, ErrStreamClosed, func() { ch.enqueue(frame) }) {
-		ch.unreserve(len(frame.b))
+	if !sc.remove(st, ErrStreamClosed, func() { ch.w.enqueue(frame) }) {
+		ch.w.room.give(len(frame.b))
 		frame.release()
 	}
 }

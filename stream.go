@@ -17,7 +17,7 @@ import (
 // by then can still be received. Sending ends by our last frame, or with the
 // stream. See PROTOCOL.md, section "States of a stream".
 //
-// Locks: conn.mu before stream.mu before writer.mu.
+// Locks: conn.mu before stream.mu before writer.mu before budget.mu.
 type stream struct {
 	conn *conn
 	slot
@@ -196,14 +196,14 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	err := st.reserve(ctx, len(buf.b))
 	if err == nil && final == moreFrames {
 		if err = ctx.Err(); err != nil {
-			st.conn.ch.unreserve(len(buf.b))
+			st.conn.ch.w.room.give(len(buf.b))
 		}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.sendErr != nil {
 		if err == nil {
-			st.conn.ch.unreserve(len(buf.b))
+			st.conn.ch.w.room.give(len(buf.b))
 		}
 		err = st.sendErr // says more than that there was no room
 		if final == lastFrame && err == io.EOF {
@@ -217,7 +217,7 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	if final == lastFrame {
 		st.closeSendLocked(ErrStreamClosed)
 	}
-	st.conn.ch.enqueue(buf)
+	st.conn.ch.w.enqueue(buf)
 	return nil
 }
 
@@ -238,10 +238,10 @@ func (st *stream) overLocked() <-chan struct{} {
 	return st.over
 }
 
-// reserve takes room in the queue of the connection, as writer.reserve does.
+// reserve takes room in the queue of the connection, as budget.take does.
 func (st *stream) reserve(ctx context.Context, n int) error {
 	ch := st.conn.ch
-	if ch.tryReserve(n) {
+	if ch.w.room.tryTake(n) {
 		return nil
 	}
 	st.mu.Lock()
@@ -251,7 +251,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 	}
 	over := st.overLocked()
 	st.mu.Unlock()
-	if err := ch.reserve(ctx, over, n); err != nil {
+	if err := ch.w.room.take(ctx, over, n); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
@@ -306,9 +306,9 @@ type burst struct{ sending atomic.Bool }
 
 func (b *burst) flush(ch *channel) {
 	if b.sending.Swap(true) {
-		ch.flushLater()
+		ch.w.flushLater()
 	} else {
-		ch.flush()
+		ch.w.flush()
 	}
 }
 

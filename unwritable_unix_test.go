@@ -154,9 +154,9 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 	close(gone)
 	waitFor(t, "the failure of the response", func() bool {
 		ch := sc.conn.ch
-		ch.mu.Lock()
-		defer ch.mu.Unlock()
-		return ch.err != nil
+		ch.w.mu.Lock()
+		defer ch.w.mu.Unlock()
+		return ch.w.err != nil
 	})
 	close(failed)
 	if n := within(t, "the handler", received); n != messages {

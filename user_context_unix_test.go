@@ -100,8 +100,9 @@ func TestContextsUnderNoLock(t *testing.T) {
 				}
 				parent, cancel := context.WithTimeout(context.Background(), limit)
 				ctx := hooked(parent, func(string) {
-					c.conn.lookup(0)         // conn.mu
-					c.conn.ch.writtenBytes() // writer.mu
+					c.conn.lookup(0)           // conn.mu
+					c.conn.ch.w.writtenBytes() // writer.mu
+					c.conn.ch.w.room.load()    // budget.mu
 				})[kind]
 				err := within(t, name+", "+kind, goErr(func() error { return test.do(ctx, c) }))
 				if err != test.want {

@@ -2,7 +2,6 @@ package ttrpc
 
 import (
 	"context"
-	"strings"
 )
 
 // metadataOverhead is what an entry of metadata costs beside its bytes, for
@@ -11,17 +10,43 @@ import (
 // by: TestMetadataCost.
 const metadataOverhead = 128
 
-// MD is the metadata of a call: values by key. Keys are case-insensitive; the
-// methods fold them to lower case, and so are those that arrive from a peer. In an MD
-// written as a literal keys must be lower case for Get to find them.
+// MD is the metadata of a call: values by key. Keys are case-insensitive in their ASCII
+// letters: the methods fold those to lower case and leave all else as it is, and keys
+// that arrive from a peer are folded alike. In an MD written as a literal keys must be
+// lower case for Get to find them.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.
 type MD map[string][]string
 
+// foldKey returns key with its ASCII letters in lower case. Unicode's lower case would
+// turn the Kelvin sign into an ASCII k, which a filter in front has not seen, and makes
+// other letters longer.
+func foldKey(key string) string {
+	for i := 0; i < len(key); i++ {
+		if isUpper(key[i]) {
+			return foldFrom(key, i)
+		}
+	}
+	return key
+}
+
+// foldFrom is foldKey for a key whose first capital is at index i.
+func foldFrom(key string, i int) string {
+	folded := []byte(key)
+	for ; i < len(folded); i++ {
+		if isUpper(folded[i]) {
+			folded[i] += 'a' - 'A'
+		}
+	}
+	return string(folded)
+}
+
+func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
+
 // Get returns the values of key and whether there are any.
 func (m MD) Get(key string) ([]string, bool) {
-	values := m[strings.ToLower(key)]
+	values := m[foldKey(key)]
 	if len(values) == 0 {
 		return nil, false
 	}
@@ -30,7 +55,7 @@ func (m MD) Get(key string) ([]string, bool) {
 
 // Set replaces the values of key. Without values it removes the key.
 func (m MD) Set(key string, values ...string) {
-	key = strings.ToLower(key)
+	key = foldKey(key)
 	if len(values) == 0 {
 		delete(m, key)
 		return
@@ -43,7 +68,7 @@ func (m MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
 	}
-	key = strings.ToLower(key)
+	key = foldKey(key)
 	m[key] = append(m[key], values...)
 }
 

@@ -1,5 +1,5 @@
 // Command bench measures this library against its released versions and other
-// RPC implementations, side by side. README.md says how and what is fair.
+// RPC implementations, side by side. README.md says how, and why that is fair.
 package main
 
 import (

@@ -8,5 +8,5 @@
 // The other directories are modules of their own, which `make gentest` runs:
 // programs written for released versions (released102, released1210), the newest
 // version of everything (newest), a genproto of 2020 (genproto2020), the compilers
-// that the README names (compilers), and the API of containerd (containerd).
+// that cmd/README.md names (compilers), and the API of containerd (containerd).
 package gentest

@@ -16,7 +16,7 @@ type goal struct {
 
 const ours, oursGogo = "ours", "ours-gogo"
 
-// goals are what the library aims at. A run says which of them it met.
+// goals are the aims of the library. A run says which of them it met.
 func goals() []goal {
 	const v = defaultBase
 	g := []goal{

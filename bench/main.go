@@ -66,8 +66,8 @@ func run() error {
 	return r.publish(s.out)
 }
 
-// measureAll builds the peers and runs all rounds. When ctx ends it returns what
-// there is.
+// measureAll builds the peers and runs all rounds. When ctx ends it returns
+// the results so far.
 func measureAll(ctx context.Context, s settings) (*report, error) {
 	peers, err := selectPeers(s.peers)
 	if err != nil {

@@ -88,7 +88,7 @@ func files(t *testing.T, req *pluginpb.CodeGeneratorRequest) map[string]string {
 	return content
 }
 
-// The checked-in code, apart from comments, is what the generator writes now.
+// The checked-in code, apart from comments, is the generator's output today.
 // `make checkgenerate` compares the comments too, from the proto files.
 func TestGolden(t *testing.T) {
 	const root = "../../"
@@ -226,7 +226,7 @@ func TestEdition2023(t *testing.T) {
 // in ways that the library does not know either, such as "import option".
 func TestNewerEdition(t *testing.T) {
 	req := requestFor(t, "paths=source_relative", "nopackage/nopackage.proto")
-	// What only the newer edition knows how to import has no Go package.
+	// A file that only the newer edition can import has no Go package.
 	option := &descriptorpb.FileDescriptorProto{Name: proto.String("opts/cpp.proto"), Syntax: proto.String("proto3")}
 	req.ProtoFile = append([]*descriptorpb.FileDescriptorProto{option}, req.ProtoFile...)
 	newer := newestEdition() + 1
@@ -293,7 +293,7 @@ func TestDefaultsTakeNames(t *testing.T) {
 	}
 }
 
-// What cannot be served ends in one message and no response.
+// A request that cannot be served ends in one message and no response.
 func TestErrors(t *testing.T) {
 	request := func(parameter string, change func(*descriptorpb.FileDescriptorProto)) []byte {
 		req := requestFor(t, parameter, "nopackage/nopackage.proto")

@@ -125,8 +125,8 @@ func checkOptions(parameter string, warn func(string, ...any)) (plugins bool) {
 	return plugins
 }
 
-// supported returns an error for what came to proto files after gogo's last
-// release. Its generator would take it for something else.
+// supported returns an error for features of proto files that are younger than gogo's
+// last release: its generator misreads them.
 func supported(f *descriptor.FileDescriptorProto) error {
 	switch syntax := f.GetSyntax(); syntax {
 	case "", "proto2", "proto3":

@@ -158,7 +158,7 @@ func parameter() string {
 	return p
 }
 
-// The checked-in code, apart from comments, is what the generator writes now.
+// The checked-in code, apart from comments, is the generator's output today.
 // `make checkgenerate` compares the comments too, from the proto files.
 func TestGolden(t *testing.T) {
 	for _, golden := range [][]string{
@@ -359,7 +359,7 @@ func TestDefaultsTakeNames(t *testing.T) {
 	}
 }
 
-// What cannot be served ends in one message and no response.
+// A request that cannot be served ends in one message and no response.
 func TestErrors(t *testing.T) {
 	change := func(change func(*plugin.CodeGeneratorRequest)) []byte {
 		req := requestFor(t, parameter(), "nopackage/nopackage.proto")

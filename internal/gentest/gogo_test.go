@@ -29,8 +29,8 @@ import (
 	gogowellknown "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
 )
 
-// Servers for the code of protoc-gen-gogottrpc. Each method sends back
-// what it is sent.
+// Servers for the code of protoc-gen-gogottrpc. Each method sends its
+// messages back.
 
 type gogoNotes struct{}
 

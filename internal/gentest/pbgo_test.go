@@ -35,8 +35,8 @@ import (
 	pbwellknown "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
 )
 
-// Servers for the code of protoc-gen-go-ttrpc. Each method sends back
-// what it is sent.
+// Servers for the code of protoc-gen-go-ttrpc. Each method sends its
+// messages back.
 
 type pbNotes struct{}
 

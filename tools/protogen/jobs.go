@@ -82,9 +82,8 @@ func goldenJobs() ([]job, error) {
 	return append(list, nestedJobs(gentest, roots)...), nil
 }
 
-// nestedJobs generates what the nested modules below gentest test: code that
-// runs on released versions of ttrpc, and what takes a newer protobuf than the
-// root module's.
+// nestedJobs generates the code that the nested modules below gentest test: it runs on
+// released versions of ttrpc, or needs a newer protobuf than the root module's.
 func nestedJobs(gentest string, roots []compile.Root) []job {
 	const unary = "unary/unary.proto"
 	list := gogoJobs(gentest+"/released102", roots, []string{unary})

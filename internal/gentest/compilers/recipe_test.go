@@ -9,7 +9,7 @@ import (
 
 const ttrpc = "github.com/containerd/ttrpc"
 
-// check fails unless the program has this module, in go.mod and in what was built.
+// check fails unless the program has this module, in go.mod and in the program that was built.
 func (p *project) check(when string) {
 	p.t.Helper()
 	if got := p.run("go", "list", "-m", ttrpc); !strings.Contains(got, " => ../ttrpc") {

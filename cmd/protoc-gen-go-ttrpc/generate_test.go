@@ -19,16 +19,16 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	// The golden packages, whose descriptors are the requests of the tests.
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/imports"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/keyword"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/legacy"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/basic"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/keyword"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/legacy"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/names"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/optional"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/public"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/split"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/wellknown"
 )
 
 // requestFor asks for the code of some of the golden files. The descriptors have
@@ -99,7 +99,7 @@ func TestGolden(t *testing.T) {
 		"public/public.proto", "public/same.proto",
 		"split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
 	golden := 0
-	err := filepath.Walk(root+"internal/gentest/pbgo", func(path string, _ os.FileInfo, err error) error {
+	err := filepath.Walk(root+"internal/gentest/testdata/pbgo", func(path string, _ os.FileInfo, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_ttrpc.pb.go") {
 			return err
 		}
@@ -145,12 +145,12 @@ func uncommented(t *testing.T, code string) string {
 }
 
 func TestFileNames(t *testing.T) {
-	const goPackage = "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
+	const goPackage = "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/nopackage"
 	for parameter, want := range map[string]string{
 		"":                                        goPackage + "/nopackage_ttrpc.pb.go",
 		"paths=import":                            goPackage + "/nopackage_ttrpc.pb.go",
 		"paths=source_relative":                   "nopackage/nopackage_ttrpc.pb.go",
-		"module=github.com/containerd":            "ttrpc/internal/gentest/pbgo/nopackage/nopackage_ttrpc.pb.go",
+		"module=github.com/containerd":            "ttrpc/internal/gentest/testdata/pbgo/nopackage/nopackage_ttrpc.pb.go",
 		"Mnopackage/nopackage.proto=a.test/b":     "a.test/b/nopackage_ttrpc.pb.go",
 		"paths=source_relative,prefix=A":          "nopackage/nopackage_ttrpc.pb.go",
 		"Mother.proto=a.test/o,module=github.com": strings.TrimPrefix(goPackage, "github.com/") + "/nopackage_ttrpc.pb.go",

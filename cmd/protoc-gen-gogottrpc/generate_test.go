@@ -22,16 +22,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	// The golden packages, whose descriptors are the requests of the tests.
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/gogoopts"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/imports"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/keyword"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/legacy"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/names"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/nopackage"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/public"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/split"
-	_ "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/basic"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/gogoopts"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/keyword"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/legacy"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/names"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/public"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/split"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/wellknown"
 )
 
 // asCommand in the environment makes the test binary be the command, for gogo's
@@ -141,7 +141,7 @@ func answer(t *testing.T, req *plugin.CodeGeneratorRequest) (files map[string]st
 	return files, stderr
 }
 
-const gogoPackages = "github.com/containerd/ttrpc/internal/gentest/gogo/"
+const gogoPackages = "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/"
 
 // parameter is the one that the golden packages are generated with.
 func parameter() string {
@@ -180,7 +180,7 @@ func TestGolden(t *testing.T) {
 				t.Errorf("%d files, want %d; stderr %q", len(files), len(golden), warnings)
 			}
 			for name, got := range files {
-				want, err := os.ReadFile("../../internal/gentest/gogo/" + name)
+				want, err := os.ReadFile("../../internal/gentest/testdata/gogo/" + name)
 				if err != nil {
 					t.Fatal(err)
 				}

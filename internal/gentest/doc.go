@@ -1,6 +1,6 @@
 // Package gentest tests the code that the generators write. Its directory proto
-// has the proto files, and pbgo and gogo have the output of protoc-gen-go-ttrpc and
-// protoc-gen-gogottrpc for them; the tests compile that code, and call every
+// has the proto files, and testdata has the output of protoc-gen-go-ttrpc and
+// protoc-gen-gogottrpc for them, as pbgo and gogo; the tests compile that code, and call every
 // method of every service over a pipe.
 //
 // `make generate` writes the code anew, and `make checkgenerate` compares it.

@@ -78,7 +78,7 @@ func goldenJobs() ([]job, error) {
 		{Plugin: protocGenGo, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 		{Plugin: protocGenGoTTRPC, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 	}
-	list = append(list, gogoJobs(gentest+"/gogo", roots, onlyGogo)...)
+	list = append(list, gogoJobs(gentest+"/testdata/gogo", roots, onlyGogo)...)
 	return append(list, nestedJobs(gentest, roots)...), nil
 }
 

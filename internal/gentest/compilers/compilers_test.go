@@ -221,17 +221,17 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := filepath.Glob(filepath.Join(golden, "pbgo", "*", "*_ttrpc.pb.go"))
+	list, err := filepath.Glob(filepath.Join(golden, "testdata", "pbgo", "*", "*_ttrpc.pb.go"))
 	if err != nil || len(list) == 0 {
 		t.Fatalf("no golden files: %v", err)
 	}
 	for _, path := range list {
-		rel, err := filepath.Rel(filepath.Join(golden, "pbgo"), path)
+		rel, err := filepath.Rel(filepath.Join(golden, "testdata", "pbgo"), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		proto := strings.TrimSuffix(rel, "_ttrpc.pb.go") + ".proto"
-		p.run("protoc", "-I", filepath.Join(golden, "proto"), "--go-ttrpc_out=.", "--go-ttrpc_opt=module=github.com/containerd/ttrpc/internal/gentest/pbgo", proto)
+		p.run("protoc", "-I", filepath.Join(golden, "proto"), "--go-ttrpc_out=.", "--go-ttrpc_opt=module=github.com/containerd/ttrpc/internal/gentest/testdata/pbgo", proto)
 		got, err := os.ReadFile(filepath.Join(p.dir, rel))
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ const (
 
 // Greeter greets.
 type GreeterService interface {
-	// Greet returns a greeting for a name. An empty name is InvalidArgument.
+	// Greet returns a greeting for a name.
 	Greet(context.Context, *GreetRequest) (*GreetResponse, error)
 }
 

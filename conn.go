@@ -120,6 +120,7 @@ type conn struct {
 	unsent   error              // as draining, because of this: nothing can be sent any more (client)
 	err      error              // why the connection ended; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
+	endTime  int64              // the clock when it fires
 	leaving  bool               // endTimer runs for no more than farewell
 }
 

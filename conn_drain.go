@@ -59,11 +59,17 @@ func (c *conn) isLeaving() bool {
 	return c.leaving || c.err != nil
 }
 
-// failAfter ends the connection because of err in a while.
+// failAfter ends the connection because of err in a while, unless it has ended by then.
 func (c *conn) failAfter(d time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil {
-		c.endTimer = time.AfterFunc(d, func() { c.fail(err) })
+	end := clock() + int64(d)
+	if c.err != nil || c.endTimer != nil && c.endTime <= end {
+		return
 	}
+	if c.endTimer != nil {
+		c.endTimer.Stop() // it would keep the connection after its end
+	}
+	c.endTime = end
+	c.endTimer = time.AfterFunc(d, func() { c.fail(err) })
 }

@@ -3,42 +3,16 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
-const (
-	// slowConsumerLimit is how long, in all, a connection stops reading for
-	// a stream whose receiver takes nothing.
-	slowConsumerLimit = time.Second
-
-	// drainLimit is how long a client that cannot write any more goes on
-	// reading for calls that it has sent: responses from before the server
-	// closed may be waiting there.
-	drainLimit = time.Second
-
-	// socketDrainLimit is the same on a kernel socket, where the peer's end
-	// can be read after them and ends it: the limit is for a peer that
-	// closed its reading side alone.
-	socketDrainLimit = 5 * time.Second
-
-	// lingerLimit is how long a connection that we close stays open for
-	// what was queued before, while the peer takes nothing of it.
-	lingerLimit = 100 * time.Millisecond
-
-	// farewell is the time between the last response and the close of a
-	// connection that drains.
-	farewell = 5 * time.Millisecond
-
-	// maxLinger is how long it stays open in all.
-	maxLinger = time.Second
-)
+// slowConsumerLimit is how long, in all, a connection stops reading for a stream whose
+// receiver takes nothing.
+const slowConsumerLimit = time.Second
 
 // An endpoint is the owner of a conn, a Client or a serverConn, and does for it
 // whatever differs between them. The goroutine that reads calls all methods but
@@ -120,6 +94,7 @@ type conn struct {
 	unsent   error              // as draining, because of this: nothing can be sent any more (client)
 	err      error              // why the connection ended; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
+	endTime  int64              // the clock when it fires
 	leaving  bool               // endTimer runs for no more than farewell
 }
 
@@ -178,86 +153,6 @@ func (c *conn) handleError(err error) (goOn bool) {
 	return err == nil
 }
 
-// fail ends the connection: it ends every stream, closes the socket or leaves that
-// to linger, and closes done. Every terminal error comes here, from reading, from
-// writing and from Close; the first one counts.
-func (c *conn) fail(err error) {
-	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.err = closeError(err)
-	streams := c.streams
-	c.streams = nil
-	if c.endTimer != nil {
-		c.endTimer.Stop()
-	}
-	c.mu.Unlock()
-
-	c.ch.w.room.close(ErrClosed)
-	for _, e := range streams {
-		e.end(c.err)
-	}
-	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
-	c.closeChannel(err)
-	close(c.done)
-	c.endpoint.ended(err)
-}
-
-// closeChannel closes the socket: at once, unless it is we who close and
-// something is still being written.
-func (c *conn) closeChannel(err error) {
-	c.ch.w.flush() // what a read loop has gathered, which may be in a handler for long
-	if err != ErrClosed && err != ErrServerClosed {
-		c.ch.close()
-		return
-	}
-	flushed := make(chan struct{})
-	c.ch.w.whenFlushed(func() {
-		c.ch.close()
-		close(flushed)
-	})
-	select {
-	case <-flushed:
-	default:
-		go c.linger(flushed)
-	}
-}
-
-// linger is the goroutine that closes the socket when what was queued before is
-// not written in time.
-func (c *conn) linger(flushed <-chan struct{}) {
-	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
-	defer timer.Stop()
-	progress := c.ch.w.progress.Load()
-	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
-		select {
-		case <-flushed:
-			return
-		case <-timer.C:
-			timer.Reset(lingerLimit)
-		}
-		before := progress
-		if progress = c.ch.w.progress.Load(); progress == before {
-			break
-		}
-	}
-	c.ch.close()
-}
-
-// writeFailed is called when nothing can be written any more. The peer may have sent
-// something before it went away, so reading goes on for a while, until it reports the
-// end itself.
-func (c *conn) writeFailed(err error) {
-	c.mu.Lock()
-	over := c.err != nil
-	c.mu.Unlock()
-	if !over {
-		c.endpoint.writeFailed(err)
-	}
-}
-
 // insertLocked adds a stream or call to the table.
 func (c *conn) insertLocked(e entry) {
 	if c.streams == nil {
@@ -305,57 +200,4 @@ func (c *conn) removeLocked(e entry) bool {
 		go c.closeFlushed()
 	}
 	return true
-}
-
-// waitDeliver gives st a message although its inbox was full. It waits for room,
-// and so does everything else on the connection, for as long as inbox.awaitRoom
-// allows; then it returns an error of that stream alone.
-func (c *conn) waitDeliver(st *stream, m message) error {
-	c.ch.flushReplies()
-	c.pauses.begin()
-	defer c.pauses.end()
-	for !st.push(m) {
-		room, wait := st.awaitRoom()
-		timer := time.NewTimer(wait)
-		select {
-		case <-room:
-			timer.Stop()
-			continue
-		case <-timer.C:
-		case <-c.done:
-			timer.Stop()
-		}
-		m.buf.release()
-		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
-	}
-	return nil
-}
-
-// replyTimeout is how long reading waits for a peer that does not read the
-// replies to what is refused, before it loses its connection.
-const replyTimeout = 10 * time.Second
-
-// waitReplies waits until the replies of whoever reads, who cannot wait for room
-// when there is one to send, are written as far as it takes. Nothing is read in
-// the meantime: only a peer that sends what is refused, and does not read what it
-// gets, waits for itself.
-func (c *conn) waitReplies() error {
-	c.ch.flushReplies()
-	timer := time.NewTimer(replyTimeout)
-	defer timer.Stop()
-	room, progress := c.ch.w.replyRoom(), c.ch.w.progress.Load()
-	for {
-		select {
-		case <-room:
-			return nil
-		case <-c.done:
-			return ErrClosed
-		case <-timer.C:
-		}
-		before := progress
-		if progress = c.ch.w.progress.Load(); progress == before {
-			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
-		}
-		timer.Reset(replyTimeout)
-	}
 }

@@ -1,5 +1,12 @@
 package ttrpc
 
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
 // This file is reading, for both roles. The methods belong to the goroutine that
 // reads: the read loop, or on a client a leader (client_read.go).
 
@@ -60,6 +67,59 @@ func (c *conn) handleNext() error {
 func (c *conn) deliver(st *stream, m message) {
 	if !st.push(m) {
 		c.reader.stalled = &stalledMessage{st: st, m: m}
+	}
+}
+
+// waitDeliver gives st a message although its inbox was full. It waits for room,
+// and so does everything else on the connection, for as long as inbox.awaitRoom
+// allows; then it returns an error of that stream alone.
+func (c *conn) waitDeliver(st *stream, m message) error {
+	c.ch.flushReplies()
+	c.pauses.begin()
+	defer c.pauses.end()
+	for !st.push(m) {
+		room, wait := st.awaitRoom()
+		timer := time.NewTimer(wait)
+		select {
+		case <-room:
+			timer.Stop()
+			continue
+		case <-timer.C:
+		case <-c.done:
+			timer.Stop()
+		}
+		m.buf.release()
+		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
+	}
+	return nil
+}
+
+// replyTimeout is how long reading waits for a peer that does not read the
+// replies to what is refused, before it loses its connection.
+const replyTimeout = 10 * time.Second
+
+// waitReplies waits until the replies of whoever reads, who cannot wait for room
+// when there is one to send, are written as far as it takes. Nothing is read in
+// the meantime: only a peer that sends what is refused, and does not read what it
+// gets, waits for itself.
+func (c *conn) waitReplies() error {
+	c.ch.flushReplies()
+	timer := time.NewTimer(replyTimeout)
+	defer timer.Stop()
+	room, progress := c.ch.w.replyRoom(), c.ch.w.progress.Load()
+	for {
+		select {
+		case <-room:
+			return nil
+		case <-c.done:
+			return ErrClosed
+		case <-timer.C:
+		}
+		before := progress
+		if progress = c.ch.w.progress.Load(); progress == before {
+			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+		}
+		timer.Reset(replyTimeout)
 	}
 }
 

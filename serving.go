@@ -5,8 +5,8 @@ import (
 )
 
 // serving is one call of Serve: a context derived from the one that it gave, as the
-// parent of the handlers' contexts. It is one of package context: to derive theirs
-// runs no code of the user's.
+// parent of the handlers' contexts. It is one of package context: to derive theirs, and
+// to ask whether it has ended, runs no code of the user's.
 type serving struct {
 	server *Server
 	ctx    context.Context
@@ -18,8 +18,9 @@ type serving struct {
 }
 
 func (s *Server) newServing(ctx context.Context) *serving {
-	v := &serving{server: s, ctx: ctx, stop: func() {}}
+	v := &serving{server: s, stop: func() {}}
 	if ctx.Done() == nil {
+		v.ctx = context.WithoutCancel(ctx) // it never ends
 		return v
 	}
 	derived, cancel := context.WithCancel(ctx)

@@ -112,7 +112,7 @@ func TestReadmeLength(t *testing.T) {
 // documents are the Markdown files for users and maintainers.
 var documents = []string{
 	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md", "SWITCHING.md",
-	"bench/README.md", "cmd/README.md", "e2e/README.md",
+	"bench/README.md", "cmd/README.md", "e2e/README.md", "hostile/README.md",
 }
 
 // Files that a document links to exist, and so do the sections that it links to.

@@ -76,15 +76,9 @@ func (r *requestEnvelope) append(b []byte) ([]byte, error) {
 		b = protowire.AppendTag(b, requestTimeout, protowire.VarintType)
 		b = protowire.AppendVarint(b, uint64(r.timeout))
 	}
-	err = r.eachPair(func(key, value string) error {
-		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return fmt.Errorf("ttrpc: encode metadata %q: %w", key, errInvalidUTF8)
-		}
-		b = protowire.AppendTag(b, requestMetadata, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(sizePair(key, value)))
-		b = appendStringField(b, keyValueKey, key)
-		b = appendStringField(b, keyValueValue, value)
-		return nil
+	err = r.eachPair(func(key, value string) (err error) {
+		b, err = appendPair(b, requestMetadata, key, value)
+		return err
 	})
 	return b, err
 }
@@ -134,8 +128,13 @@ type requestView struct {
 	payload         []byte
 	hasPayload      bool
 	timeout         int64 // nanoseconds; 0 is none
-	metadata        MD
-	metadataSize    int // bytes of all keys and values, and metadataOverhead for each entry
+	metadataCollector
+}
+
+// metadataCollector gathers pairs of metadata off the wire.
+type metadataCollector struct {
+	metadata     MD
+	metadataSize int // bytes of all keys and values, and metadataOverhead for each entry
 }
 
 // hasMessage reports whether the request of a stream on which the client sends
@@ -171,7 +170,9 @@ func (r *requestView) parse(b []byte, maxMetadata int) error {
 	return nil
 }
 
-func (r *requestView) parsePair(b []byte, maxMetadata int) error {
+// parsePair decodes a KeyValue. It keeps no more than maxMetadata bytes in all, though
+// metadataSize counts each pair.
+func (c *metadataCollector) parsePair(b []byte, maxMetadata int) error {
 	var key, value []byte
 	for len(b) > 0 {
 		f, err := consumeField(&b)
@@ -188,14 +189,14 @@ func (r *requestView) parsePair(b []byte, maxMetadata int) error {
 			return err
 		}
 	}
-	r.metadataSize += len(key) + len(value) + metadataOverhead
-	if r.metadataSize > maxMetadata {
+	c.metadataSize += len(key) + len(value) + metadataOverhead
+	if c.metadataSize > maxMetadata {
 		return nil
 	}
-	if r.metadata == nil {
-		r.metadata = MD{}
+	if c.metadata == nil {
+		c.metadata = MD{}
 	}
-	r.metadata.Append(string(key), string(value))
+	c.metadata.Append(string(key), string(value))
 	return nil
 }
 

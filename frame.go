@@ -42,6 +42,9 @@ func (t messageType) String() string {
 	case messageTypeData:
 		return "data"
 	}
+	if name, ok := extensionName(t); ok {
+		return name
+	}
 	return fmt.Sprintf("type(%d)", uint8(t))
 }
 

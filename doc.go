@@ -135,8 +135,8 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write or are shut down, and for turns that
-// nobody takes; and context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write or are shut down, for messages that a
+// handler leaves behind at the end, and for turns that nobody takes; and context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //
@@ -165,7 +165,11 @@ package ttrpc
 //     request queued under one lock (Client.open).
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
-//     collector empties.
+//     collector empties. The request of a unary call goes with the first of two, the
+//     return of its handler and the end of its stream, or with a decode that still
+//     runs then (callRequest). The messages of a server's stream go with its handler,
+//     or when that takes none for slowConsumerLimit after the stream's end
+//     (stream.dropLateLocked).
 //
 //  9. Code of others (methods of contexts and their stop functions, of connections and
 //     listeners, loggers) runs under no lock of ours. A stop function runs without the

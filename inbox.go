@@ -1,6 +1,9 @@
 package ttrpc
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // inboxOverhead is the cost of a message beside its bytes, for the limit of an
 // inbox: a peer may send many empty ones.
@@ -111,8 +114,13 @@ func (in *inbox) close(err error) {
 	}
 }
 
-// discard drops the messages that wait, and closes the inbox.
+// discard drops the messages that wait, and closes the inbox. One that was closed
+// before has another error now if messages are lost: io.EOF would say that all were
+// received.
 func (in *inbox) discard(err error) {
+	if in.err == io.EOF && !in.empty() {
+		in.err = nil
+	}
 	for i, m := range in.queue {
 		m.buf.release()
 		in.queue[i] = message{}

@@ -24,12 +24,7 @@ type serverCall struct {
 	// still read.
 	lease *lease
 
-	// The request of a unary call: payload points into request. That is released
-	// when the handler has returned and nobody decodes it: some interceptors
-	// return before the method does. Each of them counts in readers.
-	request *buffer
-	payload []byte
-	readers atomic.Int32
+	request callRequest // of a unary call
 }
 
 // newServerCall takes over buf, into which req points.
@@ -41,11 +36,10 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	}
 	st := &call.stream
 	st.id, st.ctx = h.id, &call.ctx
-	st.unary = m.unary != nil
-	if st.unary {
+	if m.unary != nil {
 		st.conn = sc.conn
-		call.request, call.payload = buf, req.payload
-		call.readers.Store(1)
+		st.request = &call.request
+		call.request.init(buf, req.payload)
 		return call
 	}
 	st.init(sc.conn)
@@ -64,28 +58,10 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 // nothing of it after that: a handler may keep its context, or its end of the stream,
 // and the call with it.
 func (call *serverCall) free() {
-	if call.stream.unary {
-		call.readRequest(-1)
+	if call.stream.unary() {
+		call.request.close()
 	} else {
 		call.stream.drop(ErrStreamClosed)
-	}
-}
-
-// readRequest adds n to the readers of the request, and says false when there are
-// none any more. The last one releases it.
-func (call *serverCall) readRequest(n int32) bool {
-	for {
-		readers := call.readers.Load()
-		if readers == 0 {
-			return false
-		}
-		if call.readers.CompareAndSwap(readers, readers+n) {
-			if readers+n == 0 {
-				call.request.release()
-				call.request, call.payload = nil, nil // the call may be kept
-			}
-			return true
-		}
 	}
 }
 
@@ -142,7 +118,7 @@ func (call *serverCall) run() {
 			frame = call.errorFrame(call.panicked(recover()))
 		}
 	}()
-	if call.stream.unary {
+	if call.stream.unary() {
 		frame = call.runUnary()
 	} else {
 		frame = call.runStream()
@@ -211,11 +187,21 @@ func (call *serverCall) runUnary() *buffer {
 
 // unmarshal decodes the request. It is what the handler gets.
 func (call *serverCall) unmarshal(m any) error {
-	if !call.readRequest(1) {
-		return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
+	if !call.request.acquire() {
+		return call.requestGone()
 	}
-	defer call.readRequest(-1)
-	return unmarshalRequest(call.sc.conn.codec, call.payload, m)
+	defer call.request.release()
+	return unmarshalRequest(call.sc.conn.codec, call.request.payload, m)
+}
+
+// requestGone returns why a request cannot be decoded any more: the error that ended
+// the stream, such as ErrClosed for the end of the connection, unless that is the
+// return of the handler.
+func (call *serverCall) requestGone() error {
+	if err := call.stream.sendError(); err != nil && err != ErrStreamClosed {
+		return err
+	}
+	return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 }
 
 // unmarshalRequest decodes what the client has sent. What is no message of this kind

@@ -6,8 +6,10 @@ import (
 )
 
 // Method handles a unary call. unmarshal decodes the request into a message;
-// it may be called until the method returns. The result is a message, and an
-// error in its place is what the client gets, as a status: see Server.
+// it may be called until the method returns. After the end of the connection it
+// returns ErrClosed (with ErrProtocol if that is the reason), as nothing is kept of
+// the request then; what has been decoded is the method's own. The result is a
+// message, and an error in its place is what the client gets, as a status: see Server.
 //
 // ctx ends when the method returns, when the connection ends and at the
 // deadline that the client sent. The goroutine may have run other methods and
@@ -52,7 +54,8 @@ type StreamServer interface {
 	SendMsg(m any) error
 
 	// RecvMsg decodes the next message into m. It returns io.EOF when the
-	// client has closed its side, ErrClosed when the connection ended,
+	// client has closed its side, ErrClosed when the connection ended (messages
+	// from before that are there for a second after the last call of RecvMsg),
 	// ErrStreamFull, *OversizedMessageErr or an ErrProtocol when the stream
 	// failed, and the context's error when the handler's context ended
 	// before. What cannot be decoded into m is a status InvalidArgument, and

@@ -22,8 +22,9 @@ type stream struct {
 	conn *conn
 	slot
 
-	// unary is set for a call of one message each way, on a server.
-	unary bool
+	// request is that of a call of one message each way on a server, and ends with
+	// the stream; nil for all others.
+	request *callRequest
 
 	// ctx is the handler's context, which ends with the stream; nil on a
 	// client.
@@ -76,20 +77,49 @@ func (st *stream) push(m message) bool {
 	return true
 }
 
+// unary reports whether the stream is a call of one message each way, on a server.
+func (st *stream) unary() bool { return st.request != nil }
+
 // end ends the stream in both directions. Whoever took it out of the table
-// calls it.
+// calls it. On a server the request goes at once, after the context has ended, and
+// messages that wait when the handler takes none: see dropLate.
 func (st *stream) end(err error) {
 	st.mu.Lock()
 	st.closeSendLocked(err)
 	st.inbox.close(err)
+	if st.ctx != nil {
+		st.dropLateLocked(err)
+	}
 	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
 		st.ctx.cancel()
 	}
+	if st.request != nil {
+		st.request.close()
+	}
 	if st.stop != nil {
 		go stopWatch(st.stop)
 	}
+}
+
+// dropLateLocked starts a timer that drops the messages of an ended stream on a server,
+// if any wait: a handler that is receiving gets what the client sent before it went
+// away, and one that takes nothing for slowConsumerLimit keeps nothing.
+func (st *stream) dropLateLocked(err error) {
+	left := st.inbox.size
+	if left == 0 {
+		return
+	}
+	time.AfterFunc(slowConsumerLimit, func() {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if st.inbox.size == left {
+			st.inbox.discard(err)
+			return
+		}
+		st.dropLateLocked(err)
+	})
 }
 
 // refuseSend makes err what senders get, unless there is one already.
@@ -110,11 +140,18 @@ func (st *stream) closeSendLocked(err error) {
 	}
 }
 
+// sendError returns what senders get; nil while they may send.
+func (st *stream) sendError() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.sendErr
+}
+
 // mayReceive says whether the peer may send more messages.
 func (st *stream) mayReceive() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.unary && !st.peerClosed
+	return !st.unary() && !st.peerClosed
 }
 
 // setRecvErr makes err what receivers get from now on, instead of io.EOF.

@@ -45,9 +45,10 @@ func (b *budget) tryTakeLocked(n int) (bool, error) {
 
 // take takes n bytes, and waits until there is room: less than limit is taken. So no
 // more is ever taken than limit and one message. The end of ctx ends the waiting with
-// its error, and so does over, which may be nil, with ErrStreamClosed.
-func (b *budget) take(ctx context.Context, over <-chan struct{}, n int) error {
-	done := ctx.Done() // the caller's code, which may panic: before there is something to undo
+// its error; that of the sender's stream, which closes done, with ErrStreamClosed. done
+// may be nil.
+func (b *budget) take(ctx context.Context, done <-chan struct{}, n int) error {
+	ctxDone := ctx.Done() // the caller's code, which may panic: before there is something to undo
 	b.mu.Lock()
 	if ok, err := b.tryTakeLocked(n); ok || err != nil {
 		b.mu.Unlock()
@@ -62,8 +63,8 @@ func (b *budget) take(ctx context.Context, over <-chan struct{}, n int) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return b.err
-	case <-over:
 	case <-done:
+	case <-ctxDone:
 	}
 	b.stopWaiting(waiter, element)
 	if err := ctx.Err(); err != nil {

@@ -54,51 +54,61 @@ func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channe
 
 // readFrame returns the next frame. The caller owns its buffer, which is nil
 // when the frame has no payload. A *streamError is about that frame alone; any
-// other error is final.
+// other error is final, save for that of an interrupt: then the next readFrame goes on
+// with the same frame.
 func (ch *channel) readFrame() (header, *buffer, error) {
-	for {
-		if ch.discard > 0 {
-			if err := ch.discardSome(); err != nil {
-				return header{}, nil, err
-			}
-			if ch.discard == 0 {
-				ch.dropSink()
-				return ch.current, nil, &streamError{
-					h:    ch.current,
-					code: codes.ResourceExhausted,
-					err:  checkMessageLength(int(ch.current.length), ch.maxRead),
-				}
-			}
-			continue
+	if ch.body == nil && ch.discard == 0 {
+		if err := ch.beginFrame(); err != nil {
+			return ch.current, nil, err
 		}
-		if ch.body != nil {
-			if err := ch.readBody(); err != nil {
-				return header{}, nil, err
-			}
-			if len(ch.body.b) == int(ch.current.length) {
-				body := ch.body
-				ch.body = nil
-				return ch.current, body, nil
-			}
-			continue
+	}
+	if ch.discard > 0 {
+		return ch.discardFrame()
+	}
+	for ch.body != nil && len(ch.body.b) < int(ch.current.length) {
+		if err := ch.readBody(); err != nil {
+			return header{}, nil, err
 		}
-		if len(ch.unparsed()) < headerLength {
-			if err := ch.fill(); err != nil {
-				return header{}, nil, ch.eof(err, len(ch.unparsed()))
-			}
-			continue
+	}
+	body := ch.body
+	ch.body = nil
+	return ch.current, body, nil
+}
+
+// beginFrame reads the next header, and decides what becomes of its payload.
+func (ch *channel) beginFrame() error {
+	ch.current = header{}
+	for len(ch.unparsed()) < headerLength {
+		if err := ch.fill(); err != nil {
+			return ch.eof(err, len(ch.unparsed()))
 		}
-		h := parseHeader(ch.take(headerLength))
-		switch {
-		case h.length > maxMessageLengthLimit:
-			return h, nil, fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
-		case int(h.length) > ch.maxRead:
-			ch.current, ch.discard = h, int(h.length)
-		case h.length == 0:
-			return h, nil, nil
-		default:
-			ch.current, ch.body = h, getBuffer(int(h.length))
+	}
+	h := parseHeader(ch.consume(headerLength))
+	ch.current = h
+	switch {
+	case h.length > maxMessageLengthLimit:
+		return fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
+	case int(h.length) > ch.maxRead:
+		ch.discard = int(h.length)
+	case h.length > 0:
+		ch.body = getBuffer(int(h.length))
+	}
+	return nil
+}
+
+// discardFrame throws the payload of an oversized frame away, and returns the error of
+// its stream.
+func (ch *channel) discardFrame() (header, *buffer, error) {
+	for ch.discard > 0 {
+		if err := ch.discardSome(); err != nil {
+			return header{}, nil, err
 		}
+	}
+	ch.dropSink()
+	return ch.current, nil, &streamError{
+		h:    ch.current,
+		code: codes.ResourceExhausted,
+		err:  checkMessageLength(int(ch.current.length), ch.maxRead),
 	}
 }
 
@@ -120,8 +130,8 @@ func (ch *channel) unparsed() []byte {
 	return ch.chunk.b[ch.off:]
 }
 
-// take consumes up to n unparsed bytes; they are valid until the next fill.
-func (ch *channel) take(n int) []byte {
+// consume takes up to n unparsed bytes; they are valid until the next fill.
+func (ch *channel) consume(n int) []byte {
 	b := ch.unparsed()
 	if n < len(b) {
 		b = b[:n]
@@ -137,7 +147,7 @@ func (ch *channel) readBody() error {
 	body := ch.body
 	missing := int(ch.current.length) - len(body.b)
 	if ch.buffered() {
-		body.b = append(body.b, ch.take(missing)...)
+		body.b = append(body.b, ch.consume(missing)...)
 		return nil
 	}
 	if missing < minReadLength {
@@ -160,7 +170,7 @@ func (ch *channel) readBody() error {
 // one serves for the whole frame, in however small pieces it comes.
 func (ch *channel) discardSome() error {
 	if ch.buffered() {
-		ch.discard -= len(ch.take(ch.discard))
+		ch.discard -= len(ch.consume(ch.discard))
 		return nil
 	}
 	if ch.sock != nil || ch.discard < minReadLength {

@@ -124,9 +124,9 @@ func (c *Client) writeFailed(err error) {
 	case idle:
 		conn.fail(err)
 	case conn.ch.sock != nil:
-		conn.failAfter(socketDrainLimit, err)
+		conn.failAfter(socketLateLimit, err)
 	default:
-		conn.failAfter(drainLimit, err)
+		conn.failAfter(lateLimit, err)
 	}
 }
 

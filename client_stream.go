@@ -181,7 +181,7 @@ func (cs *clientStream) CloseSend() error {
 	select {
 	case <-written:
 		return nil
-	case <-cs.ended(): // perhaps because the context has
+	case <-cs.stream.done(): // perhaps because the context has
 	case <-cs.ctx.Done():
 	}
 	return cs.ctx.Err()

@@ -9,15 +9,15 @@ import (
 // timer (failAfter).
 
 const (
-	// drainLimit is how long a client that cannot write any more goes on
-	// reading for calls that it has sent: responses from before the server
+	// lateLimit is how long a client that cannot write any more still
+	// reads, for calls that it has sent: responses from before the server
 	// closed may be waiting there.
-	drainLimit = time.Second
+	lateLimit = time.Second
 
-	// socketDrainLimit is the same on a kernel socket, where the peer's end
+	// socketLateLimit is the same on a kernel socket, where the peer's end
 	// can be read after them and ends it: the limit is for a peer that
 	// closed its reading side alone.
-	socketDrainLimit = 5 * time.Second
+	socketLateLimit = 5 * time.Second
 
 	// lingerLimit is how long a connection that we close stays open for
 	// what was queued before, while the peer takes nothing of it.

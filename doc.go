@@ -93,7 +93,7 @@ package ttrpc
 //	           has it do the handshake first. Owns the reading half of the channel
 //	           while it has the turn. Ends with the connection, or with a handshaker
 //	           that goes on for longer. When a handler that a server's read loop
-//	           runs takes too long, another one takes its place (serverConn.readOn),
+//	           runs takes too long, another one takes its place (serverConn.startReadLoop),
 //	           and the first ends with that call.
 //	writing    writer.writeAll. Started by whoever queued a frame when the socket did
 //	           not take all of it at once, when the sender is about to send more, or

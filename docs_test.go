@@ -70,7 +70,7 @@ func TestDocNames(t *testing.T) {
 			code.WriteString(readFile(t, name))
 		}
 	}
-	names := regexp.MustCompile(`\b(Client|Server|budget|buffer|channel|conn|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
+	names := regexp.MustCompile(`\b(Client|Server|budget|buffer|channel|conn|lease|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
 		FindAllStringSubmatch(maintainers, -1)
 	if len(names) == 0 {
 		t.Fatal("doc.go names no code: does this test still look for what it has?")

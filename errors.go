@@ -100,11 +100,11 @@ func newStatus(code codes.Code, format string, args ...any) *spb.Status {
 	return &spb.Status{Code: int32(code), Message: fmt.Sprintf(format, args...)}
 }
 
-// errStatus gives err a gRPC code. What errors.Is finds in err is still found.
-func errStatus(code codes.Code, err error) error { return &codeError{code, err} }
+// withCode gives err a gRPC code. What errors.Is finds in err is still found.
+func withCode(code codes.Code, err error) error { return &codeError{code, err} }
 
 func errInternal(format string, args ...any) error {
-	return errStatus(codes.Internal, fmt.Errorf(format, args...))
+	return withCode(codes.Internal, fmt.Errorf(format, args...))
 }
 
 type codeError struct {
@@ -158,29 +158,29 @@ func writeError(err error) error {
 	return &connError{cause: err}
 }
 
-// errorStatus turns the error of a handler into the status that the client
-// receives: a gRPC status as it is, the errors of errorCode by kind, anything else
+// statusOf turns the error of a handler into the status that the client
+// receives: a gRPC status as it is, the errors of codeOf by kind, anything else
 // as Unknown. It returns nil for nil.
-func errorStatus(err error) *spb.Status {
+func statusOf(err error) *spb.Status {
 	if err == nil {
 		return nil
 	}
-	var st *spb.Status
+	var pb *spb.Status
 	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
-		st = s.Proto()
+		pb = s.Proto()
 	} else {
-		st = &spb.Status{Code: int32(errorCode(err)), Message: err.Error()}
+		pb = &spb.Status{Code: int32(codeOf(err)), Message: err.Error()}
 	}
 	// Protobuf refuses to encode a string that is not UTF-8.
-	st.Message = strings.ToValidUTF8(st.Message, "\uFFFD")
-	return st
+	pb.Message = strings.ToValidUTF8(pb.Message, "\uFFFD")
+	return pb
 }
 
-// errorCode finds the errors of contexts in wrapped errors, too. The others count
+// codeOf finds the errors of contexts in wrapped errors, too. The others count
 // bare alone, save for the wrappers of package os: the error of a handler that failed
 // to start a process wraps fs.ErrNotExist, and a client must not take that for the
 // answer that its object is gone.
-func errorCode(err error) codes.Code {
+func codeOf(err error) codes.Code {
 	switch err {
 	case io.EOF:
 		return codes.OutOfRange
@@ -211,11 +211,11 @@ func truncate(s string, n int) string {
 
 // clientError turns a status that came with a response into an error; nil for
 // none and for OK.
-func clientError(st *spb.Status) error {
-	if st == nil || codes.Code(st.Code) == codes.OK {
+func clientError(pb *spb.Status) error {
+	if pb == nil || codes.Code(pb.Code) == codes.OK {
 		return nil
 	}
-	return status.ErrorProto(st)
+	return status.ErrorProto(pb)
 }
 
 // localDeadline returns context.DeadlineExceeded in place of the server's status

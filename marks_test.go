@@ -174,7 +174,11 @@ func TestReplyRoom(t *testing.T) {
 		}
 		w.flush()
 	}
-	reply(packetLength, false) // written alone
+	reply(packetLength, false) // written, and forgotten
+	within(t, "a write", lengths)
+	proceed <- struct{}{}
+	within(t, "its end", w.written())
+	reply(packetLength, false) // a round of its own
 	within(t, "a write", lengths)
 	rest := replyLimit - packetLength
 	for ; rest > packetLength; rest -= packetLength {

@@ -36,7 +36,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 }
 
 // afterwards is longer than anything that goes on after a connection was closed.
-const afterwards = 2 * drainLimit
+const afterwards = 2 * lateLimit
 
 // settle waits for the end of what goes on in the background: connections linger
 // for a moment.

@@ -344,5 +344,5 @@ func (s *Server) forgetConn(sc *serverConn) bool {
 	sc.serving.conns--
 	s.checkNoConnsLocked()
 	s.endWatchdogLocked()
-	return sc.serving.overLocked()
+	return sc.serving.unusedLocked()
 }

@@ -20,9 +20,8 @@ type serverCall struct {
 	method *method
 	bursts burst
 
-	// lease is not nil while the read loop runs the call and may
-	// still read.
-	lease *lease
+	// onReadLoop is set while the read loop runs the call, and may still read.
+	onReadLoop bool
 
 	request callRequest // of a unary call
 }
@@ -85,50 +84,56 @@ func growStack() byte {
 var stackUse atomic.Uint32
 
 // run runs the handler and answers, also when the handler panics or calls
-// runtime.Goexit. It is a goroutine of its own unless the call has a lease.
+// runtime.Goexit. It is a goroutine of its own unless the call is run on the read loop.
 func (call *serverCall) run() {
-	var frame *buffer
 	start := clock()
-	if call.lease != nil {
-		call.lease.method = call.method
-		call.lease.begin(start)
+	if call.onReadLoop {
+		call.sc.lend(start, call.method)
 	}
+	var frame *buffer
+	defer func() { call.end(start, frame) }()
+	call.handle(&frame)
+}
+
+// handle runs the handler and sets frame to the answer. That stays nil when the panic
+// handler ends the goroutine, or the process.
+func (call *serverCall) handle(frame **buffer) {
 	defer func() {
-		ending := frame == nil // the panic handler ends the goroutine, or the process
-		if ending {
-			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
-		}
-		now := clock()
-		took := time.Duration(now - start)
-		if call.lease != nil && !call.lease.end(start) {
-			call.lease = nil // it has expired
-		}
-		call.method.cost.add(took, quickHandler)
-		call.sc.conn.lastReply.Store(now)
-		call.ctx.cancel()
-		call.free()
-		if ending {
-			call.answerEnding(frame)
-		} else {
-			call.answer(frame)
-		}
-	}()
-	defer func() {
-		if frame == nil {
-			frame = call.errorFrame(call.panicked(recover()))
+		if *frame == nil {
+			*frame = call.errorFrame(call.panicked(recover()))
 		}
 	}()
 	if call.stream.unary() {
-		frame = call.runUnary()
+		*frame = call.runUnary()
 	} else {
-		frame = call.runStream()
+		*frame = call.runStream()
+	}
+}
+
+// end ends the call of a handler that began at start, and sends the answer last: the
+// client may send its next call as soon as it has that.
+func (call *serverCall) end(start int64, frame *buffer) {
+	ending := frame == nil
+	if ending {
+		frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
+	}
+	now := clock()
+	call.onReadLoop = call.onReadLoop && call.sc.lease.reclaim(start)
+	call.method.cost.add(time.Duration(now-start), quickHandler)
+	call.sc.conn.lastReply.Store(now)
+	call.ctx.cancel()
+	call.free()
+	if ending {
+		call.answerEnding(frame)
+	} else {
+		call.answer(frame)
 	}
 }
 
 // answer sends the final frame.
 func (call *serverCall) answer(frame *buffer) {
 	sc, st := call.sc, &call.stream
-	if call.lease == nil {
+	if !call.onReadLoop {
 		sc.reply(st, frame)
 	} else if !sc.replyHere(st, frame) {
 		go sc.reply(st, frame)
@@ -208,7 +213,7 @@ func (call *serverCall) requestGone() error {
 // is the client's fault, and handlers return the error as it is.
 func unmarshalRequest(c codec, b []byte, m any) error {
 	if err := c.unmarshal(b, m); err != nil {
-		return errStatus(codes.InvalidArgument, err)
+		return withCode(codes.InvalidArgument, err)
 	}
 	return nil
 }
@@ -220,7 +225,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	}
 	p, err := call.sc.conn.codec.newPayload(resp)
 	if err != nil {
-		return nil, errStatus(codes.Internal, err)
+		return nil, withCode(codes.Internal, err)
 	}
 	size := sizeResponse(statusOK, &p)
 	if err := checkMessageLength(size, call.sc.conn.maxLength); err != nil {
@@ -230,7 +235,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	b, err := appendResponse(frame.b[:headerLength], statusOK, &p)
 	if err != nil {
 		frame.release()
-		return nil, errStatus(codes.Internal, err)
+		return nil, withCode(codes.Internal, err)
 	}
 	frame.b = b
 	putHeader(b, header{length: uint32(size), id: call.stream.id, typ: messageTypeResponse})
@@ -238,27 +243,27 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 }
 
 func (call *serverCall) errorFrame(err error) *buffer {
-	return responseFrame(call.stream.id, errorStatus(err), call.sc.conn.maxLength)
+	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxLength)
 }
 
 // responseFrame makes a response that carries a status, which is not OK. What
 // does not fit into maxLength bytes loses its details, and then the end of its
 // message.
-func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
+func responseFrame(id streamID, status *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code
-	length := sizeStatus(st)
+	length := sizeStatus(status)
 	if length > maxLength-overhead {
-		message := st.GetMessage()
+		message := status.GetMessage()
 		if room := max(maxLength-overhead, 0); len(message) > room {
 			message = truncate(message, room)
 		}
-		st = &spb.Status{Code: st.GetCode(), Message: message}
-		length = sizeStatus(st)
+		status = &spb.Status{Code: status.GetCode(), Message: message}
+		length = sizeStatus(status)
 	}
 	size := 1 + protowire.SizeBytes(length)
 	frame := getBuffer(headerLength + size)
 	b := protowire.AppendTag(frame.b[:headerLength], responseStatus, protowire.BytesType)
-	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), st)
+	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), status)
 	if err != nil {
 		frame.release()
 		return responseFrame(id, newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err), maxLength)

@@ -31,7 +31,8 @@ type serverConn struct {
 	// Guarded by server.mu.
 	abort func()
 
-	lease lease // of the right to read, while the read loop runs a handler
+	lease   lease   // of the right to read, while the read loop runs a handler
+	lentFor *method // whose handler it is; the read loop sets it before it lends the right
 
 	// running is how many handlers run. It can be more than there are
 	// streams: one that failed ends before its handler does.
@@ -151,15 +152,15 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
 	}
-	method, st := sc.admit(&req)
-	if st != nil {
+	method, status := sc.admit(&req)
+	if status != nil {
 		buf.release()
-		return sc.reject(h.id, st)
+		return sc.reject(h.id, status)
 	}
 	call := newServerCall(sc, method, h, &req, buf)
-	if st := sc.insert(call); st != nil {
+	if status := sc.insert(call); status != nil {
 		call.free()
-		return sc.reject(h.id, st)
+		return sc.reject(h.id, status)
 	}
 	if sc.serving.ctx.Err() != nil {
 		call.ctx.settle(call.ctx.parentContext()) // it ended before the call came
@@ -253,7 +254,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 // A frame that was to begin a stream is answered, too. One for a stream that has
 // ended is not, nor is one of a kind that a later version may know.
 func (sc *serverConn) streamFailed(e *streamError) error {
-	id, status := e.h.id, errorStatus(e.err)
+	id, status := e.h.id, statusOf(e.err)
 	status.Code = int32(e.code)
 	st := sc.lookup(id)
 	switch {

@@ -32,8 +32,7 @@ func (sc *serverConn) establish() (ok bool) {
 // connection is refused, whether the handshaker returns or not: what it returns
 // after that is closed.
 func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
-	h := sc.server.cfg.handshaker
-	if h == nil {
+	if sc.server.cfg.handshaker == nil {
 		return sc.nc, nil, nil
 	}
 	limit := sc.server.cfg.handshakeTimeout
@@ -42,19 +41,26 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	defer cancel()
 	sc.setAbort(cancel)
 	givenUp := func() error { return fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit) }
-	stop := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
+	inTime := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
+	defer inTime() // before cancel, also when the handshaker ends the goroutine
+	nc, peer, err = sc.runHandshaker(ctx)
+	if (!inTime() || ctx.Err() != nil) && err == nil {
+		err = givenUp()
+	}
+	if err != nil && nc != nil {
+		closeConn(nc)
+	}
+	return nc, peer, err
+}
+
+// runHandshaker runs the handshaker, whose panic is an error.
+func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
 		}
-		if (!stop() || ctx.Err() != nil) && err == nil {
-			err = givenUp()
-		}
-		if err != nil && nc != nil {
-			closeConn(nc)
-		}
 	}()
-	nc, peer, err = h.Handshake(ctx, sc.nc)
+	nc, peer, err = sc.server.cfg.handshaker.Handshake(ctx, sc.nc)
 	if err == nil && nc == nil {
 		err = errors.New("the handshaker returned no connection")
 	}
@@ -120,6 +126,5 @@ func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	sc.peer = peer
 	c.codec = s.cfg.codec
 	sc.conn = c
-	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
 	return true
 }

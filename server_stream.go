@@ -82,7 +82,7 @@ func (call *serverCall) encodeData(m any, fl flags) (*buffer, error) {
 	if err != nil {
 		var oversized *OversizedMessageErr
 		if !errors.As(err, &oversized) {
-			err = errStatus(codes.Internal, err)
+			err = withCode(codes.Internal, err)
 		}
 	}
 	return frame, err

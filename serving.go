@@ -50,13 +50,13 @@ func (v *serving) tellCalls() {
 func (v *serving) leave() {
 	v.server.mu.Lock()
 	v.returned = true
-	over := v.overLocked()
+	unused := v.unusedLocked()
 	v.server.mu.Unlock()
-	if over {
+	if unused {
 		v.stop()
 	}
 }
 
-// overLocked reports whether no call looks at ctx any more, and none will. Whoever
+// unusedLocked reports whether no call looks at ctx any more, and none will. Whoever
 // made it so calls stop, without the lock: that may run code of the user's context.
-func (v *serving) overLocked() bool { return v.returned && v.conns == 0 }
+func (v *serving) unusedLocked() bool { return v.returned && v.conns == 0 }

@@ -42,7 +42,7 @@ type stream struct {
 	inbox      inbox         // closed when the peer sends no more, or the stream is over
 	peerClosed bool          // the peer's last message has come
 	sendErr    error         // what senders get; nil while they may send
-	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
+	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
 func (st *stream) init(c *conn) {
@@ -134,9 +134,9 @@ func (st *stream) closeSendLocked(err error) {
 	if st.sendErr == nil {
 		st.sendErr = err
 	}
-	if st.over != nil {
-		close(st.over)
-		st.over = nil
+	if st.sendDone != nil {
+		close(st.sendDone)
+		st.sendDone = nil
 	}
 }
 
@@ -258,21 +258,21 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	return nil
 }
 
-// ended returns a channel that is closed when the peer ends the stream, or it is over.
-func (st *stream) ended() <-chan struct{} {
+// done returns a channel that is closed when the peer ends the stream, or it is over.
+func (st *stream) done() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.inbox.err != nil {
 		return closedChan
 	}
-	return st.overLocked()
+	return st.sendDoneLocked()
 }
 
-func (st *stream) overLocked() <-chan struct{} {
-	if st.over == nil {
-		st.over = make(chan struct{})
+func (st *stream) sendDoneLocked() <-chan struct{} {
+	if st.sendDone == nil {
+		st.sendDone = make(chan struct{})
 	}
-	return st.over
+	return st.sendDone
 }
 
 // reserve takes room in the queue of the connection, as budget.take does.
@@ -286,9 +286,9 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 		defer st.mu.Unlock()
 		return st.sendErr
 	}
-	over := st.overLocked()
+	done := st.sendDoneLocked()
 	st.mu.Unlock()
-	if err := ch.w.room.take(ctx, over, n); err != nil {
+	if err := ch.w.room.take(ctx, done, n); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}

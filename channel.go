@@ -242,9 +242,12 @@ func (ch *channel) keepRest() {
 // reports what the peer chose to send.
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
+	if ch.sock != nil {
+		return ch.sock.read(p)
+	}
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
-		if ch.sock == nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			ch.conn.SetReadDeadline(time.Time{}) // the deadline of somebody else
 			continue
 		}
@@ -299,15 +302,16 @@ func (ch *channel) close() {
 	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 
-// closeConn closes a connection. It waits for the Close of one that is no socket for
-// a limited time: that may be for the peer, as with TLS, or for anything.
+// closeConn closes a connection. It waits for the Close of one that is no TCP socket for
+// a limited time: that may be for the peer, as with TLS and with a unix socket where
+// descriptors wait that it passed, or for anything.
 func closeConn(nc net.Conn) {
 	switch sock := nc.(type) {
 	case *net.UnixConn:
-		closeSocket(sock)
-		return
-	case *net.TCPConn:
-		closeSocket(sock)
+		shutSocket(sock)
+	case *net.TCPConn: // waits only if the owner of the socket wants it to (SetLinger)
+		shutSocket(sock)
+		sock.Close()
 		return
 	}
 	closed := make(chan struct{})
@@ -323,18 +327,15 @@ func closeConn(nc net.Conn) {
 	}
 }
 
-// closeSocket ends the connection for everybody, and then closes our descriptor of it:
+// shutSocket ends the connection for everybody, before our descriptor of it is closed:
 // another process may have a duplicate, and the peer has to hear of the end all the
-// same, and a system call of ours that waits. It does not wait itself, unless the owner
-// of the socket wants it to (SetLinger).
-func closeSocket(sock interface {
-	net.Conn
+// same, and a system call of ours that waits.
+func shutSocket(sock interface {
 	CloseRead() error
 	CloseWrite() error
 }) {
 	sock.CloseRead() // first: a peer that has seen the end can write no more
 	sock.CloseWrite()
-	sock.Close()
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead.

@@ -34,11 +34,13 @@ type channel struct {
 
 	chunk     *buffer // what was read and not parsed yet is chunk.b[off:]
 	off       int
-	current   header  // of the frame that has begun, if body or discard say so
-	body      *buffer // its payload so far
+	current   header  // of the frame that has begun, if inBody or discard say so
+	inBody    bool    // its payload is read
+	body      *buffer // has what came of that; nil before the first byte
 	discard   int     // bytes of an oversized frame still to be thrown away
 	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
+	pieces    bool    // a read may have a buffer of any length: see readsPieces
 	unflushed bool    // frames were queued that are flushed before reading waits
 
 	closed sync.Once // closes conn
@@ -48,6 +50,7 @@ type channel struct {
 
 func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channel {
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
+	ch.pieces = ch.sock != nil || readsPieces(nc)
 	ch.writer.init(ch, maxQueued, failed)
 	if ch.sock != nil {
 		ch.sock.progress, ch.sock.stuckSince = &ch.writer.progress, &ch.writer.stuckSince
@@ -74,13 +77,12 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 			}
 			continue
 		}
-		if ch.body != nil {
+		if ch.inBody {
 			if err := ch.readBody(); err != nil {
 				return header{}, nil, err
 			}
-			if len(ch.body.b) == int(ch.current.length) {
-				body := ch.body
-				ch.body = nil
+			if body := ch.body; len(body.bytes()) == int(ch.current.length) {
+				ch.inBody, ch.body = false, nil
 				return ch.current, body, nil
 			}
 			continue
@@ -100,7 +102,7 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 		case h.length == 0:
 			return h, nil, nil
 		default:
-			ch.current, ch.body = h, getBuffer(int(h.length))
+			ch.current, ch.inBody = h, true
 		}
 	}
 }
@@ -111,7 +113,7 @@ func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 // frameBuffered says whether readFrame has all of the next frame.
 func (ch *channel) frameBuffered() bool {
 	b := ch.unparsed()
-	return ch.body == nil && ch.discard == 0 && len(b) >= headerLength &&
+	return !ch.inBody && ch.discard == 0 && len(b) >= headerLength &&
 		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30)) // an int may have 32 bits
 }
 
@@ -133,32 +135,8 @@ func (ch *channel) take(n int) []byte {
 	return b
 }
 
-// readBody moves bytes into ch.body: those that are there, else from the
-// connection. What is left of a big frame is read in place, and in one piece
-// if the peer wrote it so; see minReadLength.
-func (ch *channel) readBody() error {
-	body := ch.body
-	missing := int(ch.current.length) - len(body.b)
-	if ch.buffered() {
-		body.b = append(body.b, ch.take(missing)...)
-		return nil
-	}
-	if missing < minReadLength {
-		return ch.eof(ch.fill(), 1)
-	}
-	if ch.sock != nil {
-		ch.dropChunk()
-	}
-	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing : len(body.b)+missing])
-	body.b = body.b[:len(body.b)+n]
-	if n > 0 {
-		return nil // an error that came with bytes comes again
-	}
-	return ch.eof(err, 1)
-}
-
 // discardSome throws bytes of an oversized frame away. The buffer is bounded
-// whatever length the frame claims: by the chunk on a socket, and elsewhere by
+// whatever length the frame claims: by the chunk on a socket and TLS, and elsewhere by
 // the message limit, since a multiplexer wants the rest of a frame in one read. That
 // one serves for the whole frame, in however small pieces it comes.
 func (ch *channel) discardSome() error {
@@ -166,7 +144,7 @@ func (ch *channel) discardSome() error {
 		ch.discard -= len(ch.take(ch.discard))
 		return nil
 	}
-	if ch.sock != nil || ch.discard < minReadLength {
+	if ch.pieces || ch.discard < minReadLength {
 		return ch.eof(ch.fill(), 1)
 	}
 	if ch.sink == nil {
@@ -336,14 +314,4 @@ func shutSocket(sock interface {
 }) {
 	sock.CloseRead() // first: a peer that has seen the end can write no more
 	sock.CloseWrite()
-}
-
-// releaseRead gives back what the reading half holds: see conn.endRead.
-func (ch *channel) releaseRead() {
-	ch.dropChunk()
-	ch.dropSink()
-	if ch.body != nil {
-		ch.body.release()
-		ch.body = nil
-	}
 }

@@ -24,8 +24,15 @@ type socket struct {
 	raw  syscall.RawConn
 
 	onReadable func(fd uintptr) bool
+	into       []byte // for read; nil for a chunk
+	nRead      int
 	chunk      *buffer
 	readErr    error
+
+	// passing is set while descriptors of the peer's may be among its bytes: see
+	// receive. It ends when all that came before the kernel refused them is read.
+	passing bool
+	refuses bool // the kernel refuses more of them
 
 	onWritable func(fd uintptr) bool
 	out        []byte
@@ -45,19 +52,29 @@ var sysRead, sysWrite = syscall.Read, syscall.Write
 // socket itself into the other one, in which no context ends the waiting of a read or a
 // write.
 func unblock(nc net.Conn) {
+	sock := kernelSocket(nc)
+	if sock == nil {
+		return
+	}
+	if raw, err := sock.(syscall.Conn).SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
+	}
+}
+
+// kernelSocket returns the *net.UnixConn or *net.TCPConn that nc is, or that is below it,
+// else nil.
+func kernelSocket(nc net.Conn) net.Conn {
 	for i := 0; i < 10; i++ { // layers, and an end for one that returns itself
 		switch sock := nc.(type) {
 		case *net.UnixConn, *net.TCPConn:
-			if raw, err := sock.(syscall.Conn).SyscallConn(); err == nil {
-				raw.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
-			}
-			return
+			return nc
 		case interface{ NetConn() net.Conn }: // as *tls.Conn
 			nc = sock.NetConn()
 		default:
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // newSocket returns nil when nc is not a stream socket of the kernel. It asks
@@ -65,12 +82,13 @@ func unblock(nc net.Conn) {
 // its own.
 func newSocket(nc net.Conn) *socket {
 	var sc syscall.Conn
+	unix := false
 	switch nc := nc.(type) {
 	case *net.UnixConn:
 		if addr := nc.LocalAddr(); addr == nil || addr.Network() != "unix" {
 			return nil // packets, which a short read would cut
 		}
-		sc = nc
+		sc, unix = nc, true
 	case *net.TCPConn:
 		sc = nc
 	default:
@@ -80,7 +98,7 @@ func newSocket(nc net.Conn) *socket {
 	if err != nil {
 		return nil
 	}
-	s := &socket{conn: nc, raw: raw}
+	s := &socket{conn: nc, raw: raw, passing: unix}
 	s.onReadable = s.readable
 	s.onWritable = s.writable
 	return s
@@ -89,20 +107,40 @@ func newSocket(nc net.Conn) *socket {
 // readChunk waits until there is something to read and returns it in a buffer
 // of the caller's.
 func (s *socket) readChunk() (*buffer, error) {
-	s.chunk, s.readErr = nil, nil
-	err := s.raw.Read(s.onReadable)
-	if s.readErr != nil {
-		err = s.readErr
-	}
+	err := s.rawRead(nil)
 	return s.chunk, err
 }
 
+// read waits until there is something to read, and reads it into b.
+func (s *socket) read(b []byte) (int, error) {
+	err := s.rawRead(b)
+	return s.nRead, err
+}
+
+func (s *socket) rawRead(into []byte) error {
+	s.into, s.nRead, s.chunk, s.readErr = into, 0, nil, nil
+	err := s.raw.Read(s.onReadable)
+	s.into = nil
+	if s.readErr != nil {
+		return s.readErr
+	}
+	return err
+}
+
 func (s *socket) readable(fd uintptr) bool {
-	chunk := getBuffer(readChunkLength)
-	n, err := ignoringEINTR(sysRead, int(fd), chunk.b[:readChunkLength])
+	b := s.into
+	var chunk *buffer
+	if b == nil {
+		chunk = getBuffer(readChunkLength)
+		b = chunk.b[:readChunkLength]
+	}
+	n, err := s.readNow(int(fd), b)
 	if n > 0 {
-		chunk.b = chunk.b[:n]
-		s.chunk = chunk
+		s.nRead = n
+		if chunk != nil {
+			chunk.b = b[:n]
+			s.chunk = chunk
+		}
 		return true
 	}
 	chunk.release()
@@ -112,9 +150,35 @@ func (s *socket) readable(fd uintptr) bool {
 	case nil:
 		s.readErr = io.EOF
 	default:
-		s.readErr = os.NewSyscallError("read", err)
+		s.readErr = err
 	}
 	return true
+}
+
+// readNow reads what there is, without waiting.
+func (s *socket) readNow(fd int, b []byte) (n int, err error) {
+	if s.passing {
+		n, err = ignoringEINTR(receive, fd, b)
+		switch err {
+		case syscall.EAGAIN:
+			s.passing = !s.refuses
+			return n, err
+		case syscall.ENOSYS, syscall.EPERM: // a sandbox without recvmsg(2)
+			s.passing = false
+		default:
+			return n, readError(err)
+		}
+	}
+	n, err = ignoringEINTR(sysRead, fd, b)
+	return n, readError(err)
+}
+
+// readError makes an error of a system call one of reading.
+func readError(err error) error {
+	if errno, ok := err.(syscall.Errno); ok && errno != syscall.EAGAIN {
+		return os.NewSyscallError("read", err)
+	}
+	return err
 }
 
 // tryWrite writes as much of b as the kernel takes at once.

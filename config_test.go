@@ -44,14 +44,17 @@ func TestLimitsAreChecked(t *testing.T) {
 
 // A limit that is not set stays what it is by default.
 func TestLimitsDefaults(t *testing.T) {
+	config := func(maxLength, maxQueued, maxInbox int) connConfig {
+		return connConfig{maxLength: maxLength, maxQueued: maxQueued, maxInbox: maxInbox}
+	}
 	for _, test := range []struct {
 		limits Limits
 		want   connConfig
 	}{
-		{Limits{}, connConfig{4 << 20, 1 << 20, 4 << 20}},
-		{Limits{MaxMessageLength: 5}, connConfig{5, 1 << 20, 4 << 20}},
-		{Limits{MaxPendingWrite: 5}, connConfig{4 << 20, 5, 4 << 20}},
-		{Limits{MaxStreamBuffer: 5}, connConfig{4 << 20, 1 << 20, 5}},
+		{Limits{}, config(4<<20, 1<<20, 4<<20)},
+		{Limits{MaxMessageLength: 5}, config(5, 1<<20, 4<<20)},
+		{Limits{MaxPendingWrite: 5}, config(4<<20, 5, 4<<20)},
+		{Limits{MaxStreamBuffer: 5}, config(4<<20, 1<<20, 5)},
 	} {
 		s, err := NewServer(WithServerLimits(test.limits))
 		if err != nil {
@@ -69,7 +72,7 @@ func TestLimitsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (connConfig{4 << 20, 1 << 20, 4 << 20}); s.cfg.conn != want || s.cfg.maxMetadata != 1<<20 || s.cfg.maxCalls != 0 {
+	if want := config(4<<20, 1<<20, 4<<20); s.cfg.conn != want || s.cfg.maxMetadata != 1<<20 || s.cfg.maxCalls != 0 {
 		t.Errorf("without options: %+v", s.cfg)
 	}
 }

@@ -103,6 +103,8 @@ type connConfig struct {
 	maxLength int // of a message either way, in bytes
 	maxQueued int // bytes that wait to be written
 	maxInbox  int // bytes that wait in a stream
+
+	passing bool // take descriptors from the peer, as old kernels do; tests alone set it
 }
 
 var defaultConnConfig = connConfig{
@@ -118,6 +120,9 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
 	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
+	if !cfg.passing && refuseDescriptors(nc) && c.ch.sock != nil {
+		c.ch.sock.refuses = true
+	}
 	return c
 }
 

@@ -74,6 +74,16 @@
 // and for M between two of them the next one counts.
 // A client is bounded alike, without D and with n its own calls.
 //
+// A peer that passes descriptors along with its bytes (SCM_RIGHTS), whose close may take
+// as long as it likes, holds up no call, Close or Shutdown. Linux refuses them from 6.16
+// on: the peer gets EPERM. A Handshaker of the user's own may take some before that. On
+// older kernels they end the connection. There a peer can still hold one thread for each
+// connection that it makes, and up to 253 descriptors, if their close waits for a
+// filesystem of its own; one thread, by what it passes to a connection that has just
+// ended; and a leader, beyond the deadline of its call, if the process has no descriptor
+// left. On TLS over unix sockets, on connections of other types and on other systems than
+// Linux it can hold one thread for each connection.
+//
 // # Connections
 //
 // Any net.Conn will do. Unix and TCP sockets of the kernel are the fast ones: there
@@ -106,8 +116,10 @@ package ttrpc
 //	lingering  conn.linger. Started by conn.fail when this side closes and something
 //	           is still being written. Closes the socket when that is out, makes no
 //	           progress for lingerLimit, or has had maxLinger.
-//	Close      of the net.Conn, started by closeConn unless that is a socket. Ends
+//	Close      of the net.Conn, started by closeConn unless that is a TCP socket. Ends
 //	           when that returns, for which others wait no longer than lingerLimit.
+//	passed     closePassed, started by the goroutine that reads when the peer has
+//	           passed descriptors. Ends when they are closed.
 //
 //	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or
 //	           of a leader before, when the stop function returns.

@@ -123,6 +123,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return ErrServerClosed
 	}
 	defer s.removeListener(&l)
+	s.refuseDescriptors(l)
 	serving := s.newServing(ctx)
 	defer serving.leave()
 
@@ -173,7 +174,7 @@ func isTemporary(err error) bool {
 // 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
 // no connection is left and the listeners are closed, or the error of ctx when that
 // ends before: then the rest goes on, and Close can end it. For the Close of listeners
-// and of connections that are not sockets it waits a tenth of a second whatever ctx
+// and of connections that are not TCP sockets it waits a tenth of a second whatever ctx
 // says. Else its error is the first of closing a listener. A handler that calls it waits
 // for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -240,8 +241,8 @@ func (s *Server) leaving() bool {
 // Close stops accepting and ends all connections: the contexts of running handlers
 // end, and their clients get ErrClosed. It waits neither for the handlers nor for
 // what was queued before, which is still written as far as the client takes it, for a
-// second at most; for the Close of listeners and of connections that are not sockets it
-// waits a tenth of a second at most. It returns the first error of closing a listener.
+// second at most; for the Close of listeners and of connections that are not TCP sockets
+// it waits a tenth of a second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)

@@ -10,14 +10,10 @@ import (
 // This file is how Shutdown and Close end connections and listeners, whose Close may
 // block: beside each other.
 
-// endAll ends connections; those whose Close may wait beside each other.
+// endAll ends connections, beside each other: each may wait for its Close.
 func endAll(conns []*serverConn, end func(*serverConn)) {
 	var wg sync.WaitGroup
 	for _, sc := range conns {
-		if c := sc.started(); c != nil && c.ch.sock != nil {
-			end(sc)
-			continue
-		}
 		sc := sc
 		wg.Add(1)
 		go func() {

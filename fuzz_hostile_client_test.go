@@ -49,7 +49,7 @@ type hostileClient struct {
 func runHostileClient(t *testing.T, code *hostileCode) {
 	h := &hostileClient{
 		t: t, watch: hostileWatch{t: t, running: make(map[string]*hostileTask)}, results: make(map[string]string),
-		p: newHostilePeer([]int{0, 1, 60, 500}[code.next()&3]),
+		p: newHostilePeer([]int{0, 10, 60, 500}[code.next()&3]),
 	}
 	h.c = NewClient(h.p.far, WithClientLimits(hostileLimits), WithOnClose(func() { h.onClose++ }))
 	for len(code.b) > 0 && !t.Failed() {

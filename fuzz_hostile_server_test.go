@@ -29,6 +29,8 @@ func FuzzHostileServer(f *testing.F) {
 	}
 	// Refused frames that the peer does not read the answers to.
 	f.Add([]byte{0x0f, 11, 5, 0, 0, 11, 6, 0, 0, 11, 5, 0, 0, 11, 6, 0, 0, 11, 5, 0, 0, 1, 2, 7, 2, 7, 4, 11, 0, 0, 1, 1})
+	// A peer that takes a few bytes at a time, and all in the end.
+	f.Add([]byte("7a\x8a00A07\tA07\t00\x0310)"))
 	f.Fuzz(func(t *testing.T, code []byte) {
 		if len(code) > maxHostileProgram {
 			return
@@ -81,7 +83,7 @@ func runHostileServer(t *testing.T, code *hostileCode) {
 func newHostileServer(t *testing.T, mode byte) *hostileServer {
 	h := &hostileServer{
 		t: t, watch: hostileWatch{t: t, running: make(map[string]*hostileTask)}, l: newMemListener(0),
-		maxCalls: []int{1, 2, 3, 10}[mode&3], capacity: []int{0, 1, 60, 500}[mode>>2&3],
+		maxCalls: []int{1, 2, 3, 10}[mode&3], capacity: []int{0, 10, 60, 500}[mode>>2&3],
 	}
 	opts := []ServerOpt{
 		WithServerLimits(hostileLimits), WithServerMaxCalls(h.maxCalls), WithServerMaxMetadata(200),

@@ -132,16 +132,21 @@ func (p *hostilePeer) send(n int) {
 	p.sent = append(p.sent, b...)
 }
 
-// read reads n bytes, if they are there.
+// read reads n bytes, if they come without a pause.
 func (p *hostilePeer) read(n int) {
-	synctest.Wait()
-	h := p.near.in
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n = min(n, len(h.buf))
-	p.output = append(p.output, h.buf[:n]...)
-	h.buf = h.buf[n:]
-	h.changed.Broadcast()
+	for h := p.near.in; n > 0; {
+		synctest.Wait()
+		h.mu.Lock()
+		got := min(n, len(h.buf))
+		p.output = append(p.output, h.buf[:got]...)
+		h.buf = h.buf[got:]
+		h.changed.Broadcast()
+		h.mu.Unlock()
+		if got == 0 {
+			return
+		}
+		n -= got
+	}
 }
 
 // readOn reads for so long, as a peer that means well does.

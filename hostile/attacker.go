@@ -134,6 +134,10 @@ func (a *attacker) serve(f func(*net.UnixConn)) {
 		return
 	}
 	a.hold(l)
+	if err := os.Chmod(a.socket, 0o777); err != nil { // victims may have another user id
+		fmt.Fprintln(os.Stderr, "hostile:", err)
+		return
+	}
 	for {
 		conn, err := l.Accept()
 		if err != nil {

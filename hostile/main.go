@@ -111,6 +111,9 @@ func (o options) runAll(ctx context.Context) (failed bool, err error) {
 		return false, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // for attackers of another user id
+		return false, err
+	}
 	for _, b := range victims {
 		if err := b.compile(ctx, dir); err != nil {
 			return false, err

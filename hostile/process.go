@@ -9,9 +9,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -24,7 +26,33 @@ type process struct {
 }
 
 func startProcess(program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), lines: make(chan string, 1)}
+	return startCommand(exec.Command(program, args...))
+}
+
+// nobody is the user id of attackers, where the driver may choose one: limits for each
+// user id are to hold the attacker and not the innocent.
+const nobody = 65534
+
+// startAttacker starts this program again, from a copy in dir that others may execute.
+func startAttacker(dir string, args ...string) (*process, error) {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	program := filepath.Join(dir, "attacker")
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(program, append([]string{"attack"}, args...)...)
+	cmd.Dir = dir
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return startCommand(cmd)
+}
+
+func startCommand(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, lines: make(chan string, 1)}
 	p.cmd.Stderr = &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {

@@ -49,6 +49,10 @@ func (o options) run(a *attack, b *build, dir string) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
+	// For an attacker with another user id.
+	if err := os.Chmod(dir, 0o777); err != nil {
+		return nil, err
+	}
 	socket, honest := filepath.Join(dir, "s"), filepath.Join(dir, "honest")
 	args := []string{"serve", socket}
 	switch {
@@ -86,11 +90,7 @@ func (o options) attack(a *attack, victim *process, socket string, r *result) er
 		}
 	}
 	s := victim.sample()
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	attacker, err := startProcess(self, "attack", a.name, socket, o.lasts().String(), fmt.Sprint(o.short))
+	attacker, err := startAttacker(filepath.Dir(socket), a.name, socket, o.lasts().String(), fmt.Sprint(o.short))
 	if err != nil {
 		return err
 	}

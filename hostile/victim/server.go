@@ -27,6 +27,9 @@ func serve(socket string, opts []ttrpc.ServerOpt) (victim, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(socket, 0o777); err != nil { // attackers have another user id
+		return nil, err
+	}
 	s, err := ttrpc.NewServer(opts...)
 	if err != nil {
 		return nil, err

@@ -1,18 +1,22 @@
 package ttrpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A callRequest is the request of a unary call on a server: the buffer of its frame,
 // and the message in it.
 //
 // The buffer belongs to the call and to the decodes that run. The call gives it up by
-// close, when its handler has returned or its stream has ended, whichever comes first:
-// after the end of a connection nothing is kept for handlers that go on. A decode has
+// close: when its handler has returned, or after the end of its stream, so that nothing
+// is kept of an ended connection for handlers that go on. A decode has
 // the buffer from acquire to release, and none begins after close. The last of all
 // these puts the buffer back: users counts them, and reaches 0 once.
 type callRequest struct {
 	buf     *buffer
-	payload []byte // the message, in buf
+	payload []byte      // the message, in buf
+	decoded atomic.Bool // once at least
 
 	// users is heldByCall until close, plus heldByDecode for each decode that runs.
 	users atomic.Int32
@@ -43,8 +47,24 @@ func (r *callRequest) acquire() bool {
 	}
 }
 
-// release ends what acquire began.
-func (r *callRequest) release() { r.freeUnused(r.users.Add(-heldByDecode)) }
+// release ends the use that acquire began.
+func (r *callRequest) release() {
+	r.decoded.Store(true)
+	r.freeUnused(r.users.Add(-heldByDecode))
+}
+
+// streamEnded closes the request, whose stream has ended while the handler runs. A
+// handler that has not decoded it yet may do so for slowConsumerLimit: a client that
+// sends a request and leaves at once is served, as it is by released servers.
+func (r *callRequest) streamEnded() {
+	switch {
+	case r.users.Load()&heldByCall == 0: // the handler has returned
+	case r.decoded.Load():
+		r.close()
+	default:
+		time.AfterFunc(slowConsumerLimit, r.close)
+	}
+}
 
 // close gives up the call's hold. It may be called several times, by any goroutine.
 func (r *callRequest) close() {

@@ -96,7 +96,7 @@ func (st *stream) end(err error) {
 		st.ctx.cancel()
 	}
 	if st.request != nil {
-		st.request.close()
+		st.request.streamEnded()
 	}
 	if st.stop != nil {
 		go stopWatch(st.stop)

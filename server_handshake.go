@@ -45,7 +45,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	stop := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
+			err = &handshakePanic{value: r, stack: debug.Stack()}
 		}
 		if (!stop() || ctx.Err() != nil) && err == nil {
 			err = givenUp()
@@ -78,9 +78,29 @@ func (sc *serverConn) refuse(err error) {
 
 	closeConn(sc.nc)
 	if open {
-		s.log.Printf("connection %s refused: %v", sc.describe(), err)
+		sc.logRefusal(err)
 	}
 	s.removeConn(sc)
+}
+
+func (sc *serverConn) logRefusal(err error) {
+	const format = "connection %s refused: %v"
+	var p *handshakePanic
+	if errors.As(err, &p) {
+		sc.server.log.panicked(p.stack, format, sc.describe(), err)
+		return
+	}
+	sc.server.log.event(logRefused, format, sc.describe(), err)
+}
+
+// handshakePanic is the error of a handshaker that panicked.
+type handshakePanic struct {
+	value any
+	stack []byte
+}
+
+func (p *handshakePanic) Error() string {
+	return fmt.Sprintf("panic in handshake: %v", limitedValue{p.value})
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.

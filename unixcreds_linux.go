@@ -29,12 +29,13 @@ func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.C
 	return conn, ucred, nil
 }
 
-// describePeer is for the log.
+// describePeer is for the log. The text of a handshaker's own type may be of the peer's
+// choice.
 func describePeer(peer any) string {
 	if ucred, ok := peer.(*unix.Ucred); ok && ucred != nil {
 		return fmt.Sprintf("pid %d, uid %d, gid %d", ucred.Pid, ucred.Uid, ucred.Gid)
 	}
-	return fmt.Sprint(peer)
+	return quoteName(fmt.Sprint(peer))
 }
 
 func peerCredentials(conn net.Conn) (*unix.Ucred, error) {

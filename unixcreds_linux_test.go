@@ -103,7 +103,7 @@ func TestCredentialsRefuse(t *testing.T) {
 			if err := echo(testContext(t), dialTest(t, l.Addr().String()), "x"); err != ErrClosed {
 				t.Errorf("%s, %s: got %v, want ErrClosed", name, kind, err)
 			}
-			rec.wait(t, "connection to "+l.Addr().String()+" refused: ", "refused", "operation not permitted")
+			rec.wait(t, fmt.Sprintf("connection to %q refused: ", l.Addr().String()), "refused", "operation not permitted")
 			serverIdle(t, s)
 		}
 	}

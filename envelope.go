@@ -78,7 +78,7 @@ func (r *requestEnvelope) append(b []byte) ([]byte, error) {
 	}
 	err = r.eachPair(func(key, value string) error {
 		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return fmt.Errorf("ttrpc: encode metadata %q: %w", key, errInvalidUTF8)
+			return fmt.Errorf("ttrpc: encode metadata %q: %w", cut(key, maxNameLength), errInvalidUTF8)
 		}
 		b = protowire.AppendTag(b, requestMetadata, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(sizePair(key, value)))

@@ -192,9 +192,9 @@ func (v limitedValue) String() string { return cut(fmt.Sprint(v.value), maxLogVa
 
 // cut returns s if it has at most n bytes, and else the first n, less a part of a rune,
 // with a note.
-func cut(s string, n int) string {
+func cut[T string | []byte](s T, n int) string {
 	if len(s) <= n {
-		return s
+		return string(s)
 	}
 	for i := 1; i < utf8.UTFMax && !utf8.RuneStart(s[n]); i++ {
 		n--

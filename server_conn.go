@@ -172,9 +172,10 @@ func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
 	m, serviceExists := sc.server.services.Load().find(req.service, req.method)
 	switch {
 	case !serviceExists:
-		return nil, newStatus(codes.Unimplemented, "unknown service %s", req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown service %s", cut(req.service, maxNameLength))
 	case m == nil:
-		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s", req.method, req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s",
+			cut(req.method, maxNameLength), req.service)
 	}
 	return m, nil
 }

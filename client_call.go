@@ -96,7 +96,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 		return resp.err
 	}
 	defer resp.buf.release()
-	r, err := parseResponse(resp.buf.bytes())
+	r, err := parseResponse(resp.buf.bytes(), maxDetails(c.conn.maxLength))
 	if err != nil {
 		return err
 	}

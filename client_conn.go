@@ -32,7 +32,7 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {
-		if err := openResponse(buf); err != nil {
+		if err := openResponse(buf, maxDetails(c.conn.maxLength)); err != nil {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
@@ -46,9 +46,9 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 }
 
 // openResponse leaves the message of a response in its buffer, or returns the
-// error that came with it.
-func openResponse(buf *buffer) error {
-	r, err := parseResponse(buf.bytes())
+// error that came with it, or for a status of more than most details.
+func openResponse(buf *buffer, most int) error {
+	r, err := parseResponse(buf.bytes(), most)
 	if err == nil {
 		err = clientError(r.status)
 	}

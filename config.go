@@ -286,7 +286,8 @@ func WithServerVTProtobuf() ServerOpt {
 // it, means. It runs on the handler's goroutine with what was recovered, nil for
 // runtime.Goexit, and the stack of the panic. The error that it returns goes to the
 // client; nil stands for a status Internal that does not say more. It may panic, to
-// end the process; the client may get an answer before that. (Not in released
+// end the process; the client may get an answer before that. The value may have text
+// of the client's in it, of any length and with any characters. (Not in released
 // versions.)
 type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
 
@@ -302,16 +303,19 @@ func WithServerPanicHandler(h PanicHandler) ServerOpt {
 
 // Logger takes what an operator should know, in one call of Printf for each event.
 // That is a line, save for a panic, whose stack follows in the same call on lines
-// of its own. *log.Logger is one. It may be called by several goroutines at once.
-// (Not in released versions.)
+// of its own, which are indented. An event has at most 16 KiB of printable characters:
+// line breaks and others that come from a peer are escaped, and a peer's name is quoted.
+// *log.Logger is one. It may be called by several goroutines at once. (Not in released
+// versions.)
 type Logger interface {
 	Printf(format string, args ...any)
 }
 
 // WithServerLogger has the server write to l instead of the standard logger of
-// package log: connections that were refused or broke the protocol, panics,
-// and failures to accept. At most ten lines a second are written. (Not in
-// released versions.)
+// package log: connections that were refused, those that failed or broke the protocol,
+// panics, and failures to accept. At most ten events a second of each of these kinds are
+// written, so that a flood of one hides no other, and within a second how many were left
+// out. (Not in released versions.)
 func WithServerLogger(l Logger) ServerOpt {
 	return func(c *serverConfig) error {
 		c.logger = l

@@ -147,8 +147,10 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write or are shut down, for requests and messages that a
-// handler leaves behind at the end, and for turns that nobody takes; and context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write or are shut down, for requests and
+// messages that a handler leaves behind at the end, for turns that nobody takes, and for
+// the count of log lines that a server left out (limitedLogger.report); and
+// context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //

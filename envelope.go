@@ -214,7 +214,8 @@ type responseView struct {
 	payload []byte
 }
 
-func parseResponse(b []byte) (r responseView, err error) {
+// parseResponse decodes b. It refuses a status of more than most details.
+func parseResponse(b []byte, most int) (r responseView, err error) {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -229,7 +230,7 @@ func parseResponse(b []byte) (r responseView, err error) {
 				r.status = &spb.Status{}
 			}
 			// A message field that comes twice is merged, says protobuf.
-			if err := mergeStatus(r.status, f.bytes); err != nil {
+			if err := mergeStatus(r.status, f.bytes, most); err != nil {
 				return r, fmt.Errorf("ttrpc: decode response: status: %w", err)
 			}
 		case f.num == responsePayload && f.typ == protowire.BytesType:

@@ -74,7 +74,7 @@ func metadataFrame(id streamID, kind metadataKind, md MD) (*buffer, error) {
 // appendPair adds a field with a pair of metadata to b.
 func appendPair(b []byte, num protowire.Number, key, value string) ([]byte, error) {
 	if !utf8.ValidString(key) || !utf8.ValidString(value) {
-		return nil, fmt.Errorf("ttrpc: encode metadata %q: %w", key, errInvalidUTF8)
+		return nil, fmt.Errorf("ttrpc: encode metadata %q: %w", cut(key, maxNameLength), errInvalidUTF8)
 	}
 	b = protowire.AppendTag(b, num, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(sizePair(key, value)))

@@ -43,7 +43,7 @@ func TestServerFramesInPieces(t *testing.T) {
 		got := map[streamID]codes.Code{}
 		for i := 0; i < 3; i++ {
 			f := p.next("three frames in one write")
-			r, err := parseResponse(f.body)
+			r, err := parseResponse(f.body, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -144,7 +144,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return err
 		}
 		backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
-		s.log.Printf("accept failed, next try in %v: %v", backoff, err)
+		s.log.event(logAccept, "accept failed, next try in %v: %v", backoff, err)
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:

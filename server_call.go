@@ -166,8 +166,8 @@ func (call *serverCall) panicked(value any) error {
 		}
 		return err
 	}
-	call.sc.server.log.Printf("connection %s, stream %d: %v: %v\n%s",
-		call.sc.describe(), call.stream.id, err, value, stack)
+	call.sc.server.log.panicked(stack, "connection %s, stream %d: %v: %v",
+		call.sc.describe(), call.stream.id, err, limitedValue{value})
 	return err
 }
 

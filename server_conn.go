@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"sync/atomic"
-	"unicode"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -96,7 +93,7 @@ func (sc *serverConn) tellCalls() {
 // ended is part of endpoint.
 func (sc *serverConn) ended(err error) {
 	if !isClosedError(err) && err != ErrServerClosed {
-		sc.server.log.Printf("connection %s failed: %v", sc.describe(), err)
+		sc.server.log.event(logFailed, "connection %s failed: %v", sc.describe(), err)
 	}
 	sc.server.removeConn(sc)
 }
@@ -106,27 +103,19 @@ func (sc *serverConn) ended(err error) {
 func (sc *serverConn) writeFailed(err error) { sc.conn.failAfter(lingerLimit, err) }
 
 // describe names the connection in the log. During the handshake refuse calls it, and
-// the peer is not known.
+// the peer is not known. Names are quoted: a peer may bind its socket to any, and one
+// that looks like the text around it is not to pass for that.
 func (sc *serverConn) describe() string {
 	if sc.peer != nil {
-		return "from " + printable(describePeer(sc.peer))
+		return "from " + describePeer(sc.peer)
 	}
 	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" && addr.String() != "@" { // a unix socket without a name
-		return "from " + printable(addr.String())
+		return "from " + quoteName(addr.String())
 	}
 	if addr := sc.nc.LocalAddr(); addr != nil {
-		return "to " + printable(addr.String())
+		return "to " + quoteName(addr.String())
 	}
 	return fmt.Sprintf("(%T)", sc.nc)
-}
-
-// printable quotes what is not: a peer may bind its unix socket to any name, and a
-// line of the log is to stay one.
-func printable(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // handleFrame is part of endpoint: PROTOCOL.md, section "The server's rules".
@@ -184,9 +173,10 @@ func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
 	m, serviceExists := sc.server.services.Load().find(req.service, req.method)
 	switch {
 	case !serviceExists:
-		return nil, newStatus(codes.Unimplemented, "unknown service %s", req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown service %s", cut(req.service, maxNameLength))
 	case m == nil:
-		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s", req.method, req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s",
+			cut(req.method, maxNameLength), req.service)
 	}
 	return m, nil
 }

@@ -57,7 +57,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
+			err = &handshakePanic{value: r, stack: debug.Stack()}
 		}
 	}()
 	nc, peer, err = sc.server.cfg.handshaker.Handshake(ctx, sc.nc)
@@ -84,9 +84,29 @@ func (sc *serverConn) refuse(err error) {
 
 	closeConn(sc.nc)
 	if open {
-		s.log.Printf("connection %s refused: %v", sc.describe(), err)
+		sc.logRefusal(err)
 	}
 	s.removeConn(sc)
+}
+
+func (sc *serverConn) logRefusal(err error) {
+	const format = "connection %s refused: %v"
+	var p *handshakePanic
+	if errors.As(err, &p) {
+		sc.server.log.panicked(p.stack, format, sc.describe(), err)
+		return
+	}
+	sc.server.log.event(logRefused, format, sc.describe(), err)
+}
+
+// handshakePanic is the error of a handshaker that panicked.
+type handshakePanic struct {
+	value any
+	stack []byte
+}
+
+func (p *handshakePanic) Error() string {
+	return fmt.Sprintf("panic in handshake: %v", limitedValue{p.value})
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.

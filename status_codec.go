@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -24,6 +25,16 @@ const (
 	anyTypeURL protowire.Number = 1
 	anyValue   protowire.Number = 2
 )
+
+// detailOverhead is the cost of a detail beside its bytes, as metadataOverhead is that
+// of an entry of metadata: the Any, its place in the slice, and the rounding up of its
+// two fields. TestDetailsCost.
+const detailOverhead = 128
+
+// maxDetails returns how many details the status of a response may have: as many as cost,
+// beside their bytes, no more than the longest message has bytes. A few long ones are
+// bounded by the length of the message alone.
+func maxDetails(maxLength int) int { return maxLength / detailOverhead }
 
 // detail is an Any of either name.
 type detail interface {
@@ -77,8 +88,9 @@ func appendStatus(b []byte, status *spb.Status) ([]byte, error) {
 }
 
 // mergeStatus decodes b into status, whose fields stay as they are when b has none of
-// the kind. Nothing in status points into b.
-func mergeStatus(status *spb.Status, b []byte) error {
+// the kind. Nothing in status points into b. With more than most details, those in status
+// before included, its error is a ResourceExhausted, as for too much metadata.
+func mergeStatus(status *spb.Status, b []byte, most int) error {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -90,6 +102,9 @@ func mergeStatus(status *spb.Status, b []byte) error {
 		case f.num == statusMessage && f.typ == protowire.BytesType:
 			status.Message, err = string(f.bytes), validUTF8(f.bytes)
 		case f.num == statusDetails && f.typ == protowire.BytesType:
+			if len(status.Details) >= most {
+				return withCode(codes.ResourceExhausted, fmt.Errorf("more than %d details", most))
+			}
 			var url string
 			var value []byte
 			if url, value, err = parseDetail(f.bytes); err == nil {

@@ -39,6 +39,8 @@ type channel struct {
 	discard   int     // bytes of an oversized frame still to be thrown away
 	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
+	begun     bool    // the first header has come
+	isClient  bool    // the peer is a server
 	unflushed bool    // frames were queued that are flushed before reading waits
 
 	closed sync.Once // closes conn
@@ -85,16 +87,25 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 			}
 			continue
 		}
+		if !ch.begun {
+			if name := foreignProtocol(ch.unparsed(), ch.isClient); name != "" {
+				return header{}, nil, errForeign("the peer speaks %s, not ttrpc", name)
+			}
+		}
 		if len(ch.unparsed()) < headerLength {
 			if err := ch.fill(); err != nil {
 				return header{}, nil, ch.eof(err, len(ch.unparsed()))
 			}
 			continue
 		}
-		h := parseHeader(ch.take(headerLength))
+		b := ch.take(headerLength)
+		h, first := parseHeader(b), !ch.begun
+		ch.begun = true
 		switch {
+		case h.length > maxMessageLengthLimit && first:
+			return h, nil, errForeign("the peer does not speak ttrpc: it begins with %q", b)
 		case h.length > maxMessageLengthLimit:
-			return h, nil, fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
+			return h, nil, errProtocol("the first byte of a header is not zero: %v", h)
 		case int(h.length) > ch.maxRead:
 			ch.current, ch.discard = h, int(h.length)
 		case h.length == 0:

@@ -3,7 +3,6 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"runtime"
 	"sync"
@@ -143,6 +142,7 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
 	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
+	_, c.ch.isClient = e.(*Client)
 	return c
 }
 
@@ -354,7 +354,7 @@ func (c *conn) waitReplies() error {
 		}
 		before := written
 		if room, written = c.ch.replyRoom(); written == before {
-			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+			return errProtocol("the peer does not read the replies to what is refused")
 		}
 		timer.Reset(replyTimeout)
 	}

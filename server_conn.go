@@ -238,7 +238,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
 	case !st.mayReceive():
 		buf.release()
-		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
+		return &streamError{h: h, code: codes.InvalidArgument, err: errProtocol("data after the client's last message")}
 	}
 	c.deliver(st, message{
 		typ:  h.typ,

@@ -151,7 +151,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
 	}
-	method, st := sc.admit(&req)
+	method, st := sc.admit(&req, h.flags)
 	if st != nil {
 		buf.release()
 		return sc.reject(h.id, st)
@@ -175,7 +175,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
 // admit finds the method of a request, or a status that refuses it.
-func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
+func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	if req.metadataSize > sc.server.cfg.maxMetadata {
 		return nil, newStatus(codes.ResourceExhausted, "metadata of %d bytes exceeds the maximum of %d",
 			req.metadataSize, sc.server.cfg.maxMetadata)
@@ -187,7 +187,7 @@ func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
 	case m == nil:
 		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s", req.method, req.service)
 	}
-	return m, nil
+	return m, m.refuse(fl)
 }
 
 // insert puts the call into the table, or returns a status that refuses it. The

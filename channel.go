@@ -41,6 +41,8 @@ type channel struct {
 	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
 	pieces    bool    // a read may have a buffer of any length: see readsPieces
+	begun     bool    // the first header has come
+	isClient  bool    // the peer is a server
 	unflushed bool    // frames were queued that are flushed before reading waits
 
 	closed sync.Once // closes conn
@@ -82,16 +84,27 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 // beginFrame reads the next header, and decides what becomes of its payload.
 func (ch *channel) beginFrame() error {
 	ch.current = header{}
-	for len(ch.unparsed()) < headerLength {
+	for {
+		if !ch.begun {
+			if name := foreignProtocol(ch.unparsed(), ch.isClient); name != "" {
+				return errForeign("the peer speaks %s, not ttrpc", name)
+			}
+		}
+		if len(ch.unparsed()) >= headerLength {
+			break
+		}
 		if err := ch.fill(); err != nil {
 			return ch.eof(err, len(ch.unparsed()))
 		}
 	}
-	h := parseHeader(ch.consume(headerLength))
-	ch.current = h
+	b := ch.consume(headerLength)
+	h, first := parseHeader(b), !ch.begun
+	ch.current, ch.begun = h, true
 	switch {
+	case h.length > maxMessageLengthLimit && first:
+		return errForeign("the peer does not speak ttrpc: it begins with %q", b)
 	case h.length > maxMessageLengthLimit:
-		return fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
+		return errProtocol("the first byte of a header is not zero: %v", h)
 	case int(h.length) > ch.maxRead:
 		ch.discard = int(h.length)
 	case h.length > 0:

@@ -89,7 +89,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	}
 	lead, err := c.open(ctx, call, buf)
 	if err != nil {
-		return err
+		return c.conn.refusal(err)
 	}
 	resp := c.await(ctx, call, lead)
 	if resp.err != nil {

@@ -1,9 +1,6 @@
 package ttrpc
 
-import (
-	"fmt"
-	"io"
-)
+import "io"
 
 // This file is what a Client is to its conn: see endpoint.
 
@@ -74,7 +71,7 @@ func (c *Client) route(h header) (entry, error) {
 	}
 	_, unary := e.(*call)
 	if unary && h.typ == messageTypeData {
-		return nil, &streamError{h: h, err: fmt.Errorf("%w: data on a unary call", ErrProtocol)}
+		return nil, &streamError{h: h, err: errProtocol("data on a unary call: the method is a stream; call it with NewStream")}
 	}
 	if c.reader.turn.unpark(e.place()) {
 		c.reader.woke = true

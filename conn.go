@@ -123,6 +123,7 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	if !cfg.passing && refuseDescriptors(nc) && c.ch.sock != nil {
 		c.ch.sock.refuses = true
 	}
+	_, c.ch.isClient = e.(*Client)
 	return c
 }
 

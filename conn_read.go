@@ -1,7 +1,6 @@
 package ttrpc
 
 import (
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -117,7 +116,7 @@ func (c *conn) waitReplies() error {
 		}
 		before := progress
 		if progress = c.ch.w.progress.Load(); progress == before {
-			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
+			return errProtocol("the peer does not read the replies to what is refused")
 		}
 		timer.Reset(replyTimeout)
 	}

@@ -1,7 +1,6 @@
 package ttrpc
 
 import (
-	"fmt"
 	"net"
 	"syscall"
 	"unsafe"
@@ -77,7 +76,7 @@ func receive(fd int, b []byte) (int, error) {
 		return n, nil
 	}
 	go closePassed(passed)
-	return 0, fmt.Errorf("%w: the peer passed descriptors", ErrProtocol)
+	return 0, errProtocol("the peer passed descriptors")
 }
 
 // recvmsg returns how much it has read into b and into control.

@@ -17,12 +17,13 @@ import (
 
 var (
 	// ErrProtocol says that the other side, or the caller, broke a rule of
-	// the protocol. It comes wrapped.
+	// the protocol. It comes wrapped, in an error whose text names the rule.
 	ErrProtocol = errors.New("protocol error")
 
 	// ErrClosed is returned by calls and streams of a client whose connection has
-	// ended. It is bare, save for what waits while the server breaks the protocol:
-	// that gets an error that Is both ErrClosed and ErrProtocol.
+	// ended. It is bare, save for what waits while the server breaks the protocol,
+	// and for every call on a connection whose peer speaks another protocol: these
+	// get an error that Is both ErrClosed and ErrProtocol.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is returned, bare, by Serve after Close or Shutdown.
@@ -85,6 +86,16 @@ func (e *OversizedMessageErr) RejectedLength() int { return e.messageLength }
 // MaximumLength returns the limit in bytes, which includes the envelope.
 func (e *OversizedMessageErr) MaximumLength() int { return e.maximumLength }
 
+// protocolError is ErrProtocol with the rule that was broken.
+type protocolError struct{ text string }
+
+func errProtocol(format string, args ...any) error {
+	return &protocolError{text: fmt.Sprintf(format, args...)}
+}
+
+func (e *protocolError) Error() string { return "ttrpc: " + ErrProtocol.Error() + ": " + e.text }
+func (e *protocolError) Unwrap() error { return ErrProtocol }
+
 // streamError is an error that concerns one stream: the connection goes on.
 // Every other error out of the frame layer, or of handling a frame, ends it.
 type streamError struct {
@@ -136,7 +147,10 @@ func isClosedError(err error) bool {
 // that cannot be sent though the peer is there. It is ErrClosed as well as its cause.
 type connError struct{ cause error }
 
-func (e *connError) Error() string   { return "ttrpc: connection failed: " + e.cause.Error() }
+func (e *connError) Error() string {
+	return "ttrpc: connection failed: " + strings.TrimPrefix(e.cause.Error(), "ttrpc: ")
+}
+
 func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 
 // closeError turns the error that ended a connection into what its calls

@@ -141,7 +141,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
 	}
-	method, status := sc.admit(&req)
+	method, status := sc.admit(&req, h.flags)
 	if status != nil {
 		buf.release()
 		return sc.reject(h.id, status)
@@ -165,7 +165,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
 // admit finds the method of a request, or a status that refuses it.
-func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
+func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	if req.metadataSize > sc.server.cfg.maxMetadata {
 		return nil, newStatus(codes.ResourceExhausted, "metadata of %d bytes exceeds the maximum of %d",
 			req.metadataSize, sc.server.cfg.maxMetadata)
@@ -178,7 +178,7 @@ func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
 		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s",
 			cut(req.method, maxNameLength), req.service)
 	}
-	return m, nil
+	return m, m.refuse(fl)
 }
 
 // insert puts the call into the table, or returns a status that refuses it. The
@@ -229,7 +229,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
 	case !st.mayReceive():
 		buf.release()
-		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
+		return &streamError{h: h, code: codes.InvalidArgument, err: errProtocol("data after the client's last message")}
 	}
 	c.deliver(st, message{
 		typ:  h.typ,

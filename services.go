@@ -3,6 +3,9 @@ package ttrpc
 import (
 	"context"
 	"fmt"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
 )
 
 // Method handles a unary call. unmarshal decodes the request into a message;
@@ -74,6 +77,21 @@ type method struct {
 	stream   Stream     // for a stream
 	cost     methodCost // of running the handler
 	inline   backoff    // of running it on the read loop; begins with a failure
+}
+
+// refuse returns a status for a request whose flags say that its caller takes the method
+// for one of another kind: no answer would fit. A request with "remote closed" carries
+// a single message, which fits each kind.
+func (m *method) refuse(fl flags) *spb.Status {
+	switch {
+	case m.unary != nil && fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s is unary; call it with Call", m.fullName)
+	case m.unary == nil && !fl.has(flagRemoteClosed) && !fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s is a stream; call it with NewStream", m.fullName)
+	case m.unary == nil && !m.stream.StreamingClient && fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s takes one message; call it with NewStream without StreamingClient", m.fullName)
+	}
+	return nil
 }
 
 // newMethod returns m, whose handler has yet to prove that it is quick.

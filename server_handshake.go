@@ -105,8 +105,8 @@ type handshakePanic struct {
 	stack []byte
 }
 
-func (p *handshakePanic) Error() string {
-	return fmt.Sprintf("panic in handshake: %v", limitedValue{p.value})
+func (hp *handshakePanic) Error() string {
+	return fmt.Sprintf("panic in handshake: %v", limitedValue{hp.value})
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.

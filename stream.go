@@ -305,8 +305,8 @@ const (
 	lastFrame
 )
 
-func (f finality) String() string {
-	if f == lastFrame {
+func (fin finality) String() string {
+	if fin == lastFrame {
 		return "last frame"
 	}
 	return "more frames"
@@ -341,17 +341,17 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 // another goroutine, so that they gather while that writes.
 type burst struct{ sending atomic.Bool }
 
-func (b *burst) flush(ch *channel) {
-	if b.sending.Swap(true) {
+func (bu *burst) flush(ch *channel) {
+	if bu.sending.Swap(true) {
 		ch.w.flushLater()
 	} else {
 		ch.w.flush()
 	}
 }
 
-func (b *burst) received() {
-	if b.sending.Load() {
-		b.sending.Store(false)
+func (bu *burst) received() {
+	if bu.sending.Load() {
+		bu.sending.Store(false)
 	}
 }
 

@@ -198,7 +198,8 @@ package ttrpc
 //     turn to read, too: on its owner's goroutine after that is passed on, or on one of
 //     its own (stopWatch). A panic of a caller's context costs that caller alone
 //     (Client.lead, Client.await). TestContextsUnderNoLock, TestContextOfLeader,
-//     TestServeContextUnderNoLock, TestPanickingContext, TestWriterMarks.
+//     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
+//     TestWriterMarks.
 //
 // Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu, budget.mu;
 // that of watchdog last.

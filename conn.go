@@ -118,12 +118,12 @@ var defaultConnConfig = connConfig{
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	unblock(nc)
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
-	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
-	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
-	if !cfg.passing && refuseDescriptors(nc) && c.ch.sock != nil {
-		c.ch.sock.refuses = true
+	cn := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
+	if !cfg.passing && refuseDescriptors(nc) && cn.ch.sock != nil {
+		cn.ch.sock.refuses = true
 	}
-	return c
+	return cn
 }
 
 // yieldLimit is how long a yield may take before it counts as a failure: longer than

@@ -137,14 +137,14 @@ func (sc *serverConn) abandonHandshake() {
 // the meantime.
 func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	s := sc.server
-	c := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
+	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {
 		return false
 	}
 	sc.peer = peer
-	c.codec = s.cfg.codec
-	sc.conn = c
+	cn.codec = s.cfg.codec
+	sc.conn = cn
 	return true
 }

@@ -45,12 +45,12 @@ type stream struct {
 	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
-func (st *stream) init(c *conn) {
-	st.conn = c
+func (st *stream) init(cn *conn) {
+	st.conn = cn
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
-	st.inbox.init(c.pauses.total())
+	st.inbox.init(cn.pauses.total())
 }
 
 // signal puts the token into wake.

@@ -45,59 +45,59 @@ func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardCo
 }
 
 // Deadline is the call's own, or that of Serve's context when it is earlier.
-func (c *callContext) Deadline() (time.Time, bool) {
-	parent, ok := c.parent.Deadline()
-	if c.deadline.IsZero() || ok && parent.Before(c.deadline) {
+func (cc *callContext) Deadline() (time.Time, bool) {
+	parent, ok := cc.parent.Deadline()
+	if cc.deadline.IsZero() || ok && parent.Before(cc.deadline) {
 		return parent, ok
 	}
-	return c.deadline, true
+	return cc.deadline, true
 }
 
-func (c *callContext) Done() <-chan struct{} { return c.look().Done() }
+func (cc *callContext) Done() <-chan struct{} { return cc.look().Done() }
 
-func (c *callContext) Err() error {
-	s := c.standard.Load()
+func (cc *callContext) Err() error {
+	s := cc.standard.Load()
 	if s == nil {
-		s = c.endedContext()
+		s = cc.endedContext()
 		if s == nil {
 			return nil
 		}
-		s = c.settle(s)
+		s = cc.settle(s)
 	}
 	return s.Err()
 }
 
-func (c *callContext) Value(key any) any {
+func (cc *callContext) Value(key any) any {
 	switch key.(type) {
 	case metadataKey:
-		if c.md != nil {
-			return c.md
+		if cc.md != nil {
+			return cc.md
 		}
 		return nil // not that of Serve's context
 	case peerKey:
-		return c.peer
+		return cc.peer
 	case *int:
 		// Package context finds the cancelling of a context by a key of this
 		// type. It must not get that of Serve's context.
-		if v := c.look().Value(key); v != nil {
+		if v := cc.look().Value(key); v != nil {
 			return v
 		}
 	}
-	return c.parent.Value(key)
+	return cc.parent.Value(key)
 }
 
 // look returns the standard context, and makes it for the first caller.
-func (c *callContext) look() *standardContext {
-	if s := c.standard.Load(); s != nil {
+func (cc *callContext) look() *standardContext {
+	if s := cc.standard.Load(); s != nil {
 		return s
 	}
 	s := new(standardContext)
-	if c.deadline.IsZero() {
-		s.Context, s.cancel = context.WithCancel(c.parent)
+	if cc.deadline.IsZero() {
+		s.Context, s.cancel = context.WithCancel(cc.parent)
 	} else {
-		s.Context, s.cancel = context.WithDeadline(c.parent, c.deadline)
+		s.Context, s.cancel = context.WithDeadline(cc.parent, cc.deadline)
 	}
-	settled := c.settle(s)
+	settled := cc.settle(s)
 	if settled != s {
 		s.cancel()
 	}
@@ -106,46 +106,46 @@ func (c *callContext) look() *standardContext {
 
 // settle makes s the standard context unless there is one, and returns the one that
 // there is.
-func (c *callContext) settle(s *standardContext) *standardContext {
-	if c.standard.CompareAndSwap(nil, s) {
+func (cc *callContext) settle(s *standardContext) *standardContext {
+	if cc.standard.CompareAndSwap(nil, s) {
 		return s
 	}
-	return c.standard.Load()
+	return cc.standard.Load()
 }
 
 // endedContext returns the standard context of one that has ended by itself, without
 // anybody looking; nil if it goes on. The deadline comes first: of the end of Serve's
 // context each call is told at once.
-func (c *callContext) endedContext() *standardContext {
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+func (cc *callContext) endedContext() *standardContext {
+	if !cc.deadline.IsZero() && !time.Now().Before(cc.deadline) {
 		return expiredContext
 	}
-	if c.parent.Err() != nil {
-		return c.parentContext()
+	if cc.parent.Err() != nil {
+		return cc.parentContext()
 	}
 	return nil
 }
 
-func (c *callContext) parentContext() *standardContext {
-	return &standardContext{Context: c.parent, cancel: func() {}}
+func (cc *callContext) parentContext() *standardContext {
+	return &standardContext{Context: cc.parent, cancel: func() {}}
 }
 
 // cancel ends the context, unless it has ended. It runs no code but that of package
 // context.
-func (c *callContext) cancel() {
-	s := c.standard.Load()
+func (cc *callContext) cancel() {
+	s := cc.standard.Load()
 	if s == nil {
-		s = c.endedContext()
+		s = cc.endedContext()
 		if s == nil {
 			s = canceledContext
 		}
-		s = c.settle(s)
+		s = cc.settle(s)
 	}
 	s.cancel()
 }
 
 // String describes the context as those of package context do.
-func (c *callContext) String() string { return "ttrpc.callContext" }
+func (cc *callContext) String() string { return "ttrpc.callContext" }
 
 type peerKey struct{}
 

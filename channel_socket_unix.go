@@ -106,40 +106,40 @@ func newSocket(nc net.Conn) *socket {
 
 // readChunk waits until there is something to read and returns it in a buffer
 // of the caller's.
-func (s *socket) readChunk() (*buffer, error) {
-	err := s.rawRead(nil)
-	return s.chunk, err
+func (sk *socket) readChunk() (*buffer, error) {
+	err := sk.rawRead(nil)
+	return sk.chunk, err
 }
 
 // read waits until there is something to read, and reads it into b.
-func (s *socket) read(b []byte) (int, error) {
-	err := s.rawRead(b)
-	return s.nRead, err
+func (sk *socket) read(b []byte) (int, error) {
+	err := sk.rawRead(b)
+	return sk.nRead, err
 }
 
-func (s *socket) rawRead(into []byte) error {
-	s.into, s.nRead, s.chunk, s.readErr = into, 0, nil, nil
-	err := s.raw.Read(s.onReadable)
-	s.into = nil
-	if s.readErr != nil {
-		return s.readErr
+func (sk *socket) rawRead(into []byte) error {
+	sk.into, sk.nRead, sk.chunk, sk.readErr = into, 0, nil, nil
+	err := sk.raw.Read(sk.onReadable)
+	sk.into = nil
+	if sk.readErr != nil {
+		return sk.readErr
 	}
 	return err
 }
 
-func (s *socket) readable(fd uintptr) bool {
-	b := s.into
+func (sk *socket) readable(fd uintptr) bool {
+	b := sk.into
 	var chunk *buffer
 	if b == nil {
 		chunk = getBuffer(readChunkLength)
 		b = chunk.b[:readChunkLength]
 	}
-	n, err := s.readNow(int(fd), b)
+	n, err := sk.readNow(int(fd), b)
 	if n > 0 {
-		s.nRead = n
+		sk.nRead = n
 		if chunk != nil {
 			chunk.b = b[:n]
-			s.chunk = chunk
+			sk.chunk = chunk
 		}
 		return true
 	}
@@ -148,23 +148,23 @@ func (s *socket) readable(fd uintptr) bool {
 	case syscall.EAGAIN:
 		return false // wait, holding nothing
 	case nil:
-		s.readErr = io.EOF
+		sk.readErr = io.EOF
 	default:
-		s.readErr = err
+		sk.readErr = err
 	}
 	return true
 }
 
 // readNow reads what there is, without waiting.
-func (s *socket) readNow(fd int, b []byte) (n int, err error) {
-	if s.passing {
+func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
+	if sk.passing {
 		n, err = ignoringEINTR(receive, fd, b)
 		switch err {
 		case syscall.EAGAIN:
-			s.passing = !s.refuses
+			sk.passing = !sk.refuses
 			return n, err
 		case syscall.ENOSYS, syscall.EPERM: // a sandbox without recvmsg(2)
-			s.passing = false
+			sk.passing = false
 		default:
 			return n, readError(err)
 		}
@@ -182,49 +182,49 @@ func readError(err error) error {
 }
 
 // tryWrite writes as much of b as the kernel takes at once.
-func (s *socket) tryWrite(b []byte) (int, error) {
-	s.wait = false
-	return s.rawWrite(b)
+func (sk *socket) tryWrite(b []byte) (int, error) {
+	sk.wait = false
+	return sk.rawWrite(b)
 }
 
 // write writes all of b, waiting as long as it takes, and returns how much is out.
-func (s *socket) write(b []byte) (int, error) {
-	s.wait = true
-	return s.rawWrite(b)
+func (sk *socket) write(b []byte) (int, error) {
+	sk.wait = true
+	return sk.rawWrite(b)
 }
 
-func (s *socket) rawWrite(b []byte) (int, error) {
-	s.out, s.written, s.writeErr = b, 0, nil
-	err := s.raw.Write(s.onWritable)
+func (sk *socket) rawWrite(b []byte) (int, error) {
+	sk.out, sk.written, sk.writeErr = b, 0, nil
+	err := sk.raw.Write(sk.onWritable)
 	for errors.Is(err, os.ErrDeadlineExceeded) { // the deadline of somebody else
-		s.conn.SetWriteDeadline(time.Time{})
-		err = s.raw.Write(s.onWritable)
+		sk.conn.SetWriteDeadline(time.Time{})
+		err = sk.raw.Write(sk.onWritable)
 	}
-	s.out = nil
-	if s.writeErr != nil {
-		err = s.writeErr
+	sk.out = nil
+	if sk.writeErr != nil {
+		err = sk.writeErr
 	}
-	return s.written, err
+	return sk.written, err
 }
 
-func (s *socket) writable(fd uintptr) bool {
-	for s.written < len(s.out) {
-		n, err := ignoringEINTR(sysWrite, int(fd), s.out[s.written:])
+func (sk *socket) writable(fd uintptr) bool {
+	for sk.written < len(sk.out) {
+		n, err := ignoringEINTR(sysWrite, int(fd), sk.out[sk.written:])
 		if err == syscall.EAGAIN {
-			if s.wait {
-				s.stuckSince.Store(clock())
+			if sk.wait {
+				sk.stuckSince.Store(clock())
 			}
-			return !s.wait
+			return !sk.wait
 		}
-		if s.wait {
-			s.stuckSince.Store(0)
+		if sk.wait {
+			sk.stuckSince.Store(0)
 		}
 		if err != nil {
-			s.writeErr = os.NewSyscallError("write", err)
+			sk.writeErr = os.NewSyscallError("write", err)
 			return true
 		}
-		s.written += n
-		s.progress.Add(1)
+		sk.written += n
+		sk.progress.Add(1)
 	}
 	return true
 }

@@ -121,13 +121,13 @@ type callResult struct {
 func newCall() *call { return &call{result: make(chan callResult, 1)} }
 
 // place is part of entry.
-func (call *call) place() *slot { return &call.slot }
+func (cl *call) place() *slot { return &cl.slot }
 
 // end is part of entry.
-func (call *call) end(err error) { call.result <- callResult{err: err} }
+func (cl *call) end(err error) { cl.result <- callResult{err: err} }
 
 // receivable is part of entry.
-func (call *call) receivable() bool { return len(call.result) > 0 }
+func (cl *call) receivable() bool { return len(cl.result) > 0 }
 
 // await returns the response of a unary call, or the error of ctx when that ends
 // before. If lead is true the caller has the turn to read.

@@ -91,13 +91,13 @@ type payload struct {
 }
 
 // newPayload measures m.
-func (c codec) newPayload(m any) (p payload, err error) {
+func (cd codec) newPayload(m any) (p payload, err error) {
 	p.msg = m
 	switch m := m.(type) {
 	case nil:
 		return p, errors.New("ttrpc: cannot encode a nil message")
 	case proto.Message:
-		if vt, ok := m.(vtMarshaler); ok && c.vt && suitsVT(m) {
+		if vt, ok := m.(vtMarshaler); ok && cd.vt && suitsVT(m) {
 			p.kind, p.size = payloadVT, vt.SizeVT()
 		} else if isLazy(m) {
 			p.kind = payloadRaw
@@ -216,7 +216,7 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 
 // unmarshal resets m and fills it from b. It keeps no reference to b. It refuses
 // messages with more levels than their decoder has stack for.
-func (c codec) unmarshal(b []byte, m any) error {
+func (cd codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
 	}
@@ -226,7 +226,7 @@ func (c codec) unmarshal(b []byte, m any) error {
 	}
 	switch m := m.(type) {
 	case proto.Message:
-		if vt, ok := m.(vtUnmarshaler); ok && c.vt && suitsVT(m) {
+		if vt, ok := m.(vtUnmarshaler); ok && cd.vt && suitsVT(m) {
 			proto.Reset(m)
 			err = vt.UnmarshalVT(b)
 		} else {

@@ -94,17 +94,17 @@ type Limits struct {
 	MaxStreamBuffer int
 }
 
-func (l Limits) config() (connConfig, error) {
+func (lim Limits) config() (connConfig, error) {
 	cfg := defaultConnConfig
-	if l.MaxMessageLength < 0 || l.MaxMessageLength > maxMessageLengthLimit {
-		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", l.MaxMessageLength, maxMessageLengthLimit)
+	if lim.MaxMessageLength < 0 || lim.MaxMessageLength > maxMessageLengthLimit {
+		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", lim.MaxMessageLength, maxMessageLengthLimit)
 	}
-	if l.MaxPendingWrite < 0 || l.MaxStreamBuffer < 0 {
+	if lim.MaxPendingWrite < 0 || lim.MaxStreamBuffer < 0 {
 		return cfg, errors.New("ttrpc: a limit is negative")
 	}
-	setLimit(&cfg.maxLength, l.MaxMessageLength)
-	setLimit(&cfg.maxQueued, l.MaxPendingWrite)
-	setLimit(&cfg.maxInbox, l.MaxStreamBuffer)
+	setLimit(&cfg.maxLength, lim.MaxMessageLength)
+	setLimit(&cfg.maxQueued, lim.MaxPendingWrite)
+	setLimit(&cfg.maxInbox, lim.MaxStreamBuffer)
 	return cfg, nil
 }
 

@@ -118,13 +118,13 @@ var defaultConnConfig = connConfig{
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	unblock(nc)
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
-	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
-	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
-	if !cfg.passing && refuseDescriptors(nc) && c.ch.sock != nil {
-		c.ch.sock.refuses = true
+	cn := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
+	if !cfg.passing && refuseDescriptors(nc) && cn.ch.sock != nil {
+		cn.ch.sock.refuses = true
 	}
-	_, c.ch.isClient = e.(*Client)
-	return c
+	_, cn.ch.isClient = e.(*Client)
+	return cn
 }
 
 // yieldLimit is how long a yield may take before it counts as a failure: longer than
@@ -135,75 +135,75 @@ const yieldLimit = 5 * time.Millisecond
 // yield is for a flusher that is about to write. It lets others run that likely send
 // something, too: one write does for all. Where goroutines compute, the flusher waits
 // behind them instead, and yields no more for a while.
-func (c *conn) yield() {
-	if !c.yields.ready() {
+func (cn *conn) yield() {
+	if !cn.yields.ready() {
 		return
 	}
 	start := clock()
 	runtime.Gosched()
 	if clock()-start > int64(yieldLimit) {
-		c.yields.failed()
+		cn.yields.failed()
 	}
 }
 
 // handleError is the one place that tells an error of a stream, after which
 // reading goes on, from one that ends the connection.
-func (c *conn) handleError(err error) (goOn bool) {
+func (cn *conn) handleError(err error) (goOn bool) {
 	var se *streamError
 	if errors.As(err, &se) {
-		err = c.endpoint.streamFailed(se)
+		err = cn.endpoint.streamFailed(se)
 	}
 	if err != nil {
-		c.fail(err)
+		cn.fail(err)
 	}
 	return err == nil
 }
 
 // insertLocked adds a stream or call to the table.
-func (c *conn) insertLocked(e entry) {
-	if c.streams == nil {
-		c.streams = make(map[streamID]entry)
+func (cn *conn) insertLocked(e entry) {
+	if cn.streams == nil {
+		cn.streams = make(map[streamID]entry)
 	}
-	c.streams[e.place().id] = e
+	cn.streams[e.place().id] = e
 }
 
 // nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
 // and those in use are left out.
-func (c *conn) nextIDLocked() streamID {
+func (cn *conn) nextIDLocked() streamID {
 	for {
-		if c.lastID == 0 {
-			c.lastID = 1
+		if cn.lastID == 0 {
+			cn.lastID = 1
 		} else {
-			c.lastID += 2 // from the highest odd id to 1
+			cn.lastID += 2 // from the highest odd id to 1
 		}
-		if c.streams[c.lastID] == nil {
-			return c.lastID
+		if cn.streams[cn.lastID] == nil {
+			return cn.lastID
 		}
 	}
 }
 
 // lookup returns the entry with that id, or nil.
-func (c *conn) lookup(id streamID) entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.streams[id]
+func (cn *conn) lookup(id streamID) entry {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	return cn.streams[id]
 }
 
 // removeLocked takes e out of the table and reports whether it was there. A function
 // that removes an entry also ends it.
-func (c *conn) removeLocked(e entry) bool {
+func (cn *conn) removeLocked(e entry) bool {
 	id := e.place().id
-	if c.streams[id] != e {
+	if cn.streams[id] != e {
 		return false
 	}
-	delete(c.streams, id)
-	if len(c.streams) > 0 {
+	delete(cn.streams, id)
+	if len(cn.streams) > 0 {
 		return true
 	}
-	if c.unsent != nil {
-		go c.fail(c.unsent) // not under mu, which fail takes
-	} else if c.draining {
-		go c.closeFlushed()
+	if cn.unsent != nil {
+		go cn.fail(cn.unsent) // not under mu, which fail takes
+	} else if cn.draining {
+		go cn.closeFlushed()
 	}
 	return true
 }

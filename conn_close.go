@@ -34,56 +34,56 @@ const (
 // fail ends the connection: it ends every stream, closes the socket or leaves that
 // to linger, and closes done. Every terminal error comes here, from reading, from
 // writing and from Close; the first one counts.
-func (c *conn) fail(err error) {
-	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
+func (cn *conn) fail(err error) {
+	cn.mu.Lock()
+	if cn.err != nil {
+		cn.mu.Unlock()
 		return
 	}
-	c.err = closeError(err)
-	streams := c.streams
-	c.streams = nil
-	if c.endTimer != nil {
-		c.endTimer.Stop()
+	cn.err = closeError(err)
+	streams := cn.streams
+	cn.streams = nil
+	if cn.endTimer != nil {
+		cn.endTimer.Stop()
 	}
-	c.mu.Unlock()
+	cn.mu.Unlock()
 
-	c.ch.w.room.close(ErrClosed)
+	cn.ch.w.room.close(ErrClosed)
 	for _, e := range streams {
-		e.end(c.err)
+		e.end(cn.err)
 	}
-	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
-	c.closeChannel(err)
-	close(c.done)
-	c.endpoint.ended(err)
+	cn.ch.interrupt() // a receiver that leads: the socket may stay open for a while
+	cn.closeChannel(err)
+	close(cn.done)
+	cn.endpoint.ended(err)
 }
 
 // closeChannel closes the socket: at once, unless it is we who close and
 // something is still being written.
-func (c *conn) closeChannel(err error) {
-	c.ch.w.flush() // what a read loop has gathered, which may be in a handler for long
+func (cn *conn) closeChannel(err error) {
+	cn.ch.w.flush() // what a read loop has gathered, which may be in a handler for long
 	if err != ErrClosed && err != ErrServerClosed {
-		c.ch.close()
+		cn.ch.close()
 		return
 	}
 	flushed := make(chan struct{})
-	c.ch.w.whenFlushed(func() {
-		c.ch.close()
+	cn.ch.w.whenFlushed(func() {
+		cn.ch.close()
 		close(flushed)
 	})
 	select {
 	case <-flushed:
 	default:
-		go c.linger(flushed)
+		go cn.linger(flushed)
 	}
 }
 
 // linger is the goroutine that closes the socket when what was queued before is
 // not written in time.
-func (c *conn) linger(flushed <-chan struct{}) {
+func (cn *conn) linger(flushed <-chan struct{}) {
 	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
 	defer timer.Stop()
-	progress := c.ch.w.progress.Load()
+	progress := cn.ch.w.progress.Load()
 	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
 		select {
 		case <-flushed:
@@ -92,34 +92,34 @@ func (c *conn) linger(flushed <-chan struct{}) {
 			timer.Reset(lingerLimit)
 		}
 		before := progress
-		if progress = c.ch.w.progress.Load(); progress == before {
+		if progress = cn.ch.w.progress.Load(); progress == before {
 			break
 		}
 	}
-	c.ch.close()
+	cn.ch.close()
 }
 
 // writeFailed is called when nothing can be written any more. The peer may have sent
 // something before it went away, so reading goes on for a while, until it reports the
 // end itself.
-func (c *conn) writeFailed(err error) {
-	c.mu.Lock()
-	over := c.err != nil
-	c.mu.Unlock()
+func (cn *conn) writeFailed(err error) {
+	cn.mu.Lock()
+	over := cn.err != nil
+	cn.mu.Unlock()
 	if !over {
-		c.endpoint.writeFailed(err)
+		cn.endpoint.writeFailed(err)
 	}
 }
 
 // drain ends the connection as soon as it is idle: no streams, and everything
 // that was queued is written.
-func (c *conn) drain() {
-	c.mu.Lock()
-	c.draining = true
-	idle := len(c.streams) == 0
-	c.mu.Unlock()
+func (cn *conn) drain() {
+	cn.mu.Lock()
+	cn.draining = true
+	idle := len(cn.streams) == 0
+	cn.mu.Unlock()
 	if idle {
-		c.closeFlushed()
+		cn.closeFlushed()
 	}
 }
 
@@ -129,51 +129,51 @@ func (c *conn) drain() {
 // close with something unread, as a request that has come too late, resets the
 // connection, and what the peer has not read yet is lost. So we say that we send no
 // more, and the peer closes, or has had lingerLimit.
-func (c *conn) closeFlushed() {
-	pending := !isClosed(c.ch.w.written())
-	c.ch.w.whenFlushed(func() {
-		if tcp, ok := c.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
-			c.failAfter(lingerLimit, ErrServerClosed)
+func (cn *conn) closeFlushed() {
+	pending := !isClosed(cn.ch.w.written())
+	cn.ch.w.whenFlushed(func() {
+		if tcp, ok := cn.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+			cn.failAfter(lingerLimit, ErrServerClosed)
 			return
 		}
 		now := clock()
-		last := c.lastReply.Load()
+		last := cn.lastReply.Load()
 		if pending {
 			last = now
 		}
 		if ago := time.Duration(now - last); last == 0 || ago >= farewell {
-			c.fail(ErrServerClosed)
+			cn.fail(ErrServerClosed)
 		} else {
-			c.failAfter(farewell-ago, ErrServerClosed)
-			c.setLeaving()
+			cn.failAfter(farewell-ago, ErrServerClosed)
+			cn.setLeaving()
 		}
 	})
 }
 
-func (c *conn) setLeaving() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.leaving = true
+func (cn *conn) setLeaving() {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	cn.leaving = true
 }
 
 // isLeaving reports whether the connection has ended or does so within farewell.
-func (c *conn) isLeaving() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.leaving || c.err != nil
+func (cn *conn) isLeaving() bool {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	return cn.leaving || cn.err != nil
 }
 
 // failAfter ends the connection because of err in a while, unless it has ended by then.
-func (c *conn) failAfter(d time.Duration, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (cn *conn) failAfter(d time.Duration, err error) {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
 	end := clock() + int64(d)
-	if c.err != nil || c.endTimer != nil && c.endTime <= end {
+	if cn.err != nil || cn.endTimer != nil && cn.endTime <= end {
 		return
 	}
-	if c.endTimer != nil {
-		c.endTimer.Stop() // it would keep the connection after its end
+	if cn.endTimer != nil {
+		cn.endTimer.Stop() // it would keep the connection after its end
 	}
-	c.endTime = end
-	c.endTimer = time.AfterFunc(d, func() { c.fail(err) })
+	cn.endTime = end
+	cn.endTimer = time.AfterFunc(d, func() { cn.fail(err) })
 }

@@ -161,35 +161,45 @@ package ttrpc
 //     (Client.streamFailed), or with the connection (conn.fail). Nothing
 //     else is counted: a connection is idle when the table is empty. The caller of a
 //     unary call gets one result, from whoever takes its stream out, if not itself.
-//  2. What is refused never touches the table (serverConn.reject).
+//     TestClientCancel, TestClientStreamEnds, TestResponseBeforeCancel, TestServerShutdown.
+//  2. What is refused never touches the table (serverConn.reject):
+//     TestServerRejectsUnknownMethod, TestServerIDInUse.
 //  3. Reading waits for nothing but frames, save in two places, for a limited time,
 //     and in the read loop: conn.waitDeliver for the receiver of a full stream,
 //     conn.waitReplies for a peer that does not read the answers to what it should
 //     not have sent. A read loop runs a handler only where that is known to be quick,
 //     and with a watchdog that has another read loop go on when it is not.
+//     TestServerSlowConsumer, TestServerRepliesUnread, TestLeaderLeavesFullStream,
+//     TestOnlyQuickHandlersOnReadLoop, TestLeaseWalk, TestLifecycleCloseInHandler.
 //  4. Nothing is written on a stream after its final frame: that is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
+//     TestNothingAfterFinalFrame, TestClientSends.
 //  5. No caller blocks in a system call that its context cannot end: callers write
 //     without waiting, and a read of theirs is interrupted (channel.interrupt). No
-//     lock is held across one that may block.
+//     lock is held across one that may block. TestCancelOfLeader,
+//     TestContextsUnderNoLock, TestThousandCallersOnHungPeer.
 //  6. One function ends a connection, conn.fail. The first error wins; it ends every
 //     stream, closes the socket or leaves that to conn.linger, and closes done. Every
 //     terminal error of reading and writing goes there, whatever its type.
+//     TestClientConnectionEnds, TestClientReservedByte, TestClientWriteError.
 //  7. A client's ids rise on the wire: an id is given, put into the table and its
-//     request queued under one lock (Client.open).
+//     request queued under one lock (Client.open): TestIDWithRequest, TestRaceIDsRise.
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
 //     collector empties. The request of a unary call goes with the first of two, the
 //     return of its handler and the end of its stream, or with a decode that still
 //     runs then (callRequest). The messages of a server's stream go with its handler,
 //     or when that takes none for slowConsumerLimit after the stream's end
-//     (stream.dropLateLocked).
+//     (stream.dropLateLocked). TestBufferReleasedTwice, and the ledger (keepLedger) of
+//     many others.
 //
 //  9. Code of others (methods of contexts and their stop functions, of connections and
 //     listeners, loggers) runs under no lock of ours. A stop function runs without the
 //     turn to read, too: on its owner's goroutine after that is passed on, or on one of
 //     its own (stopWatch). A panic of a caller's context costs that caller alone
-//     (Client.lead, Client.await).
+//     (Client.lead, Client.await). TestContextsUnderNoLock, TestContextOfLeader,
+//     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
+//     TestWriterMarks.
 //
 // Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu, budget.mu;
 // that of watchdog last.

@@ -54,7 +54,7 @@ func TestProtocolSections(t *testing.T) {
 	}
 }
 
-// What doc.go says of the code names methods and fields that are there.
+// The methods, fields and tests that doc.go names are there.
 func TestDocNames(t *testing.T) {
 	_, maintainers, found := strings.Cut(readFile(t, "doc.go"), "\npackage ttrpc\n")
 	if !found {
@@ -64,10 +64,17 @@ func TestDocNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var code strings.Builder
+	var code, tests strings.Builder
 	for _, name := range files {
-		if !strings.HasSuffix(name, "_test.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			tests.WriteString(readFile(t, name))
+		} else {
 			code.WriteString(readFile(t, name))
+		}
+	}
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(maintainers, -1) {
+		if !strings.Contains(tests.String(), "\nfunc "+name+"(") {
+			t.Errorf("doc.go names %s, which there is not", name)
 		}
 	}
 	names := regexp.MustCompile(`\b(Client|Server|budget|buffer|channel|conn|lease|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).

@@ -78,13 +78,13 @@ const (
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 
-func (f features) has(feature features) bool { return f&feature != 0 }
+func (ft features) has(feature features) bool { return ft&feature != 0 }
 
-func (f features) String() string {
+func (ft features) String() string {
 	var names []string
-	for ; f != 0; f &= f - 1 {
-		name := fmt.Sprintf("%#x", uint64(f&-f))
-		if i := bits.TrailingZeros64(uint64(f)); i < len(featureNames) {
+	for ; ft != 0; ft &= ft - 1 {
+		name := fmt.Sprintf("%#x", uint64(ft&-ft))
+		if i := bits.TrailingZeros64(uint64(ft)); i < len(featureNames) {
 			name = featureNames[i]
 		}
 		names = append(names, name)
@@ -108,21 +108,21 @@ type settings struct {
 	window     uint32 // receive window of each stream, in bytes; 0 for none
 }
 
-// messageLimit returns the longest payload that the side which sent s accepts.
-func (s settings) messageLimit() int {
-	if s.maxMessage == 0 {
+// messageLimit returns the longest payload that the side which sent se accepts.
+func (se settings) messageLimit() int {
+	if se.maxMessage == 0 {
 		return defaultMaxMessageLength
 	}
-	return int(min(max(s.maxMessage, minMessageLimit), maxMessageLengthLimit))
+	return int(min(max(se.maxMessage, minMessageLimit), maxMessageLengthLimit))
 }
 
-func (s settings) fields() [4]uint64 {
-	return [...]uint64{uint64(s.version), uint64(s.features), uint64(s.maxMessage), uint64(s.window)}
+func (se settings) fields() [4]uint64 {
+	return [...]uint64{uint64(se.version), uint64(se.features), uint64(se.maxMessage), uint64(se.window)}
 }
 
 // size returns the encoded length in bytes.
-func (s settings) size() (n int) {
-	for _, v := range s.fields() {
+func (se settings) size() (n int) {
+	for _, v := range se.fields() {
 		if v != 0 {
 			n += 1 + protowire.SizeVarint(v)
 		}
@@ -131,8 +131,8 @@ func (s settings) size() (n int) {
 }
 
 // append adds the encoding to b.
-func (s settings) append(b []byte) []byte {
-	for i, v := range s.fields() {
+func (se settings) append(b []byte) []byte {
+	for i, v := range se.fields() {
 		if v != 0 {
 			b = protowire.AppendTag(b, settingsVersion+protowire.Number(i), protowire.VarintType)
 			b = protowire.AppendVarint(b, v)
@@ -169,11 +169,11 @@ func parseSettings(b []byte) (s settings, ok bool) {
 	return s, true
 }
 
-// offer returns field 1000 of a Request with s in it.
-func (s settings) offer() []byte {
+// offer returns field 1000 of a Request with se in it.
+func (se settings) offer() []byte {
 	b := protowire.AppendTag(nil, requestOffer, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(s.size()))
-	return s.append(b)
+	b = protowire.AppendVarint(b, uint64(se.size()))
+	return se.append(b)
 }
 
 // newExtensionFrame returns a frame to which the caller appends n bytes of payload.
@@ -206,10 +206,10 @@ type cancellation struct {
 
 const cancellationLength = 8
 
-func (c cancellation) frame() *buffer {
+func (can cancellation) frame() *buffer {
 	buf := newExtensionFrame(messageTypeCancel, 0, cancellationLength)
-	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(c.id))
-	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(c.code))
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(can.id))
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(can.code))
 	return buf
 }
 
@@ -231,10 +231,10 @@ type windowUpdate struct {
 
 const windowUpdateLength = 12
 
-func (w windowUpdate) frame() *buffer {
+func (wu windowUpdate) frame() *buffer {
 	buf := newExtensionFrame(messageTypeWindow, 0, windowUpdateLength)
-	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(w.id))
-	buf.b = binary.BigEndian.AppendUint64(buf.b, w.limit)
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(wu.id))
+	buf.b = binary.BigEndian.AppendUint64(buf.b, wu.limit)
 	return buf
 }
 
@@ -253,9 +253,9 @@ type pingData uint64
 const pingLength = 8
 
 // frame returns a ping, or a pong.
-func (p pingData) frame(typ messageType) *buffer {
+func (pd pingData) frame(typ messageType) *buffer {
 	buf := newExtensionFrame(typ, 0, pingLength)
-	buf.b = binary.BigEndian.AppendUint64(buf.b, uint64(p))
+	buf.b = binary.BigEndian.AppendUint64(buf.b, uint64(pd))
 	return buf
 }
 

@@ -29,14 +29,14 @@ const (
 	metadataTrailer metadataKind = 1 // before the final frame
 )
 
-func (k metadataKind) String() string {
-	switch k {
+func (mk metadataKind) String() string {
+	switch mk {
 	case metadataHeader:
 		return "header"
 	case metadataTrailer:
 		return "trailer"
 	}
-	return fmt.Sprintf("kind(%d)", uint32(k))
+	return fmt.Sprintf("kind(%d)", uint32(mk))
 }
 
 // metadataFrame makes a frame of the metadata of a response. It fails for strings that
@@ -108,9 +108,9 @@ func parseResponseMetadata(b []byte) (v responseMetadataView, err error) {
 	return v, nil
 }
 
-// pairs adds the pairs of v to c, as metadataCollector.parsePair does.
-func (v responseMetadataView) pairs(c *metadataCollector, maxSize int) error {
-	for b := v.bytes; len(b) > 0; {
+// pairs adds the pairs of rm to c, as metadataCollector.parsePair does.
+func (rm responseMetadataView) pairs(c *metadataCollector, maxSize int) error {
+	for b := rm.bytes; len(b) > 0; {
 		f, err := consumeField(&b)
 		if err == nil && f.num == responseMetadataPairs && f.typ == protowire.BytesType {
 			err = c.parsePair(f.bytes, maxSize)

@@ -49,14 +49,14 @@ func errForeign(format string, args ...any) error {
 // refusal returns the error of a call that comes after the end of its connection. That
 // is err, which the call got, unless the peer has never spoken ttrpc: to try again is of
 // no use then.
-func (c *conn) refusal(err error) error {
+func (cn *conn) refusal(err error) error {
 	if err != ErrClosed {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
 	var foreign *foreignError
-	if errors.As(c.err, &foreign) {
+	if errors.As(cn.err, &foreign) {
 		return &connError{cause: foreign}
 	}
 	return err

@@ -153,3 +153,38 @@ func TestCloseEndsLeader(t *testing.T) {
 		return
 	}
 }
+
+// A leader that comes upon a message for a stream that is full leaves it to the read
+// loop, which may wait for the stream's receiver: the leader's context still ends its
+// call.
+func TestLeaderLeavesFullStream(t *testing.T) {
+	desc := echoMethods()
+	send := make(chan struct{})
+	desc.Streams["Burst"] = Stream{StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		<-send
+		for i := 0; i < 20; i++ {
+			if err := ss.SendMsg(&KeyValue{Value: strings.Repeat("x", 8<<10)}); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}}
+	_, addr := newTestServer(t, desc)
+	c := dialTest(t, addr, WithClientLimits(Limits{MaxStreamBuffer: 64 << 10}))
+	if _, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Burst", &KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	result, cancel := leading(t, c, func(ctx context.Context) error {
+		return c.Call(ctx, testService, "Block", &KeyValue{}, &KeyValue{})
+	})
+	close(send)
+	waitFor(t, "reading to pause", func() bool { return c.conn.pauses.since.Load() != 0 })
+	start := time.Now()
+	cancel()
+	if err := within(t, "the call", result); err != context.Canceled {
+		t.Errorf("got %v, want Canceled", err)
+	}
+	if d := time.Since(start); d > slowConsumerLimit/2 {
+		t.Errorf("the call returned %v after the end of its context", d)
+	}
+}

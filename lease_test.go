@@ -44,6 +44,7 @@ type leaseWalker struct {
 	look    lookState
 	expired bool // in this look; another read loop is to be started after it
 	list    int  // entries of the lease in the watchdog's list
+	stolen  bool // a loop has reclaimed what another has lent
 }
 
 func newLeaseWalker() *leaseWalker {
@@ -85,8 +86,10 @@ func (w *leaseWalker) loop(i int) bool {
 		l.state = loopHandles
 	case loopHandles:
 		l.state = loopAbsent
+		own := w.lease.since.Load() == l.start
 		if w.lease.reclaim(l.start) {
 			l.state = loopReads
+			w.stolen = !own
 		}
 	default:
 		return false
@@ -176,6 +179,8 @@ func (w *leaseWalker) check() error {
 	}
 	looks := w.look == lookDelists || w.look == lookAsksAgain || w.look == lookEnlists
 	switch {
+	case w.stolen:
+		return fmt.Errorf("a loop has reclaimed what another has lent")
 	case readers != 1:
 		return fmt.Errorf("%d have the right to read or have lent it out", readers)
 	case w.list+adding > 1 && !looks, w.list+adding > 2, w.list > 1:

@@ -41,8 +41,8 @@ const (
 	logKinds                  // how many kinds there are
 )
 
-func (k logKind) String() string {
-	switch k {
+func (lk logKind) String() string {
+	switch lk {
 	case logPanic:
 		return "panics"
 	case logRefused:
@@ -52,7 +52,7 @@ func (k logKind) String() string {
 	case logAccept:
 		return "failures to accept"
 	}
-	return "logKind(" + strconv.Itoa(int(k)) + ")"
+	return "logKind(" + strconv.Itoa(int(lk)) + ")"
 }
 
 // A limitedLogger writes so many events a second of each kind, and how many it left
@@ -75,23 +75,23 @@ type logBudget struct {
 }
 
 // event logs an event of one line.
-func (l *limitedLogger) event(kind logKind, format string, args ...any) {
-	if l.allow(kind, time.Now()) {
-		l.write("ttrpc: "+fmt.Sprintf(format, args...), "")
+func (lg *limitedLogger) event(kind logKind, format string, args ...any) {
+	if lg.allow(kind, time.Now()) {
+		lg.write("ttrpc: "+fmt.Sprintf(format, args...), "")
 	}
 }
 
 // panicked logs a panic with its stack.
-func (l *limitedLogger) panicked(stack []byte, format string, args ...any) {
-	if l.allow(logPanic, time.Now()) {
-		l.write("ttrpc: "+fmt.Sprintf(format, args...), string(stack))
+func (lg *limitedLogger) panicked(stack []byte, format string, args ...any) {
+	if lg.allow(logPanic, time.Now()) {
+		lg.write("ttrpc: "+fmt.Sprintf(format, args...), string(stack))
 	}
 }
 
-func (l *limitedLogger) write(line, stack string) {
+func (lg *limitedLogger) write(line, stack string) {
 	text := logText(line, stack)
-	if l.to != nil {
-		l.to.Printf("%s", text)
+	if lg.to != nil {
+		lg.to.Printf("%s", text)
 		return
 	}
 	log.Print(text)
@@ -99,10 +99,10 @@ func (l *limitedLogger) write(line, stack string) {
 
 // allow reports whether an event may be written now. Those that may not are counted,
 // and a timer has the count written: one a logger, while there is a count.
-func (l *limitedLogger) allow(kind logKind, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := &l.budgets[kind]
+func (lg *limitedLogger) allow(kind logKind, now time.Time) bool {
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	b := &lg.budgets[kind]
 	if now.Sub(b.second) >= time.Second {
 		b.second, b.written = now, 0
 	}
@@ -111,9 +111,9 @@ func (l *limitedLogger) allow(kind logKind, now time.Time) bool {
 		return true
 	}
 	b.skipped++
-	if !l.reporting {
-		l.reporting = true
-		time.AfterFunc(time.Second, l.report)
+	if !lg.reporting {
+		lg.reporting = true
+		time.AfterFunc(time.Second, lg.report)
 	}
 	return false
 }
@@ -121,27 +121,27 @@ func (l *limitedLogger) allow(kind logKind, now time.Time) bool {
 // report writes how many events were left out. The timer runs it on a goroutine of its
 // own, which ends with it. If the logger took so long that more were left out in the
 // meantime, there is another timer.
-func (l *limitedLogger) report() {
-	l.mu.Lock()
+func (lg *limitedLogger) report() {
+	lg.mu.Lock()
 	var skipped [logKinds]int
 	for kind := range skipped {
-		skipped[kind], l.budgets[kind].skipped = l.budgets[kind].skipped, 0
+		skipped[kind], lg.budgets[kind].skipped = lg.budgets[kind].skipped, 0
 	}
-	l.mu.Unlock()
+	lg.mu.Unlock()
 
 	for kind, n := range skipped {
 		if n > 0 {
-			l.write(fmt.Sprintf("ttrpc: %d log lines were left out (%v)", n, logKind(kind)), "")
+			lg.write(fmt.Sprintf("ttrpc: %d log lines were left out (%v)", n, logKind(kind)), "")
 		}
 	}
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reporting = false
-	for kind := range l.budgets {
-		if l.budgets[kind].skipped > 0 && !l.reporting {
-			l.reporting = true
-			time.AfterFunc(time.Second, l.report)
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	lg.reporting = false
+	for kind := range lg.budgets {
+		if lg.budgets[kind].skipped > 0 && !lg.reporting {
+			lg.reporting = true
+			time.AfterFunc(time.Second, lg.report)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func appendPrintable(b []byte, s string, limit int) (_ []byte, left int) {
 // limitedValue prints as the value of a panic does, but not at any length.
 type limitedValue struct{ value any }
 
-func (v limitedValue) String() string { return cut(fmt.Sprint(v.value), maxLogValue) }
+func (lv limitedValue) String() string { return cut(fmt.Sprint(lv.value), maxLogValue) }
 
 // cut returns s if it has at most n bytes, and else the first n, less a part of a rune,
 // with a note.

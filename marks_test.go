@@ -174,10 +174,12 @@ func TestReplyRoom(t *testing.T) {
 		}
 		w.flush()
 	}
-	reply(packetLength, false) // written, and forgotten
-	within(t, "a write", lengths)
+	reply(replyLimit, false) // written, in two writes, and forgotten
+	proceed <- struct{}{}
 	proceed <- struct{}{}
 	within(t, "its end", w.written())
+	within(t, "a write", lengths)
+	within(t, "a write", lengths)
 	reply(packetLength, false) // a round of its own
 	within(t, "a write", lengths)
 	rest := replyLimit - packetLength

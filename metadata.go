@@ -45,8 +45,8 @@ func foldFrom(key string, i int) string {
 func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
 
 // Get returns the values of key and whether there are any.
-func (m MD) Get(key string) ([]string, bool) {
-	values := m[foldKey(key)]
+func (md MD) Get(key string) ([]string, bool) {
+	values := md[foldKey(key)]
 	if len(values) == 0 {
 		return nil, false
 	}
@@ -54,40 +54,40 @@ func (m MD) Get(key string) ([]string, bool) {
 }
 
 // Set replaces the values of key. Without values it removes the key.
-func (m MD) Set(key string, values ...string) {
+func (md MD) Set(key string, values ...string) {
 	key = foldKey(key)
 	if len(values) == 0 {
-		delete(m, key)
+		delete(md, key)
 		return
 	}
-	m[key] = values
+	md[key] = values
 }
 
 // Append adds values to those of key.
-func (m MD) Append(key string, values ...string) {
+func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
 	}
 	key = foldKey(key)
-	m[key] = append(m[key], values...)
+	md[key] = append(md[key], values...)
 }
 
 // Clone returns a deep copy, nil for nil. (Since v1.2.7.)
-func (m MD) Clone() MD {
-	if m == nil {
+func (md MD) Clone() MD {
+	if md == nil {
 		return nil
 	}
-	c := make(MD, len(m))
-	for key, values := range m {
+	c := make(MD, len(md))
+	for key, values := range md {
 		c[key] = append([]string(nil), values...)
 	}
 	return c
 }
 
-// pairs returns m as it goes over the wire, nil when it is empty.
-func (m MD) pairs() []*KeyValue {
+// pairs returns md as it goes over the wire, nil when it is empty.
+func (md MD) pairs() []*KeyValue {
 	var kvs []*KeyValue
-	for key, values := range m {
+	for key, values := range md {
 		for _, value := range values {
 			kvs = append(kvs, &KeyValue{Key: key, Value: value})
 		}

@@ -291,19 +291,6 @@ func TestGatheredWrites(t *testing.T) {
 	}
 }
 
-// countedConn tells of its writes before it makes them, which waits for proceed.
-type countedConn struct {
-	net.Conn
-	lengths chan<- int
-	proceed <-chan struct{}
-}
-
-func (c *countedConn) Write(b []byte) (int, error) {
-	c.lengths <- len(b)
-	<-c.proceed
-	return len(b), nil
-}
-
 // Whatever ends the multiplexer ends what runs over it, at both ends: no call
 // waits for a connection that is dead.
 func TestMuxEnds(t *testing.T) {

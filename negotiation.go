@@ -40,8 +40,8 @@ const (
 	extended
 )
 
-func (s negotiationState) String() string {
-	switch s {
+func (ns negotiationState) String() string {
+	switch ns {
 	case plain:
 		return "plain"
 	case offering:

@@ -59,8 +59,8 @@ const (
 	serverClosed               // Close
 )
 
-func (s serverState) String() string {
-	switch s {
+func (state serverState) String() string {
+	switch state {
 	case serverOpen:
 		return "open"
 	case serverDraining:

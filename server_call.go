@@ -192,10 +192,10 @@ func (call *serverCall) runUnary() *buffer {
 
 // unmarshal decodes the request. It is what the handler gets.
 func (call *serverCall) unmarshal(m any) error {
-	if !call.request.acquire() {
+	if !call.request.beginDecode() {
 		return call.requestGone()
 	}
-	defer call.request.release()
+	defer call.request.endDecode()
 	return unmarshalRequest(call.sc.conn.codec, call.request.payload, m)
 }
 

@@ -33,6 +33,9 @@ func TestNothingAfterFinalFrame(t *testing.T) {
 		}
 		sent := make(chan error, 1)
 		sc.remove(st, ErrStreamClosed, func() {
+			if st.sendErr == nil { // remove has its lock, which it may lose to a sender
+				t.Error("the final frame is queued before senders are refused")
+			}
 			sc.conn.ch.w.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
 			go func() { sent <- st.send(context.Background(), late, moreFrames) }()
 			for i := 0; i < 100 && len(sent) == 0; i++ {

@@ -61,8 +61,8 @@ func (sc *serverConn) started() *conn {
 // drain closes the connection as soon as no call runs. In a handshake none
 // does.
 func (sc *serverConn) drain() {
-	if c := sc.started(); c != nil {
-		c.drain()
+	if cn := sc.started(); cn != nil {
+		cn.drain()
 	} else {
 		sc.abandonHandshake()
 	}
@@ -70,8 +70,8 @@ func (sc *serverConn) drain() {
 
 // close ends the connection now.
 func (sc *serverConn) close() {
-	if c := sc.started(); c != nil {
-		c.fail(ErrServerClosed)
+	if cn := sc.started(); cn != nil {
+		cn.fail(ErrServerClosed)
 	} else {
 		sc.abandonHandshake()
 	}
@@ -79,13 +79,13 @@ func (sc *serverConn) close() {
 
 // tellCalls has the contexts of the calls that run note the end of Serve's context.
 func (sc *serverConn) tellCalls() {
-	c := sc.started()
-	if c == nil {
+	cn := sc.started()
+	if cn == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.streams {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	for _, e := range cn.streams {
 		e.(*stream).ctx.Err()
 	}
 }
@@ -184,19 +184,19 @@ func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 // insert puts the call into the table, or returns a status that refuses it. The
 // Rust client can send an id below an earlier one: only one in use is refused.
 func (sc *serverConn) insert(call *serverCall) *spb.Status {
-	c, id := sc.conn, call.stream.id
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	cn, id := sc.conn, call.stream.id
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
 	switch {
-	case c.streams[id] != nil:
+	case cn.streams[id] != nil:
 		return newStatus(codes.InvalidArgument, "stream id %d is in use", id)
-	case c.err != nil || c.draining:
+	case cn.err != nil || cn.draining:
 		return newStatus(codes.Unavailable, "the server is shutting down")
 	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
 		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
 	}
-	c.lastID = max(c.lastID, id)
-	c.insertLocked(&call.stream)
+	cn.lastID = max(cn.lastID, id)
+	cn.insertLocked(&call.stream)
 	sc.running.Add(1)
 	return nil
 }
@@ -216,10 +216,10 @@ func (sc *serverConn) lookup(id streamID) *stream {
 
 // handleData gives a message to its stream.
 func (sc *serverConn) handleData(h header, buf *buffer) error {
-	c := sc.conn
-	c.mu.Lock()
-	st, lastID := sc.streamLocked(h.id), c.lastID
-	c.mu.Unlock()
+	cn := sc.conn
+	cn.mu.Lock()
+	st, lastID := sc.streamLocked(h.id), cn.lastID
+	cn.mu.Unlock()
 	switch {
 	case st == nil:
 		buf.release()
@@ -231,7 +231,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		buf.release()
 		return &streamError{h: h, code: codes.InvalidArgument, err: errProtocol("data after the client's last message")}
 	}
-	c.deliver(st, message{
+	cn.deliver(st, message{
 		typ:  h.typ,
 		last: h.flags.has(flagRemoteClosed),
 		none: h.flags.has(flagNoData),
@@ -261,18 +261,18 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 
 // reject answers a frame that has no stream.
 func (sc *serverConn) reject(id streamID, status *spb.Status) error {
-	c := sc.conn
-	c.mu.Lock()
+	cn := sc.conn
+	cn.mu.Lock()
 	if id.isClient() {
-		c.lastID = max(c.lastID, id) // data that follows is late, not new
+		cn.lastID = max(cn.lastID, id) // data that follows is late, not new
 	}
-	over := c.err != nil
-	c.mu.Unlock()
+	over := cn.err != nil
+	cn.mu.Unlock()
 	if over {
 		return nil // the end of the connection, which comes next, says it all
 	}
 	sc.queueReply(id, status)
-	c.ch.w.flush()
+	cn.ch.w.flush()
 	return nil
 }
 
@@ -333,18 +333,18 @@ func (sc *serverConn) finish(st *stream, frame *buffer) {
 // when the stream has ended already. Nothing is sent on a stream after its final
 // frame: that is queued and data is refused from one step on.
 func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
-	c := sc.conn
-	c.mu.Lock()
-	if c.streams[st.id] != st {
-		c.mu.Unlock()
+	cn := sc.conn
+	cn.mu.Lock()
+	if cn.streams[st.id] != st {
+		cn.mu.Unlock()
 		return false
 	}
 	st.mu.Lock()
 	st.closeSendLocked(err)
 	queue()
 	st.mu.Unlock()
-	c.removeLocked(st)
-	c.mu.Unlock()
+	cn.removeLocked(st)
+	cn.mu.Unlock()
 	st.end(err)
 	return true
 }

@@ -105,8 +105,8 @@ type handshakePanic struct {
 	stack []byte
 }
 
-func (p *handshakePanic) Error() string {
-	return fmt.Sprintf("panic in handshake: %v", limitedValue{p.value})
+func (hp *handshakePanic) Error() string {
+	return fmt.Sprintf("panic in handshake: %v", limitedValue{hp.value})
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.
@@ -137,14 +137,14 @@ func (sc *serverConn) abandonHandshake() {
 // the meantime.
 func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	s := sc.server
-	c := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
+	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {
 		return false
 	}
 	sc.peer = peer
-	c.codec = s.cfg.codec
-	sc.conn = c
+	cn.codec = s.cfg.codec
+	sc.conn = cn
 	return true
 }

@@ -102,52 +102,52 @@ type watchdog struct {
 
 // add adds a connection to the list. The watchdog drops it when its lease is not used
 // any more.
-func (w *watchdog) add(sc *serverConn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns = append(w.conns, sc)
-	if w.quit == nil {
-		w.quit = make(chan struct{})
+func (wd *watchdog) add(sc *serverConn) {
+	wd.mu.Lock()
+	defer wd.mu.Unlock()
+	wd.conns = append(wd.conns, sc)
+	if wd.quit == nil {
+		wd.quit = make(chan struct{})
 	}
-	if !w.runs && !w.ended {
-		w.runs = true
-		go w.run()
+	if !wd.runs && !wd.ended {
+		wd.runs = true
+		go wd.run()
 	}
 }
 
 // end ends the goroutine at once: no connection is left, and none comes.
-func (w *watchdog) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.quit != nil && !w.ended {
-		close(w.quit)
+func (wd *watchdog) end() {
+	wd.mu.Lock()
+	defer wd.mu.Unlock()
+	if wd.quit != nil && !wd.ended {
+		close(wd.quit)
 	}
-	w.ended = true
+	wd.ended = true
 }
 
 // run ends when no lease is left. Where the timers of the system are coarse the
 // ticks come a millisecond apart.
-func (w *watchdog) run() {
+func (wd *watchdog) run() {
 	ticker := time.NewTicker(handlerGrace)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			if !w.look(clock()) {
+			if !wd.look(clock()) {
 				return
 			}
-		case <-w.quit:
+		case <-wd.quit:
 			return
 		}
 	}
 }
 
 // look looks at every lease and reports whether any is left.
-func (w *watchdog) look(now int64) bool {
-	w.mu.Lock()
+func (wd *watchdog) look(now int64) bool {
+	wd.mu.Lock()
 	var expired []*serverConn
-	kept := w.conns[:0]
-	for _, sc := range w.conns {
+	kept := wd.conns[:0]
+	for _, sc := range wd.conns {
 		l := &sc.lease
 		if l.expire(now) {
 			expired = append(expired, sc)
@@ -159,13 +159,13 @@ func (w *watchdog) look(now int64) bool {
 		}
 		kept = append(kept, sc)
 	}
-	for i := len(kept); i < len(w.conns); i++ {
-		w.conns[i] = nil
+	for i := len(kept); i < len(wd.conns); i++ {
+		wd.conns[i] = nil
 	}
-	w.conns = kept
-	w.runs = len(kept) > 0
-	runs := w.runs
-	w.mu.Unlock()
+	wd.conns = kept
+	wd.runs = len(kept) > 0
+	runs := wd.runs
+	wd.mu.Unlock()
 	for _, sc := range expired {
 		sc.leaseExpired()
 	}

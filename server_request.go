@@ -11,7 +11,7 @@ import (
 // The buffer belongs to the call and to the decodes that run. The call gives it up by
 // close: when its handler has returned, or after the end of its stream, so that nothing
 // is kept of an ended connection for handlers that go on. A decode has
-// the buffer from acquire to release, and none begins after close. The last of all
+// the buffer from beginDecode to endDecode, and none begins after close. The last of all
 // these puts the buffer back: users counts them, and reaches 0 once.
 type callRequest struct {
 	buf     *buffer
@@ -33,9 +33,9 @@ func (r *callRequest) init(buf *buffer, payload []byte) {
 	r.users.Store(heldByCall)
 }
 
-// acquire keeps payload valid until release. It reports whether it is: false after
+// beginDecode keeps payload valid until endDecode. It reports whether it is: false after
 // close.
-func (r *callRequest) acquire() bool {
+func (r *callRequest) beginDecode() bool {
 	for {
 		users := r.users.Load()
 		if users&heldByCall == 0 {
@@ -47,8 +47,8 @@ func (r *callRequest) acquire() bool {
 	}
 }
 
-// release ends the use that acquire began.
-func (r *callRequest) release() {
+// endDecode ends the use that beginDecode began.
+func (r *callRequest) endDecode() {
 	r.decoded.Store(true)
 	r.freeUnused(r.users.Add(-heldByDecode))
 }

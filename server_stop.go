@@ -51,12 +51,12 @@ func closeListeners(listeners []net.Listener) *listenerClosing {
 }
 
 // wait waits for a limited time. It returns the error if the listeners are closed then.
-func (c *listenerClosing) wait() error {
+func (lc *listenerClosing) wait() error {
 	timer := time.NewTimer(lingerLimit)
 	defer timer.Stop()
 	select {
-	case <-c.done:
-		return c.err
+	case <-lc.done:
+		return lc.err
 	case <-timer.C:
 		return nil
 	}

@@ -40,8 +40,8 @@ func (call *serverCall) runStream() *buffer {
 // streamServer implements StreamServer.
 type streamServer struct{ call *serverCall }
 
-func (s *streamServer) SendMsg(m any) error {
-	call := s.call
+func (ss *streamServer) SendMsg(m any) error {
+	call := ss.call
 	frame, err := call.encodeData(m, 0)
 	if err != nil {
 		return err
@@ -53,8 +53,8 @@ func (s *streamServer) SendMsg(m any) error {
 	return nil
 }
 
-func (s *streamServer) RecvMsg(m any) error {
-	call := s.call
+func (ss *streamServer) RecvMsg(m any) error {
+	call := ss.call
 	call.bursts.received()
 	if err := call.ctx.Err(); err != nil && call.stream.open() {
 		return err // a client that goes on sending must not keep it from the handler

@@ -102,8 +102,8 @@ func newMethod(m *method) *method {
 
 // with returns the registry with one more service. A second one of that name is
 // a mistake of the program, and so is a method that is both unary and a stream.
-func (r registry) with(name string, desc *ServiceDesc) registry {
-	if _, ok := r[name]; ok {
+func (reg registry) with(name string, desc *ServiceDesc) registry {
+	if _, ok := reg[name]; ok {
 		panic(fmt.Errorf("ttrpc: duplicate service %s registered", name))
 	}
 	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
@@ -116,8 +116,8 @@ func (r registry) with(name string, desc *ServiceDesc) registry {
 		}
 		methods[m] = newMethod(&method{fullName: fullMethod(name, m), stream: stream})
 	}
-	more := make(registry, len(r)+1)
-	for k, v := range r {
+	more := make(registry, len(reg)+1)
+	for k, v := range reg {
 		more[k] = v
 	}
 	more[name] = methods
@@ -126,8 +126,8 @@ func (r registry) with(name string, desc *ServiceDesc) registry {
 
 // find returns the method with these names; nil, and whether the service
 // exists, when there is none.
-func (r registry) find(service, name []byte) (m *method, serviceExists bool) {
-	methods, ok := r[string(service)]
+func (reg registry) find(service, name []byte) (m *method, serviceExists bool) {
+	methods, ok := reg[string(service)]
 	return methods[string(name)], ok
 }
 

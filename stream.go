@@ -45,12 +45,12 @@ type stream struct {
 	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
-func (st *stream) init(c *conn) {
-	st.conn = c
+func (st *stream) init(cn *conn) {
+	st.conn = cn
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
-	st.inbox.init(c.pauses.total())
+	st.inbox.init(cn.pauses.total())
 }
 
 // signal puts the token into wake.
@@ -305,8 +305,8 @@ const (
 	lastFrame
 )
 
-func (f finality) String() string {
-	if f == lastFrame {
+func (fin finality) String() string {
+	if fin == lastFrame {
 		return "last frame"
 	}
 	return "more frames"
@@ -341,17 +341,17 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 // another goroutine, so that they gather while that writes.
 type burst struct{ sending atomic.Bool }
 
-func (b *burst) flush(ch *channel) {
-	if b.sending.Swap(true) {
+func (bu *burst) flush(ch *channel) {
+	if bu.sending.Swap(true) {
 		ch.w.flushLater()
 	} else {
 		ch.w.flush()
 	}
 }
 
-func (b *burst) received() {
-	if b.sending.Load() {
-		b.sending.Store(false)
+func (bu *burst) received() {
+	if bu.sending.Load() {
+		bu.sending.Store(false)
 	}
 }
 

@@ -40,8 +40,8 @@ const (
 	heldByNobody
 )
 
-func (h turnHolder) String() string {
-	switch h {
+func (th turnHolder) String() string {
+	switch th {
 	case heldByLoop:
 		return "read loop"
 	case heldByLeader:

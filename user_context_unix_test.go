@@ -129,6 +129,26 @@ func echoOnStream(ctx context.Context, c *Client) error {
 	return err
 }
 
+// The stop function of a context, whose watch ends with a stream, waits for a call on
+// the same connection: the goroutine that reads does not run it.
+func TestStopWaitsForCall(t *testing.T) {
+	c, _ := newTestPair(t, echoMethods())
+	for i := 0; i < 5; i++ {
+		stopped := make(chan error, 10)
+		ctx := hooked(testContext(t), func(method string) {
+			if method == "stop" {
+				stopped <- echo(testContext(t), c, "x")
+			}
+		})["AfterFunc"]
+		if err := within(t, "the stream", goErr(func() error { return echoOnStream(ctx, c) })); err != nil {
+			t.Fatal(err)
+		}
+		if err := within(t, "stop", stopped); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The same for the end of a connection while a caller leads, and for the goroutine that
 // holds the lock of a context while it waits for a call.
 func TestContextOfLeader(t *testing.T) {

@@ -15,8 +15,8 @@ const (
 	bodyGrowth = 4
 )
 
-// readsPieces reports whether a connection that is no kernel socket may be read in pieces
-// of any length: *tls.Conn may, which makes a program megabytes larger that names it. See
+// readsPieces reports whether a connection that is no kernel socket may be read, and
+// written, in pieces of any length: *tls.Conn may, which makes a program megabytes larger that names it. See
 // minReadLength for others.
 func readsPieces(nc net.Conn) bool {
 	_, isTLS := nc.(interface {

@@ -58,6 +58,7 @@
 //	W  bytes that wait to be written              1 MiB    Limits.MaxPendingWrite
 //	D  bytes of a call's metadata                 1 MiB    WithServerMaxMetadata
 //	   time of a handshake                        10 s     WithServerHandshakeTimeout
+//	   time in which the peer takes nothing       none     WithServerWriteTimeout
 //
 // with the default in the middle. By default a peer is trusted with the number of its
 // calls: a server whose peers are not wants WithServerMaxCalls, without which the
@@ -147,10 +148,10 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write or are shut down, for requests and
-// messages that a handler leaves behind at the end, for turns that nobody takes, and for
-// the count of log lines that a server left out (limitedLogger.report); and
-// context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write, whose peer takes nothing or that are
+// shut down, for requests and messages that a handler leaves behind at the end, for turns
+// that nobody takes, and for the count of log lines that a server left out
+// (limitedLogger.report); and context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //

@@ -1,0 +1,64 @@
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+const bubbleWriteTimeout = 10 * time.Second
+
+// A server ends a connection whose peer has taken nothing for the time of the option,
+// neither earlier nor later, and leaves one alone whose peer takes a little now and then,
+// or that has nothing to write.
+func TestWriteTimeoutServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := newLogRecorder()
+		s := newServer(t, WithServerWriteTimeout(bubbleWriteTimeout), WithServerLogger(log))
+		s.RegisterService(testService, echoMethods())
+		near, far := memPipe(packetLength)
+		s.startConn(s.newServing(context.Background()), near)
+		w := newWire(far)
+		defer w.Close()
+		const calls, size = 4, 3000 // a response is a Write
+		send := func() {
+			for id := streamID(1); id < 2*calls; id += 2 {
+				w.request(id, "Echo", 0, text(strings.Repeat("x", size)))
+			}
+		}
+
+		send()
+		for i := 0; i < calls; i++ {
+			time.Sleep(bubbleWriteTimeout * 4 / 5)
+			w.read()
+		}
+		time.Sleep(time.Hour)
+		if got := log.all(); len(got) != 0 {
+			t.Fatalf("with a peer that is slow, and an idle one: %q", got)
+		}
+
+		send()
+		w.read()
+		start := time.Now()
+		log.wait(t, "failed", "has taken nothing", "10s")
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout)
+	})
+}
+
+// A client does so, too, and its calls return ErrClosed.
+func TestWriteTimeoutClient(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		near, far := memPipe(packetLength)
+		defer far.Close()
+		c := NewClient(near, WithClientWriteTimeout(bubbleWriteTimeout))
+		defer c.Close()
+		start := time.Now()
+		if err := echo(context.Background(), c, strings.Repeat("x", 2*packetLength)); err != ErrClosed {
+			t.Errorf("a call: got %v, want ErrClosed", err)
+		}
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout)
+	})
+}

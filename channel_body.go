@@ -10,9 +10,10 @@ const (
 	// its first byte. It is the size of a class of buffers.
 	firstBodyLength = 64<<10 + bufferSlack
 
-	// bodyGrowth is by how much the buffer of a longer one grows, each time that it is
-	// full. A frame of 1 MiB is moved by a third more than it is long.
-	bodyGrowth = 4
+	// bodyGrowth is how many times longer than the bytes that have come a buffer may
+	// become. A longer payload takes two steps, the last of which is that long: no more
+	// than a tenth of it is copied.
+	bodyGrowth = 16
 )
 
 // readsPieces reports whether a connection that is no kernel socket may be read, and
@@ -63,12 +64,23 @@ func (ch *channel) growBody(n int) {
 	}
 	size := int(ch.current.length)
 	if ch.pieces {
-		have := len(old.bytes())
-		size = min(size, max(firstBodyLength, have+n, bodyGrowth*(have-bufferSlack)+bufferSlack))
+		size = min(size, max(bodySize(old, size), len(old.bytes())+n))
 	}
 	ch.body = getBuffer(size)
 	ch.body.b = append(ch.body.b, old.bytes()...)
 	old.release()
+}
+
+// bodySize returns the length of the buffer that comes after old, which may be nil, for a
+// payload of length.
+func bodySize(old *buffer, length int) int {
+	switch {
+	case old == nil:
+		return firstBodyLength
+	case length > bodyGrowth*cap(old.b):
+		return length / bodyGrowth
+	}
+	return length
 }
 
 // releaseRead gives back what the reading half holds: see conn.endRead. A payload that

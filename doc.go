@@ -75,6 +75,10 @@
 // and for M between two of them the next one counts.
 // A client is bounded alike, without D and with n its own calls.
 //
+// On unix and TCP sockets and on TLS a message takes nothing before its first byte, 64 KiB
+// up to as many bytes, and then at most 16 times as much as has come. On other connections
+// it takes its length at once: one that carries messages may have to be read so.
+//
 // A peer that passes descriptors along with its bytes (SCM_RIGHTS), whose close may take
 // as long as it likes, holds up no call, Close or Shutdown. Linux refuses them from 6.16
 // on: the peer gets EPERM. A Handshaker of the user's own may take some before that. On

@@ -15,7 +15,13 @@ type writeTimeout struct {
 
 	timer *time.Timer // runs writer.checkPeer; nil until the first time
 	runs  bool
+
+	seen int64 // writer.stuckSince when the limit had passed; only the timer's
 }
+
+// writeGrace is how long the timer waits for the flusher once the limit has passed: this
+// process may have been stopped itself, and the peer have read meanwhile.
+const writeGrace = 10 * time.Millisecond
 
 // watchPeer starts the timer, for a flusher's goroutine that begins.
 func (w *writer) watchPeer() {
@@ -40,11 +46,15 @@ func (w *writer) watchPeer() {
 // waited for limit, and else has the timer look again, as long as there is a flusher.
 func (w *writer) checkPeer() {
 	t := &w.timeout
-	left := t.limit
-	if since := w.stuckSince.Load(); since != 0 {
+	left, since := t.limit, w.stuckSince.Load()
+	if since != 0 {
 		left -= time.Duration(clock() - since)
 	}
-	if left <= 0 {
+	switch {
+	case left > 0:
+	case since != t.seen:
+		t.seen, left = since, writeGrace
+	default:
 		t.expire(fmt.Errorf("ttrpc: the peer has taken nothing of what waits to be written for %v", t.limit))
 		return
 	}

@@ -44,7 +44,7 @@ func TestWriteTimeoutServer(t *testing.T) {
 		w.read()
 		start := time.Now()
 		log.wait(t, "failed", "has taken nothing", "10s")
-		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout)
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout+writeGrace)
 	})
 }
 
@@ -59,6 +59,28 @@ func TestWriteTimeoutClient(t *testing.T) {
 		if err := echo(context.Background(), c, strings.Repeat("x", 2*packetLength)); err != ErrClosed {
 			t.Errorf("a call: got %v, want ErrClosed", err)
 		}
-		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout)
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout+writeGrace)
 	})
+}
+
+// A process that was stopped itself gives its flusher a moment to find out what the peer
+// has taken meanwhile.
+func TestWriteTimeoutAfterStop(t *testing.T) {
+	expired := 0
+	w := &writer{flushing: true}
+	w.timeout = writeTimeout{limit: time.Hour, expire: func(error) { expired++ }, timer: time.AfterFunc(time.Hour, func() {})}
+	defer w.timeout.timer.Stop()
+	w.stuckSince.Store(clock() - int64(2*time.Hour))
+	w.checkPeer()
+	w.stuckSince.Store(clock()) // the flusher has written
+	w.checkPeer()
+	w.stuckSince.Store(clock() - int64(2*time.Hour))
+	w.checkPeer()
+	if expired > 0 {
+		t.Fatal("the connection has ended at the first look")
+	}
+	w.checkPeer()
+	if expired != 1 {
+		t.Error("the connection goes on after the second look")
+	}
 }

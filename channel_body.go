@@ -28,7 +28,7 @@ func readsPieces(nc net.Conn) bool {
 }
 
 // readBody moves bytes into ch.body: those that are there, else from the
-// connection. What is left of a big frame is read in place, and in one piece
+// connection. The rest of a big frame is read in place, and in one piece
 // if the peer wrote it so and the buffer has room; see minReadLength.
 func (ch *channel) readBody() error {
 	missing := int(ch.current.length) - len(ch.body.bytes())
@@ -83,7 +83,7 @@ func bodySize(old *buffer, length int) int {
 	return length
 }
 
-// releaseRead gives back what the reading half holds: see conn.endRead. A payload that
+// releaseRead gives back the buffers of the reading half: see conn.endRead. A payload that
 // has not come to its end goes to no pool: its peer may have wanted the buffer to grow.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()

@@ -155,7 +155,7 @@ func (s *socket) readable(fd uintptr) bool {
 	return true
 }
 
-// readNow reads what there is, without waiting.
+// readNow reads the bytes that are there, without waiting.
 func (s *socket) readNow(fd int, b []byte) (n int, err error) {
 	if s.passing {
 		n, err = ignoringEINTR(receive, fd, b)

@@ -55,7 +55,7 @@ func (w *writer) checkPeer() {
 	case since != t.seen:
 		t.seen, left = since, writeGrace
 	default:
-		t.expire(fmt.Errorf("ttrpc: the peer has taken nothing of what waits to be written for %v", t.limit))
+		t.expire(fmt.Errorf("ttrpc: the peer has taken none of the bytes that wait to be written for %v", t.limit))
 		return
 	}
 	w.mu.Lock()

@@ -43,7 +43,7 @@ func TestWriteTimeoutServer(t *testing.T) {
 		send()
 		w.read()
 		start := time.Now()
-		log.wait(t, "failed", "has taken nothing", "10s")
+		log.wait(t, "failed", "has taken none", "10s")
 		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout+writeGrace)
 	})
 }
@@ -63,8 +63,8 @@ func TestWriteTimeoutClient(t *testing.T) {
 	})
 }
 
-// A process that was stopped itself gives its flusher a moment to find out what the peer
-// has taken meanwhile.
+// A process that was stopped itself gives its flusher a moment to find out whether the
+// peer has taken any meanwhile.
 func TestWriteTimeoutAfterStop(t *testing.T) {
 	expired := 0
 	w := &writer{flushing: true}

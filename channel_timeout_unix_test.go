@@ -46,7 +46,7 @@ func TestWriteTimeoutOfHungPeer(t *testing.T) {
 			w, log := timeoutPair(t, layer, limit)
 			start := time.Now()
 			w.request(1, "Echo", 0, &KeyValue{Value: strings.Repeat("x", longMessage)})
-			log.wait(t, "failed", "has taken nothing", "100ms")
+			log.wait(t, "failed", "has taken none", "100ms")
 			if d := time.Since(start); d < limit {
 				t.Errorf("the connection was over after %v", d)
 			}

@@ -68,7 +68,7 @@ type writer struct {
 func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(error)) {
 	w.conn, w.sock, w.failed = nc, sock, failed
 	w.room.limit = maxQueued
-	if readsPieces(nc) { // and is written so, to see what the peer takes
+	if readsPieces(nc) { // and is written so, to see the progress
 		w.maxWrite = batchLength
 	}
 	if sock != nil {

@@ -84,8 +84,8 @@
 // on: the peer gets EPERM. A Handshaker of the user's own may take some before that. On
 // older kernels they end the connection. There a peer can still hold one thread for each
 // connection that it makes, and up to 253 descriptors, if their close waits for a
-// filesystem of its own; one thread, by what it passes to a connection that has just
-// ended; and a leader, beyond the deadline of its call, if the process has no descriptor
+// filesystem of its own; one thread, by descriptors that it passes to a connection that has
+// just ended; and a leader, beyond the deadline of its call, if the process has no descriptor
 // left. On TLS over unix sockets, on connections of other types and on other systems than
 // Linux it can hold one thread for each connection.
 //

@@ -36,7 +36,7 @@ type channel struct {
 	off       int
 	current   header  // of the frame that has begun, if inBody or discard say so
 	inBody    bool    // its payload is read
-	body      *buffer // has what came of that; nil before the first byte
+	body      *buffer // holds its bytes so far; nil before the first
 	discard   int     // bytes of an oversized frame still to be thrown away
 	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted

@@ -10,13 +10,14 @@ const (
 	// its first byte. It is the size of a class of buffers.
 	firstBodyLength = 64<<10 + bufferSlack
 
-	// bodyGrowth is by how much the buffer of a longer one grows, each time that it is
-	// full. A frame of 1 MiB is moved by a third more than it is long.
-	bodyGrowth = 4
+	// bodyGrowth is how many times longer than the bytes that have come a buffer may
+	// become. A longer payload takes two steps, the last of which is that long: no more
+	// than a tenth of it is copied.
+	bodyGrowth = 16
 )
 
-// readsPieces reports whether a connection that is no kernel socket may be read in pieces
-// of any length: *tls.Conn may, which makes a program megabytes larger that names it. See
+// readsPieces reports whether a connection that is no kernel socket may be read, and
+// written, in pieces of any length: *tls.Conn may, which makes a program megabytes larger that names it. See
 // minReadLength for others.
 func readsPieces(nc net.Conn) bool {
 	_, isTLS := nc.(interface {
@@ -27,7 +28,7 @@ func readsPieces(nc net.Conn) bool {
 }
 
 // readBody moves bytes into ch.body: those that are there, else from the
-// connection. What is left of a big frame is read in place, and in one piece
+// connection. The rest of a big frame is read in place, and in one piece
 // if the peer wrote it so and the buffer has room; see minReadLength.
 func (ch *channel) readBody() error {
 	missing := int(ch.current.length) - len(ch.body.bytes())
@@ -63,15 +64,26 @@ func (ch *channel) growBody(n int) {
 	}
 	size := int(ch.current.length)
 	if ch.pieces {
-		have := len(old.bytes())
-		size = min(size, max(firstBodyLength, have+n, bodyGrowth*(have-bufferSlack)+bufferSlack))
+		size = min(size, max(bodySize(old, size), len(old.bytes())+n))
 	}
 	ch.body = getBuffer(size)
 	ch.body.b = append(ch.body.b, old.bytes()...)
 	old.release()
 }
 
-// releaseRead gives back what the reading half holds: see conn.endRead. A payload that
+// bodySize returns the length of the buffer that comes after old, which may be nil, for a
+// payload of length.
+func bodySize(old *buffer, length int) int {
+	switch {
+	case old == nil:
+		return firstBodyLength
+	case length > bodyGrowth*cap(old.b):
+		return length / bodyGrowth
+	}
+	return length
+}
+
+// releaseRead gives back the buffers of the reading half: see conn.endRead. A payload that
 // has not come to its end goes to no pool: its peer may have wanted the buffer to grow.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()

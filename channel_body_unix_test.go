@@ -58,7 +58,7 @@ func TestClaimedLengths(t *testing.T) {
 			}{
 				{headerLength, 12 << 10}, // of TLS, for a part of a record
 				{headerLength + 1, 64<<10 + 12<<10},
-				{100 << 10, 4*100<<10 + 12<<10},
+				{100 << 10, 16*100<<10 + 12<<10},
 			} {
 				for _, w := range wires {
 					if _, err := w.Write(frame[sent:test.upTo]); err != nil {

@@ -144,6 +144,7 @@ func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 // the connection fails or is closed. It may block for as long as the peer
 // does not read.
 func (w *writer) writeAll(queue []*buffer, skip int) {
+	w.watchPeer()
 	for queue != nil {
 		written := 0
 		for _, buf := range queue {
@@ -187,8 +188,16 @@ func (w *writer) writeFrame(b []byte) (n int, err error) {
 			return n, err
 		}
 	}
-	rest, err := w.writeConn(b[n:])
-	return n + rest, err
+	for err == nil && n < len(b) {
+		piece := b[n:]
+		if w.maxWrite > 0 && len(piece) > w.maxWrite {
+			piece = piece[:w.maxWrite]
+		}
+		var written int
+		written, err = w.writeConn(piece)
+		n += written
+	}
+	return n, err
 }
 
 // maxTimeouts is how often in a row a read or write may report that a deadline has

@@ -155,7 +155,7 @@ func (sk *socket) readable(fd uintptr) bool {
 	return true
 }
 
-// readNow reads what there is, without waiting.
+// readNow reads the bytes that are there, without waiting.
 func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
 	if sk.passing {
 		n, err = ignoringEINTR(receive, fd, b)

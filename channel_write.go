@@ -46,7 +46,9 @@ type writer struct {
 	// to read, 0 while it does not wait: see awaitWritten.
 	stuckSince atomic.Int64
 
-	room budget // of frames in the queue and in the round
+	room     budget // of frames in the queue and in the round
+	timeout  writeTimeout
+	maxWrite int // longest Write on a connection that is no kernel socket; 0 for none
 
 	mu       sync.Mutex
 	queue    []*buffer // frames to write, small ones gathered
@@ -66,6 +68,9 @@ type writer struct {
 func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(error)) {
 	w.conn, w.sock, w.failed = nc, sock, failed
 	w.room.limit = maxQueued
+	if readsPieces(nc) { // and is written so, to see the progress
+		w.maxWrite = batchLength
+	}
 	if sock != nil {
 		sock.progress, sock.stuckSince = &w.progress, &w.stuckSince
 	}
@@ -235,6 +240,7 @@ func (w *writer) fail(err error) {
 		return
 	}
 	w.err = err
+	w.stopWatchingLocked()
 	releaseAll(w.queue)
 	w.queue, w.spare = nil, nil
 	reached := w.marks.reach(math.MaxInt64)

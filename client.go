@@ -46,6 +46,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
 	c.conn.codec = c.cfg.codec
+	c.conn.setWriteTimeout(c.cfg.writeTimeout)
 	go c.readLoop()
 	return c
 }

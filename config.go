@@ -18,6 +18,8 @@ type clientConfig struct {
 	onClose func()
 	unary   []UnaryClientInterceptor
 	stream  []StreamClientInterceptor
+
+	writeTimeout time.Duration // 0 for none
 }
 
 // ClientOpts configures a client.
@@ -61,6 +63,17 @@ func WithClientLimits(l Limits) ClientOpts {
 		panic(err)
 	}
 	return func(c *Client) { c.cfg.conn = cfg }
+}
+
+// WithClientWriteTimeout ends the connection when the server takes nothing, for that
+// time, of the bytes that wait to be written to it: see WithServerWriteTimeout. Calls and
+// streams then return ErrClosed. It panics when d is not positive. (Not in released
+// versions.)
+func WithClientWriteTimeout(d time.Duration) ClientOpts {
+	if d <= 0 {
+		panic(fmt.Sprintf("ttrpc: write timeout %v is not positive", d))
+	}
+	return func(c *Client) { c.cfg.writeTimeout = d }
 }
 
 // WithClientVTProtobuf has the client encode and decode messages by the methods that
@@ -119,7 +132,8 @@ type serverConfig struct {
 	codec            codec
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
-	maxCalls         int // per connection; 0 for no limit
+	writeTimeout     time.Duration // 0 for none
+	maxCalls         int           // per connection; 0 for no limit
 	maxMetadata      int
 	goroutinePerCall bool
 	unary            []UnaryServerInterceptor
@@ -157,6 +171,22 @@ func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 			return fmt.Errorf("ttrpc: handshake timeout %v is not positive", d)
 		}
 		c.handshakeTimeout = d
+		return nil
+	}
+}
+
+// WithServerWriteTimeout ends a connection whose peer takes nothing, for that time, of the
+// bytes that wait to be written to it: responses, messages of streams. On unix and TCP
+// sockets and on TLS a part of a message counts as progress; on other connections a Write
+// has to return, which may be of the longest message. The calls that run end as
+// with any end of their connection, and the log has a line. By default there is no limit,
+// as a peer that is stopped may go on later. (Not in released versions.)
+func WithServerWriteTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		if d <= 0 {
+			return fmt.Errorf("ttrpc: write timeout %v is not positive", d)
+		}
+		c.writeTimeout = d
 		return nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,8 +48,10 @@ func pass(t *testing.T, nc *net.UnixConn, b []byte) error {
 	t.Helper()
 	tcp, far := tcpPair(t)
 	tcp.SetLinger(int(lingerTime / time.Second))
+	tcp.SetWriteBuffer(1)
+	far.SetReadBuffer(1)
 	tcp.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
-	if _, err := tcp.Write(make([]byte, 64<<20)); err == nil {
+	if _, err := tcp.Write(make([]byte, 1<<20)); err == nil {
 		t.Fatal("the peer of the TCP connection, which reads nothing, has taken everything")
 	}
 	defer tcp.Close()
@@ -239,5 +242,37 @@ func TestLingeringDescriptorsShutdown(t *testing.T) {
 				t.Errorf("%s took %v", name, d)
 			}
 		})
+	}
+}
+
+// threads returns how many threads the process has.
+func threads(t *testing.T) (n int) {
+	t.Helper()
+	_, rest, _ := strings.Cut(readFile(t, "/proc/self/status"), "\nThreads:")
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Connections whose peers pass such descriptors hold no threads.
+func TestLingeringDescriptorThreads(t *testing.T) {
+	const conns = 40
+	s := newServer(t, takesDescriptors, WithServerLogger(newLogRecorder()))
+	before := threads(t)
+	for i := 0; i < conns; i++ {
+		ours, theirs := socketPair(t)
+		if err := pass(t, theirs, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		s.startConn(s.newServing(context.Background()), ours)
+	}
+	waitFor(t, "the end of the connections", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.conns) == 0
+	})
+	if n := threads(t) - before; n > conns/2 { // the runtime keeps a few
+		t.Errorf("%d threads for %d connections", n, conns)
 	}
 }

@@ -58,6 +58,7 @@
 //	W  bytes that wait to be written              1 MiB    Limits.MaxPendingWrite
 //	D  bytes of a call's metadata                 1 MiB    WithServerMaxMetadata
 //	   time of a handshake                        10 s     WithServerHandshakeTimeout
+//	   time in which the peer takes nothing       none     WithServerWriteTimeout
 //
 // with the default in the middle. By default a peer is trusted with the number of its
 // calls: a server whose peers are not wants WithServerMaxCalls, without which the
@@ -74,13 +75,17 @@
 // and for M between two of them the next one counts.
 // A client is bounded alike, without D and with n its own calls.
 //
+// On unix and TCP sockets and on TLS a message takes nothing before its first byte, 64 KiB
+// up to as many bytes, and then at most 16 times as much as has come. On other connections
+// it takes its length at once: one that carries messages may have to be read so.
+//
 // A peer that passes descriptors along with its bytes (SCM_RIGHTS), whose close may take
 // as long as it likes, holds up no call, Close or Shutdown. Linux refuses them from 6.16
 // on: the peer gets EPERM. A Handshaker of the user's own may take some before that. On
 // older kernels they end the connection. There a peer can still hold one thread for each
 // connection that it makes, and up to 253 descriptors, if their close waits for a
-// filesystem of its own; one thread, by what it passes to a connection that has just
-// ended; and a leader, beyond the deadline of its call, if the process has no descriptor
+// filesystem of its own; one thread, by descriptors that it passes to a connection that has
+// just ended; and a leader, beyond the deadline of its call, if the process has no descriptor
 // left. On TLS over unix sockets, on connections of other types and on other systems than
 // Linux it can hold one thread for each connection.
 //
@@ -147,10 +152,10 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write or are shut down, for requests and
-// messages that a handler leaves behind at the end, for turns that nobody takes, and for
-// the count of log lines that a server left out (limitedLogger.report); and
-// context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write, whose peer takes nothing or that are
+// shut down, for requests and messages that a handler leaves behind at the end, for turns
+// that nobody takes, and for the count of log lines that a server left out
+// (limitedLogger.report); and context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //

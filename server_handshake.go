@@ -138,6 +138,7 @@ func (sc *serverConn) abandonHandshake() {
 func (sc *serverConn) start(nc net.Conn, peer any) bool {
 	s := sc.server
 	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
+	cn.setWriteTimeout(s.cfg.writeTimeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {

@@ -110,6 +110,7 @@ func TestServerOptions(t *testing.T) {
 		{"negative connections", []ServerOpt{WithServerMaxConns(-1, 0)}, "negative"},
 		{"negative connections of a user", []ServerOpt{WithServerMaxConns(0, -1)}, "negative"},
 		{"connections without limit", []ServerOpt{WithServerMaxConns(0, 0)}, ""},
+		{"untrusted peers", []ServerOpt{WithServerUntrustedPeers(), WithServerUntrustedPeers()}, ""},
 		{"negative metadata", []ServerOpt{WithServerMaxMetadata(-1)}, "negative"},
 		{"no metadata", []ServerOpt{WithServerMaxMetadata(0)}, ""},
 		{"no logger, no panic handler", []ServerOpt{WithServerLogger(nil), WithServerPanicHandler(nil)}, ""},

@@ -13,7 +13,7 @@ func TestUntrustedPeers(t *testing.T) {
 		conns                     connLimits
 		goroutinePerCall          bool
 	}
-	preset := limits{connConfig{1 << 20, 1 << 20, 1 << 20}, 100, 1000, 64 << 10, connLimits{128, 8}, true}
+	preset := limits{connConfig{maxLength: 1 << 20, maxQueued: 1 << 20, maxInbox: 1 << 20}, 100, 1000, 64 << 10, connLimits{128, 8}, true}
 	with := func(change func(*limits)) limits {
 		l := preset
 		change(&l)

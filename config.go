@@ -58,7 +58,7 @@ func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) C
 // WithClientLimits sets the limits of the client's connection. It panics when
 // one is out of range: see Limits. (Not in released versions.)
 func WithClientLimits(l Limits) ClientOpts {
-	cfg, err := l.config()
+	cfg, err := l.config(defaultConnConfig)
 	if err != nil {
 		panic(err)
 	}
@@ -84,9 +84,9 @@ func WithClientVTProtobuf() ClientOpts {
 }
 
 // Limits bound what one connection may cost. A zero field stands for its
-// default. They are limits of a message, a stream and the queue: on a server whose
-// peers are not trusted WithServerMaxCalls has to join them. The section on limits in
-// the package documentation says what they come to. (Not in released versions.)
+// default. They are limits of a message, a stream and the queue: a server whose peers
+// are not trusted has WithServerUntrustedPeers beside or instead of them. The section on
+// limits in the package documentation says what they come to. (Not in released versions.)
 type Limits struct {
 	// MaxMessageLength is the longest message that is sent or accepted, in
 	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
@@ -107,8 +107,8 @@ type Limits struct {
 	MaxStreamBuffer int
 }
 
-func (lim Limits) config() (connConfig, error) {
-	cfg := defaultConnConfig
+// config returns the limits, with those of cfg for zero fields.
+func (lim Limits) config(cfg connConfig) (connConfig, error) {
 	if lim.MaxMessageLength < 0 || lim.MaxMessageLength > maxMessageLengthLimit {
 		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", lim.MaxMessageLength, maxMessageLengthLimit)
 	}
@@ -129,11 +129,14 @@ func setLimit(limit *int, value int) {
 
 type serverConfig struct {
 	conn             connConfig
+	connDefaults     connConfig // of the fields that WithServerLimits leaves out
 	codec            codec
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	writeTimeout     time.Duration // 0 for none
 	maxCalls         int           // per connection; 0 for no limit
+	maxHandlers      int           // of the server; 0 for no limit
+	maxConns         connLimits
 	maxMetadata      int
 	goroutinePerCall bool
 	unary            []UnaryServerInterceptor
@@ -238,18 +241,18 @@ func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) S
 	}
 }
 
-// WithServerLimits sets the limits of each connection. (Not in released
-// versions.)
+// WithServerLimits sets the limits of each connection. After WithServerUntrustedPeers
+// a zero field stands for the limit of that option. (Not in released versions.)
 func WithServerLimits(l Limits) ServerOpt {
 	return func(c *serverConfig) (err error) {
-		c.conn, err = l.config()
+		c.conn, err = l.config(c.connDefaults)
 		return err
 	}
 }
 
 // WithServerMaxCalls limits how many calls and streams may run at once on each
 // connection. One more is answered with ResourceExhausted at once. By default
-// there is no limit: who serves peers that are not trusted sets one. A call counts
+// there is no limit: WithServerUntrustedPeers sets one. A call counts
 // until its handler has returned and its response is queued, even if its stream ended
 // before. (Not in released versions.)
 func WithServerMaxCalls(n int) ServerOpt {

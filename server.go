@@ -41,13 +41,15 @@ type Server struct {
 	services    atomic.Pointer[registry]
 	watchdog    watchdog
 	lastRequest atomic.Int64 // clock when the last request came, or a little before: see busy
+	calls       callCount    // on all connections
 
 	mu        sync.Mutex
 	state     serverState
 	stopped   chan struct{}              // closed when state leaves serverOpen
 	listeners map[*net.Listener]struct{} // pointers: a listener need not be comparable
 	conns     map[*serverConn]struct{}
-	noConns   chan struct{} // closed when Shutdown was called and the last conn is gone; nil before
+	byUID     map[uint32]int // how many of conns count for a uid: see countConnLocked
+	noConns   chan struct{}  // closed when Shutdown was called and the last conn is gone; nil before
 }
 
 // serverState only ever rises.
@@ -74,6 +76,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	s := &Server{
 		cfg: serverConfig{
 			conn:             defaultConnConfig,
+			connDefaults:     defaultConnConfig,
 			handshakeTimeout: defaultHandshakeTimeout,
 			maxMetadata:      defaultMaxMetadata,
 			busyInterval:     defaultBusyInterval,
@@ -81,6 +84,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		stopped:   make(chan struct{}),
 		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
+		byUID:     make(map[uint32]int),
 	}
 	for _, opt := range opts {
 		if err := opt(&s.cfg); err != nil {
@@ -90,6 +94,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	s.unaryChain = chainUnaryServer(s.cfg.unary)
 	s.streamChain = chainStreamServer(s.cfg.stream)
 	s.log.to = s.cfg.logger
+	s.calls.max = int64(s.cfg.maxHandlers)
 	s.services.Store(&registry{})
 	return s, nil
 }
@@ -315,10 +320,16 @@ func (s *Server) checkNoConnsLocked() {
 // startConn adds a connection and starts its goroutine.
 func (s *Server) startConn(serving *serving, nc net.Conn) {
 	sc := &serverConn{server: s, serving: serving, nc: nc}
+	uid := s.uidOfSocket(nc)
 	s.mu.Lock()
 	if s.state != serverOpen {
 		s.mu.Unlock()
 		closeConn(nc)
+		return
+	}
+	if err := s.admitConnLocked(sc, uid); err != nil {
+		s.mu.Unlock()
+		sc.turnAway(err)
 		return
 	}
 	s.conns[sc] = struct{}{}
@@ -342,6 +353,7 @@ func (s *Server) forgetConn(sc *serverConn) bool {
 		return false
 	}
 	delete(s.conns, sc)
+	s.setUIDLocked(sc, connUID{})
 	sc.serving.conns--
 	s.checkNoConnsLocked()
 	s.endWatchdogLocked()

@@ -24,6 +24,9 @@ type serverConn struct {
 	peer    any
 	refused bool
 
+	// uid is the user for whom the connection counts. Guarded by server.mu.
+	uid connUID
+
 	// abort ends the handshake; nil before it and without a handshaker.
 	// Guarded by server.mu.
 	abort func()
@@ -194,10 +197,12 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 		return newStatus(codes.Unavailable, "the server is shutting down")
 	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
 		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
+	case !sc.server.calls.begin():
+		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this server", sc.server.cfg.maxHandlers)
 	}
 	cn.lastID = max(cn.lastID, id)
 	cn.insertLocked(&call.stream)
-	sc.running.Add(1)
+	sc.running.Add(1) // until callOver
 	return nil
 }
 
@@ -289,7 +294,7 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 func (sc *serverConn) reply(st *stream, frame *buffer) {
 	if err := sc.conn.ch.w.room.take(context.Background(), nil, len(frame.b)); err != nil {
 		frame.release()
-		sc.running.Add(-1)
+		sc.callOver()
 		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
 		return
 	}
@@ -320,7 +325,7 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 // The call stops running first: the client may send its next one as soon as it
 // has the response. Until there is room the call counts, as it costs a goroutine.
 func (sc *serverConn) finish(st *stream, frame *buffer) {
-	sc.running.Add(-1)
+	sc.callOver()
 	ch := sc.conn.ch
 	if !sc.remove(st, ErrStreamClosed, func() { ch.w.enqueue(frame) }) {
 		ch.w.room.give(len(frame.b))

@@ -21,7 +21,7 @@ func (sc *serverConn) establish() (ok bool) {
 	if err != nil {
 		return false
 	}
-	if !sc.start(nc, peer) {
+	if err = sc.start(nc, peer); err != nil {
 		closeConn(nc)
 		return false
 	}
@@ -134,18 +134,23 @@ func (sc *serverConn) abandonHandshake() {
 }
 
 // start makes the conn, unless the connection was refused or the server closed in
-// the meantime.
-func (sc *serverConn) start(nc net.Conn, peer any) bool {
+// the meantime, or the peer's user has too many.
+func (sc *serverConn) start(nc net.Conn, peer any) error {
 	s := sc.server
 	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
 	cn.setWriteTimeout(s.cfg.writeTimeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {
-		return false
+		return ErrServerClosed
+	}
+	if uid := uidOfPeer(peer); uid.known {
+		if err := s.countConnLocked(sc, uid); err != nil {
+			return err
+		}
 	}
 	sc.peer = peer
 	cn.codec = s.cfg.codec
 	sc.conn = cn
-	return true
+	return nil
 }

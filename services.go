@@ -11,8 +11,8 @@ import (
 // Method handles a unary call. unmarshal decodes the request into a message;
 // it may be called until the method returns. After the end of the connection it
 // returns ErrClosed (with ErrProtocol if that is the reason), as nothing is kept of
-// the request then; what has been decoded is the method's own. The result is a
-// message, and an error in its place is what the client gets, as a status: see Server.
+// the request then; a message that has been decoded is the method's own. The result is
+// a message, and an error in its place is what the client gets, as a status: see Server.
 //
 // ctx ends when the method returns, when the connection ends and at the
 // deadline that the client sent. The goroutine may have run other methods and

@@ -117,8 +117,8 @@ type conn struct {
 	streams  map[streamID]entry // nil until the first and after the end
 	lastID   streamID           // the id opened (client) or seen (server) last
 	draining bool               // end when the last stream does
-	unsent   error              // as draining, because of this: nothing can be sent any more (client)
-	err      error              // why the connection ended; nil while it has not
+	unsent   error              // as draining, and then fail with this: no call can be sent any more, or Shutdown (client)
+	err      error              // why the connection ended, as it came: see endReason; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
 	leaving  bool               // endTimer runs for no more than farewell
 }
@@ -187,7 +187,7 @@ func (c *conn) fail(err error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = closeError(err)
+	c.err = err
 	streams := c.streams
 	c.streams = nil
 	if c.endTimer != nil {
@@ -196,8 +196,9 @@ func (c *conn) fail(err error) {
 	c.mu.Unlock()
 
 	c.ch.refuse()
+	ended := closeError(err)
 	for _, e := range streams {
-		e.end(c.err)
+		e.end(ended)
 	}
 	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
 	c.closeChannel(err)

@@ -8,6 +8,7 @@ package ttrpc
 type connReader struct {
 	stalled     *stalledMessage // to deliver before anything else is read
 	repliesFull bool            // too many replies wait to be written: see waitReplies
+	heard       bool            // a frame has come
 }
 
 // mustWait reports whether reading waits for something other than a frame, which the
@@ -50,8 +51,9 @@ func (c *conn) handleNext() error {
 	}
 	h, buf, err := c.ch.readFrame()
 	if err != nil {
-		return err
+		return r.explain(err)
 	}
+	r.heard = true
 	return c.endpoint.handleFrame(h, buf)
 }
 

@@ -318,6 +318,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	if s.state != serverOpen {
 		s.mu.Unlock()
 		closeConn(nc)
+		serving.tell(ErrServerClosed)
 		return
 	}
 	s.conns[sc] = struct{}{}

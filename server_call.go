@@ -36,7 +36,7 @@ type serverCall struct {
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
 	call := &serverCall{sc: sc, method: m}
-	call.ctx.parent, call.ctx.peer, call.ctx.md = sc.serving.ctx, sc.peer, req.metadata
+	call.ctx.serving, call.ctx.peer, call.ctx.md = sc.serving, sc.peer, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
 	}
@@ -130,7 +130,7 @@ func (call *serverCall) run() {
 		}
 		call.method.cost.add(took, quickHandler)
 		call.sc.conn.lastReply.Store(now)
-		call.ctx.cancel()
+		call.ctx.cancel(nil)
 		call.free()
 		if ending {
 			call.answerEnding(frame)

@@ -81,6 +81,7 @@ func (sc *serverConn) refuse(err error) {
 		s.log.Printf("connection %s refused: %v", sc.describe(), err)
 	}
 	s.removeConn(sc)
+	sc.serving.tell(err)
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.

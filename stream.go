@@ -85,7 +85,7 @@ func (st *stream) end(err error) {
 	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
-		st.ctx.cancel()
+		st.ctx.cancel(st.conn.causeOf(err))
 	}
 	if st.stop != nil {
 		go stopWatch(st.stop)

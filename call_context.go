@@ -16,20 +16,31 @@ import (
 // It outlives the call for as long as the handler's goroutines keep it, and the call
 // with it, which has let go of its request by then (serverCall.free).
 type callContext struct {
-	parent   context.Context // serving.ctx
-	md       MD              // the call's metadata, nil for none
-	peer     any             // what the handshaker returned for the connection
-	deadline time.Time       // zero for none
+	serving  *serving  // whose ctx is the parent
+	md       MD        // the call's metadata, nil for none
+	peer     any       // what the handshaker returned for the connection
+	deadline time.Time // zero for none
 
-	// standard is nil until somebody looks, or the context has ended; then it never
-	// changes.
+	// standard is nil until somebody looks, or the context has ended; then it changes
+	// once at most, at the end: see cancel.
 	standard atomic.Pointer[standardContext]
 }
 
 // A standardContext is one of package context that a callContext is like.
 type standardContext struct {
 	context.Context
-	cancel context.CancelFunc
+
+	// One of these ends it. A context with a deadline takes no cause.
+	cancel      context.CancelFunc
+	cancelCause context.CancelCauseFunc
+}
+
+func (s *standardContext) end(cause error) {
+	if s.cancelCause != nil {
+		s.cancelCause(cause)
+	} else {
+		s.cancel()
+	}
 }
 
 // canceledContext and expiredContext are those of calls that ended before anybody
@@ -39,6 +50,16 @@ var (
 	expiredContext  = newEndedContext(context.WithDeadline(context.Background(), time.Time{}))
 )
 
+// canceledBecause returns canceledContext, or one with a cause.
+func canceledBecause(cause error) *standardContext {
+	if cause == nil {
+		return canceledContext
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(cause)
+	return &standardContext{Context: ctx, cancelCause: cancel}
+}
+
 func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardContext {
 	cancel()
 	return &standardContext{Context: ctx, cancel: cancel}
@@ -46,7 +67,7 @@ func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardCo
 
 // Deadline is the call's own, or that of Serve's context when it is earlier.
 func (cc *callContext) Deadline() (time.Time, bool) {
-	parent, ok := cc.parent.Deadline()
+	parent, ok := cc.serving.ctx.Deadline()
 	if cc.deadline.IsZero() || ok && parent.Before(cc.deadline) {
 		return parent, ok
 	}
@@ -76,6 +97,8 @@ func (cc *callContext) Value(key any) any {
 		return nil // not that of Serve's context
 	case peerKey:
 		return cc.peer
+	case shutdownKey:
+		return (<-chan struct{})(cc.serving.server.stopped)
 	case *int:
 		// Package context finds the cancelling of a context by a key of this
 		// type. It must not get that of Serve's context.
@@ -83,7 +106,7 @@ func (cc *callContext) Value(key any) any {
 			return v
 		}
 	}
-	return cc.parent.Value(key)
+	return cc.serving.ctx.Value(key)
 }
 
 // look returns the standard context, and makes it for the first caller.
@@ -93,13 +116,13 @@ func (cc *callContext) look() *standardContext {
 	}
 	s := new(standardContext)
 	if cc.deadline.IsZero() {
-		s.Context, s.cancel = context.WithCancel(cc.parent)
+		s.Context, s.cancelCause = context.WithCancelCause(cc.serving.ctx)
 	} else {
-		s.Context, s.cancel = context.WithDeadline(cc.parent, cc.deadline)
+		s.Context, s.cancel = context.WithDeadline(cc.serving.ctx, cc.deadline)
 	}
 	settled := cc.settle(s)
 	if settled != s {
-		s.cancel()
+		s.end(nil)
 	}
 	return settled
 }
@@ -120,28 +143,36 @@ func (cc *callContext) endedContext() *standardContext {
 	if !cc.deadline.IsZero() && !time.Now().Before(cc.deadline) {
 		return expiredContext
 	}
-	if cc.parent.Err() != nil {
+	if cc.serving.ctx.Err() != nil {
 		return cc.parentContext()
 	}
 	return nil
 }
 
 func (cc *callContext) parentContext() *standardContext {
-	return &standardContext{Context: cc.parent, cancel: func() {}}
+	return &standardContext{Context: cc.serving.ctx, cancel: func() {}}
 }
 
-// cancel ends the context, unless it has ended. It runs no code but that of package
-// context.
-func (cc *callContext) cancel() {
+// cancel ends the context, unless it has ended, for a cause: nil is context.Canceled. It
+// runs no code but that of package context.
+//
+// A context with a deadline takes no cause, and one more that does would cost each call
+// that has a deadline. So one that has ended stands in for it from then on: the cause is
+// that of the handler's own context, and of contexts derived from it later, but not of
+// those that were derived before.
+func (cc *callContext) cancel(cause error) {
 	s := cc.standard.Load()
 	if s == nil {
 		s = cc.endedContext()
 		if s == nil {
-			s = canceledContext
+			s = canceledBecause(cause)
 		}
 		s = cc.settle(s)
 	}
-	s.cancel()
+	if cause != nil && s.cancelCause == nil && s.Err() == nil {
+		cc.standard.CompareAndSwap(s, canceledBecause(cause))
+	}
+	s.end(cause)
 }
 
 // String describes the context as those of package context do.
@@ -149,11 +180,11 @@ func (cc *callContext) String() string { return "ttrpc.callContext" }
 
 type peerKey struct{}
 
-// PeerFromContext returns what the server's Handshaker returned for the
-// connection that a handler's call came over: for UnixCredentialsFunc a
-// *unix.Ucred with the pid, uid and gid of the peer at the time it connected.
-// ok is false outside of a handler, and when there is nothing. (Not in released
-// versions.)
+// PeerFromContext returns what the server's Handshaker (WithServerHandshaker) returned
+// for the connection that a handler's call came over: for UnixCredentialsFunc, which is
+// on Linux alone, a *unix.Ucred with the pid, uid and gid of the peer at the time it
+// connected, which UnixCredentials returns as such. ok is false outside of a handler,
+// and when there is nothing, as without that option. (Not in released versions.)
 func PeerFromContext(ctx context.Context) (peer any, ok bool) {
 	peer = ctx.Value(peerKey{})
 	return peer, peer != nil

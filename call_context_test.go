@@ -11,7 +11,7 @@ import (
 
 // newCallContext returns a handler's context as newServerCall and handleRequest make one.
 func newCallContext(parent context.Context, timeout time.Duration) *callContext {
-	c := &callContext{parent: parent}
+	c := &callContext{serving: &serving{ctx: parent}}
 	if timeout != 0 {
 		c.deadline = time.Now().Add(timeout)
 	}
@@ -33,8 +33,8 @@ func TestCallContext(t *testing.T) {
 		t.Error("Done is closed")
 	default:
 	}
-	c.cancel()
-	c.cancel() // the first one counts
+	c.cancel(nil)
+	c.cancel(nil) // the first one counts
 	within(t, "Done", done)
 	within(t, "Done afterwards", c.Done())
 	if err := c.Err(); err != context.Canceled {
@@ -46,7 +46,7 @@ func TestCallContext(t *testing.T) {
 
 	// Done for the first time after the end.
 	c = newCallContext(context.Background(), 0)
-	c.cancel()
+	c.cancel(nil)
 	within(t, "Done", c.Done())
 	if s := fmt.Sprint(c); s == "" {
 		t.Error("no description")
@@ -129,7 +129,7 @@ func TestCallContextChildren(t *testing.T) {
 	defer cancel()
 	stop := context.AfterFunc(child, func() {})
 	defer stop()
-	c.cancel()
+	c.cancel(nil)
 	within(t, "child", child.Done())
 	if child.Err() != context.Canceled || context.Cause(child) != context.Canceled {
 		t.Errorf("the child's end: %v, %v", child.Err(), context.Cause(child))
@@ -142,7 +142,7 @@ func TestRaceCallContext(t *testing.T) {
 		c := newCallContext(context.Background(), time.Duration(round%3)*50*time.Microsecond)
 		var wg sync.WaitGroup
 		for _, f := range []func(){
-			func() { c.cancel() },
+			func() { c.cancel(nil) },
 			func() { <-c.Done() },
 			func() { c.Err() },
 			func() { context.AfterFunc(c, func() {})() },
@@ -204,7 +204,7 @@ func testContextLife(t *testing.T, name string, makeParent func(error) (context.
 		}
 		switch step {
 		case "call":
-			c.cancel()
+			c.cancel(nil)
 			endStd()
 		case "parent":
 			endParent()
@@ -281,7 +281,7 @@ func TestCallContextChildCause(t *testing.T) {
 			t.Errorf("%v: got %v, %v, want Canceled and the cause of Serve's context", ctx, err, cause)
 		}
 	}
-	c.cancel()
+	c.cancel(nil)
 	if cause := context.Cause(c); cause != why {
 		t.Errorf("after the call: cause %v", cause)
 	}
@@ -290,7 +290,7 @@ func TestCallContextChildCause(t *testing.T) {
 // A key of the type of package context's own finds the values of Serve's context.
 func TestCallContextForeignKey(t *testing.T) {
 	key := new(int)
-	for name, end := range map[string]func(*callContext){"running": func(*callContext) {}, "ended": (*callContext).cancel} {
+	for name, end := range map[string]func(*callContext){"running": func(*callContext) {}, "ended": func(c *callContext) { c.cancel(nil) }} {
 		c := newCallContext(context.WithValue(context.Background(), key, "value"), 0)
 		end(c)
 		if v := c.Value(key); v != "value" {

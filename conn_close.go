@@ -40,7 +40,7 @@ func (cn *conn) fail(err error) {
 		cn.mu.Unlock()
 		return
 	}
-	cn.err = closeError(err)
+	cn.err = err
 	streams := cn.streams
 	cn.streams = nil
 	if cn.endTimer != nil {
@@ -49,8 +49,9 @@ func (cn *conn) fail(err error) {
 	cn.mu.Unlock()
 
 	cn.ch.w.room.close(ErrClosed)
+	ended := closeError(err)
 	for _, e := range streams {
-		e.end(cn.err)
+		e.end(ended)
 	}
 	cn.ch.interrupt() // a receiver that leads: the socket may stay open for a while
 	cn.closeChannel(err)

@@ -14,6 +14,7 @@ import (
 type connReader struct {
 	stalled     *stalledMessage // to deliver before anything else is read
 	repliesFull bool            // too many replies wait to be written: see waitReplies
+	heard       bool            // a frame has come
 }
 
 // mustWait reports whether reading waits for something other than a frame, which the
@@ -56,8 +57,9 @@ func (cn *conn) handleNext() error {
 	}
 	h, buf, err := cn.ch.readFrame()
 	if err != nil {
-		return err
+		return r.explain(err)
 	}
+	r.heard = true
 	return cn.endpoint.handleFrame(h, buf)
 }
 

@@ -325,6 +325,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	if s.state != serverOpen {
 		s.mu.Unlock()
 		closeConn(nc)
+		serving.tell(ErrServerClosed)
 		return
 	}
 	if err := s.admitConnLocked(sc, uid); err != nil {

@@ -29,7 +29,7 @@ type serverCall struct {
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
 	call := &serverCall{sc: sc, method: m}
-	call.ctx.parent, call.ctx.peer, call.ctx.md = sc.serving.ctx, sc.peer, req.metadata
+	call.ctx.serving, call.ctx.peer, call.ctx.md = sc.serving, sc.peer, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
 	}
@@ -121,7 +121,7 @@ func (call *serverCall) end(start int64, frame *buffer) {
 	call.onReadLoop = call.onReadLoop && call.sc.lease.reclaim(start)
 	call.method.cost.add(time.Duration(now-start), quickHandler)
 	call.sc.conn.lastReply.Store(now)
-	call.ctx.cancel()
+	call.ctx.cancel(nil)
 	call.free()
 	if ending {
 		call.answerEnding(frame)

@@ -99,6 +99,7 @@ func (sc *serverConn) ended(err error) {
 		sc.server.log.event(logFailed, "connection %s failed: %v", sc.describe(), err)
 	}
 	sc.server.removeConn(sc)
+	sc.serving.tell(endReason(err))
 }
 
 // writeFailed is part of endpoint. No client gets an answer any more; its requests and

@@ -87,6 +87,7 @@ func (sc *serverConn) refuse(err error) {
 		sc.logRefusal(err)
 	}
 	s.removeConn(sc)
+	sc.serving.tell(err)
 }
 
 func (sc *serverConn) logRefusal(err error) {

@@ -4,13 +4,17 @@ import (
 	"context"
 )
 
-// serving is one call of Serve: a context derived from the one that it gave, as the
-// parent of the handlers' contexts. It is one of package context: to derive theirs, and
-// to ask whether it has ended, runs no code of the user's.
+// serving is one call of Serve or ServeConn: a context derived from the one that it gave, as the
+// parent of the handlers' contexts. It is one of package context: to derive theirs
+// runs no code of the user's.
 type serving struct {
 	server *Server
 	ctx    context.Context
 	stop   func() // ends ctx and the watch on it, when nobody looks at it any more
+
+	// ended gets the reason for which the connection of a ServeConn ended, once; nil
+	// for Serve.
+	ended chan error
 
 	// Guarded by server.mu.
 	conns    int  // that Serve accepted and that are still there
@@ -54,6 +58,13 @@ func (v *serving) leave() {
 	v.server.mu.Unlock()
 	if unused {
 		v.stop()
+	}
+}
+
+// tell has ServeConn return.
+func (v *serving) tell(err error) {
+	if v.ended != nil {
+		v.ended <- err
 	}
 }
 

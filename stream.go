@@ -93,7 +93,7 @@ func (st *stream) end(err error) {
 	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
-		st.ctx.cancel()
+		st.ctx.cancel(st.conn.causeOf(err))
 	}
 	if st.request != nil {
 		st.request.streamEnded()

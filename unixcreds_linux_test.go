@@ -24,6 +24,9 @@ func credentialsService() *ServiceDesc {
 		if !ok {
 			return nil, errors.New("the peer is not a *unix.Ucred")
 		}
+		if same, ok := UnixCredentials(ctx); !ok || same != ucred {
+			return nil, errors.New("UnixCredentials differs from PeerFromContext")
+		}
 		if int(ucred.Pid) != os.Getpid() || int(ucred.Uid) != os.Geteuid() || int(ucred.Gid) != os.Getegid() {
 			return nil, errors.New("the credentials are not those of this process")
 		}
@@ -297,4 +300,14 @@ func TestCredentialsInLog(t *testing.T) {
 	w := dialWire(t, addr)
 	w.write(header{length: 1 << 24, id: 1, typ: messageTypeRequest}, nil)
 	rec.wait(t, fmt.Sprintf("connection from pid %d, uid %d, gid %d failed: ", os.Getpid(), os.Getuid(), os.Getgid()))
+}
+
+// UnixCredentials finds nothing outside of a handler, nor what another handshaker left.
+func TestUnixCredentialsOfOthers(t *testing.T) {
+	for _, peer := range []any{nil, "a name", (*unix.Ucred)(nil)} {
+		ctx := context.WithValue(context.Background(), peerKey{}, peer)
+		if ucred, ok := UnixCredentials(ctx); ok || ucred != nil {
+			t.Errorf("%T: got %v, %v", peer, ucred, ok)
+		}
+	}
 }

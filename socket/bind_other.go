@@ -1,0 +1,22 @@
+//go:build !unix && !plan9
+
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// bind makes the socket. Files have no modes of this kind and no such owners here: who
+// may connect is up to the directory.
+func (c *config) bind(path string) (*net.UnixListener, error) {
+	if c.uid != -1 || c.gid != -1 {
+		return nil, fmt.Errorf("owners: %w", errors.ErrUnsupported)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err == nil {
+		l.SetUnlinkOnClose(false) // listener.Close looks before
+	}
+	return l, err
+}

@@ -2,7 +2,7 @@ package ttrpc
 
 // The limits of WithServerUntrustedPeers. README.md and doc.go have them, and the
 // memory that they come to. One user has fewer calls than the server, so that no user
-// can take them all: untrustedConnsPerUID * untrustedCalls < untrustedHandlers.
+// can take them all while handlers end with their contexts: untrustedConnsPerUID * untrustedCalls < untrustedHandlers.
 const (
 	untrustedCalls       = 100
 	untrustedHandlers    = 1000

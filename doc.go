@@ -60,10 +60,13 @@
 //	   time of a handshake                        10 s     WithServerHandshakeTimeout
 //	   time in which the peer takes nothing       none     WithServerWriteTimeout
 //
-// with the default in the middle. By default a peer is trusted with the number of its
-// calls: a server whose peers are not wants WithServerMaxCalls, without which the
-// others bound each call but not the connection. The number of connections is up to
-// the listener.
+// with the default in the middle, and what a server may cost by
+//
+//	h  calls and streams of all connections       none     WithServerMaxHandlers
+//	c  connections, in all and of each user       none     WithServerMaxConns
+//
+// By default a peer is trusted with the number of its calls and connections. A server
+// whose peers are not trusted wants WithServerUntrustedPeers, which sets all of these.
 //
 // Whatever the peer sends, and if it reads nothing, one connection then takes at most
 //
@@ -73,7 +76,14 @@
 // messages that they have received. With the defaults and n = 4 that is 80 MiB; with
 // M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers come in powers of two,
 // and for M between two of them the next one counts.
-// A client is bounded alike, without D and with n its own calls.
+// A client is bounded alike, without D and with n its own calls. All connections of a
+// server together take at most
+//
+//	h·(S + 3M + 1.25D + 16 KiB) + c·(2W + 2M + 1 MiB)
+//
+// With WithServerUntrustedPeers, h = 1000 and c = 128, that is 4.6 GiB; for one user,
+// who has 8 connections with 100 calls each, 3.2 GiB, beside calls whose
+// connections have ended: handlers that go on count in h, and keep the metadata.
 //
 // On unix and TCP sockets and on TLS a message takes nothing before its first byte, 64 KiB
 // up to as many bytes, and then at most 16 times as much as has come. On other connections

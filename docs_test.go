@@ -118,7 +118,8 @@ func TestReadmeLength(t *testing.T) {
 
 // documents are the Markdown files for users and maintainers.
 var documents = []string{
-	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md", "SWITCHING.md",
+	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md",
+	"SECURITY.md", "SWITCHING.md",
 	"bench/README.md", "cmd/README.md", "e2e/README.md", "hostile/README.md",
 }
 

@@ -9,9 +9,10 @@ import (
 )
 
 // Method handles a unary call. unmarshal decodes the request into a message;
-// it may be called until the method returns. After the end of the connection it
-// returns ErrClosed (with ErrProtocol if that is the reason), as nothing is kept of
-// the request then; a message that has been decoded is the method's own. The result is
+// it may be called until the method returns. A request that has been decoded is not
+// kept after the end of the connection, and another one for a second: then unmarshal
+// returns ErrClosed (with ErrProtocol if that is the reason). A message that has been
+// decoded is the method's own. The result is
 // a message, and an error in its place is what the client gets, as a status: see Server.
 //
 // ctx ends when the method returns, when the connection ends and at the

@@ -77,9 +77,9 @@
 //
 // A process has more memory than its live heap: the runtime lets garbage gather until
 // the heap is twice that (GOGC=100). Resident memory is at most twice the figure of all
-// connections together, and 15 MiB for the process; or 1.25 times the figure, and those
-// 15 MiB, where GOMEMLIMIT says so, for more work of the collector. What the handlers
-// keep comes on top. A server with n = 4 and ten hostile connections, one after another,
+// connections together, and 15 MiB for the process; or 1.5 times the figure, and those
+// 15 MiB, with a GOMEMLIMIT of 1.25 times, which is a soft limit, for more work of the
+// collector. What the handlers keep comes on top. A server with n = 4 and ten hostile connections, one after another,
 // has 74 MiB of live heap, and 133 MiB of resident memory, or 99 with GOMEMLIMIT=100MiB.
 //
 // A peer that passes descriptors along with its bytes (SCM_RIGHTS), whose close may take

@@ -17,6 +17,7 @@ import (
 
 const (
 	childAddress = "TTRPC_TEST_CHILD_ADDRESS"
+	quickExit    = "GORACE=atexit_sleep_ms=0" // else a child waits for a second, with the race detector
 	someUID      = 4711
 	someGID      = 4712
 )
@@ -122,7 +123,7 @@ func runChild(addr string, cred *syscall.Credential) (string, error) {
 	// By this name other users can run a program whose directory is closed
 	// to them.
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCredentialsChild$", "-test.count=1")
-	cmd.Env = append(os.Environ(), childAddress+"="+addr)
+	cmd.Env = append(os.Environ(), childAddress+"="+addr, quickExit)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
 	out, err := cmd.CombinedOutput()

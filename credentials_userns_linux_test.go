@@ -112,7 +112,7 @@ func serveInUserNamespace(t *testing.T, attr syscall.SysProcAttr, check string) 
 	defer f.Close()
 
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCredentialsUsernsChild$", "-test.count=1")
-	cmd.Env = append(os.Environ(), usernsCheck+"="+check)
+	cmd.Env = append(os.Environ(), usernsCheck+"="+check, quickExit)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{f}
 	attr.Cloneflags = syscall.CLONE_NEWUSER

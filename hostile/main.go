@@ -59,12 +59,12 @@ func main() {
 	}
 }
 
-// lasts is how long an attack goes on.
-func (o options) lasts() time.Duration {
+// lasts is the time of an attack.
+func (o options) lasts(a *attack) time.Duration {
 	if o.short {
-		return 500 * time.Millisecond
+		return max(500*time.Millisecond, a.least)
 	}
-	return o.time
+	return max(o.time, a.least)
 }
 
 // choose applies the flags.
@@ -141,7 +141,7 @@ func (o options) runAll(ctx context.Context) (failed bool, err error) {
 
 // report says why a victim of ours fails. A release is the control, and may.
 func (o options) report(a *attack, b *build, r *result) (failed bool) {
-	failures := r.check(a, o.lasts())
+	failures := r.check(a, o.lasts(a))
 	if len(failures) == 0 || !b.ours() {
 		return false
 	}

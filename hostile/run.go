@@ -90,12 +90,12 @@ func (o options) attack(a *attack, victim *process, socket string, r *result) er
 		}
 	}
 	s := victim.sample()
-	attacker, err := startAttacker(filepath.Dir(socket), a.name, socket, o.lasts().String(), fmt.Sprint(o.short))
+	attacker, err := startAttacker(filepath.Dir(socket), a.name, socket, o.lasts(a).String(), fmt.Sprint(o.short))
 	if err != nil {
 		return err
 	}
 	defer attacker.kill()
-	_, err = attacker.line(o.lasts() + answerLimit)
+	_, err = attacker.line(o.lasts(a) + answerLimit)
 	s.end()
 	r.threads, r.descriptors, r.rss = s.threads, s.descriptors, victim.peakRSS()
 	if in != nil {

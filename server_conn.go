@@ -202,7 +202,7 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 	case c.err != nil || c.draining:
 		return newStatus(codes.Unavailable, "the server is shutting down")
 	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
-		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
+		return newStatus(codes.ResourceExhausted, "more than %s at once on this connection: see WithServerMaxCalls", plural(sc.server.cfg.maxCalls, "call"))
 	}
 	c.lastID = max(c.lastID, id)
 	c.insertLocked(&call.stream)

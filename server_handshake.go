@@ -50,12 +50,12 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 		if (!stop() || ctx.Err() != nil) && err == nil {
 			err = givenUp()
 		}
-		if err != nil && nc != nil {
+		if err != nil && !isNil(nc) {
 			closeConn(nc)
 		}
 	}()
 	nc, peer, err = h.Handshake(ctx, sc.nc)
-	if err == nil && nc == nil {
+	if err == nil && isNil(nc) {
 		err = errors.New("the handshaker returned no connection")
 	}
 	return nc, peer, err

@@ -99,16 +99,26 @@ func newMethod(m *method) *method {
 }
 
 // with returns the registry with one more service. A second one of that name is
-// a mistake of the program, and so is a method that is both unary and a stream.
+// a mistake of the program, and so is a method without a handler, or one that is both
+// unary and a stream.
 func (r registry) with(name string, desc *ServiceDesc) registry {
 	if _, ok := r[name]; ok {
 		panic(fmt.Errorf("ttrpc: duplicate service %s registered", name))
 	}
+	if desc == nil {
+		panic(fmt.Errorf("ttrpc: nil description of service %s registered", name))
+	}
 	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
 	for m, handler := range desc.Methods {
+		if handler == nil {
+			panic(fmt.Errorf("ttrpc: nil implementation of %s registered", fullMethod(name, m)))
+		}
 		methods[m] = newMethod(&method{fullName: fullMethod(name, m), unary: handler})
 	}
 	for m, stream := range desc.Streams {
+		if stream.Handler == nil {
+			panic(fmt.Errorf("ttrpc: nil implementation of %s registered", fullMethod(name, m)))
+		}
 		if _, ok := methods[m]; ok {
 			panic(fmt.Errorf("ttrpc: %s is registered as a method and as a stream", fullMethod(name, m)))
 		}

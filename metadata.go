@@ -13,7 +13,7 @@ const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. Keys are case-insensitive; the
 // methods fold them to lower case, and so are those that arrive from a peer. In an MD
-// written as a literal keys must be lower case for Get to find them.
+// written as a literal Get finds keys with capitals, too; Set and Append add another.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.
@@ -21,11 +21,20 @@ type MD map[string][]string
 
 // Get returns the values of key and whether there are any.
 func (m MD) Get(key string) ([]string, bool) {
-	values := m[strings.ToLower(key)]
-	if len(values) == 0 {
+	if values := m[strings.ToLower(key)]; len(values) > 0 {
+		return values, true
+	}
+	// An MD written as a literal may have capitals: the first of its spellings counts.
+	found := ""
+	for k, values := range m {
+		if len(values) > 0 && (found == "" || k < found) && strings.ToLower(k) == strings.ToLower(key) {
+			found = k
+		}
+	}
+	if found == "" {
 		return nil, false
 	}
-	return values, true
+	return m[found], true
 }
 
 // Set replaces the values of key. Without values it removes the key.
@@ -99,7 +108,8 @@ func GetMetadataValue(ctx context.Context, name string) (string, bool) {
 // not change while such a call is being sent.
 //
 // In a handler, ctx carries the metadata of the incoming call, and a call made
-// with it passes that on.
+// with it passes that on, tokens and all. WithMetadata(ctx, nil) is a context
+// whose calls pass on none.
 func WithMetadata(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, metadataKey{}, md)
 }

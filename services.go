@@ -12,6 +12,9 @@ import (
 // it may be called until the method returns. The result is a message, and an
 // error in its place is what the client gets, as a status: see Server.
 //
+// A call that the method makes with ctx passes on the metadata that came with this one:
+// WithMetadata(ctx, nil) keeps it here.
+//
 // ctx ends when the method returns, when the connection ends and at the
 // deadline that the client sent. The goroutine may have run other methods and
 // may run more: what the method locks or sets on it (runtime.LockOSThread,

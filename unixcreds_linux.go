@@ -15,6 +15,7 @@ import (
 // when it returns nil for the credentials of the peer, which are those of the
 // time when it connected (SO_PEERCRED in unix(7)). A connection that is not a
 // unix socket, or whose credentials the kernel does not tell, is refused.
+// It exists on Linux alone, and so do the functions that return one.
 type UnixCredentialsFunc func(*unix.Ucred) error
 
 // Handshake returns conn and the peer's *unix.Ucred, or an error.

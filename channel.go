@@ -125,7 +125,7 @@ func (ch *channel) discardFrame() (header, *buffer, error) {
 	return ch.current, nil, &streamError{
 		h:    ch.current,
 		code: codes.ResourceExhausted,
-		err:  checkMessageLength(int(ch.current.length), ch.maxRead),
+		err:  checkMessageLength(int(ch.current.length), ch.maxRead, droppedFrame(ch.current.typ)),
 	}
 }
 

@@ -33,8 +33,12 @@ type Client struct {
 }
 
 // NewClient returns a client for the connection, which may be of any kind.
-// The client reads from it at once.
+// The client reads from it at once. It panics when conn is nil, as it is after dialling
+// has failed.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
+	if isNil(conn) {
+		panic("ttrpc: nil connection")
+	}
 	c := &Client{
 		cfg:        clientConfig{conn: defaultConnConfig},
 		userClosed: make(chan struct{}),

@@ -164,7 +164,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 // encodeRequest makes a frame of a request, with 0 for its stream id.
 func (c *Client) encodeRequest(req *requestEnvelope, fl flags) (*buffer, error) {
 	size := req.size()
-	if err := checkMessageLength(size, c.conn.maxLength); err != nil {
+	if err := checkMessageLength(size, c.conn.maxLength, requestNotSent); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(headerLength + size)

@@ -267,7 +267,18 @@ func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) 
 	return f(protoimpl.X.ProtoMessageV2Of(m))
 }
 
+// unsupportedMessage tells apart a message that was not given by its pointer, which is
+// an easy mistake.
 func unsupportedMessage(m any) error {
+	t := reflect.TypeOf(m)
+	meant := reflect.PointerTo(t)
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
+		meant = t.Elem()
+	}
+	switch reflect.Zero(meant).Interface().(type) {
+	case proto.Message, sizedMarshaler, toMarshaler, plainMarshaler, xxxMarshaler, protoiface.MessageV1:
+		return fmt.Errorf("ttrpc: %T is not a protobuf message; did you mean %v?", m, meant)
+	}
 	return fmt.Errorf("ttrpc: %T is not a protobuf message", m)
 }
 

@@ -90,7 +90,7 @@ func (cn *conn) waitDeliver(st *stream, m message) error {
 			timer.Stop()
 		}
 		m.buf.release()
-		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
+		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: errNotReceived}
 	}
 	return nil
 }

@@ -36,7 +36,8 @@
 // protocol has nothing for it.
 //
 // A handler's context ends when the handler returns, when the connection ends, at
-// the deadline, and with the context given to Serve. It has the metadata
+// the deadline, and with the context given to Serve. It has the metadata, which goes on
+// with calls that the handler makes with it unless WithMetadata(ctx, nil) says otherwise
 // (GetMetadata) and what the handshake learned of the peer (PeerFromContext).
 //
 // # Errors
@@ -46,7 +47,8 @@
 // the server broke the protocol or the request could not be written though the server
 // is there; *OversizedMessageErr; of streams also
 // ErrStreamClosed and ErrStreamFull; and those of messages that cannot be encoded or
-// decoded. A message is at most 4 MiB unless both sides set other Limits.
+// decoded. An error is the server's if status.FromError accepts it and it is no
+// *OversizedMessageErr; every other one is of this side. A message is at most 4 MiB unless both sides set other Limits.
 //
 // # Limits
 //

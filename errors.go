@@ -35,9 +35,12 @@ var (
 
 	// ErrStreamFull ends a stream whose receiver took no message for a
 	// second while its buffer was full: the connection's other calls are not
-	// held up by it any longer. (Since v1.2.9.)
+	// held up by it any longer. It comes wrapped. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
+
+// errNotReceived is ErrStreamFull with its reason.
+var errNotReceived = fmt.Errorf("%w: RecvMsg was not called for %v", ErrStreamFull, slowConsumerLimit)
 
 // OversizedMessageErr says that a message is longer than the limit of its
 // connection. From SendMsg and NewStream, and from Call for its request, nothing was
@@ -47,25 +50,69 @@ var (
 type OversizedMessageErr struct {
 	messageLength int
 	maximumLength int
+	fate          messageFate
 	err           error
+}
+
+// messageFate says which message was too long, and what became of it. The text of
+// the error may go to the other side, and so it names the sides.
+type messageFate uint8
+
+const (
+	fateUnknown messageFate = iota
+	requestNotSent
+	responseNotSent
+	messageNotSent
+	requestDropped
+	responseDropped
+	messageDropped
+)
+
+var messageFates = [...]string{
+	fateUnknown:     "",
+	requestNotSent:  "the request was not sent",
+	responseNotSent: "the response was not sent",
+	messageNotSent:  "the message was not sent",
+	requestDropped:  "the server dropped the request",
+	responseDropped: "the client dropped the response",
+	messageDropped:  "the receiver dropped the message",
+}
+
+func (f messageFate) String() string { return messageFates[f] }
+
+// droppedFrame is the fate of a frame that was too long for this side.
+func droppedFrame(t messageType) messageFate {
+	switch t {
+	case messageTypeRequest:
+		return requestDropped
+	case messageTypeResponse:
+		return responseDropped
+	}
+	return messageDropped
 }
 
 // OversizedMessageError returns an *OversizedMessageErr when messageLength is
 // over the default limit of 4 MiB, else nil. The length is of all that follows
 // a frame's header, in bytes.
 func OversizedMessageError(messageLength int) error {
-	return checkMessageLength(messageLength, defaultMaxMessageLength)
+	return checkMessageLength(messageLength, defaultMaxMessageLength, fateUnknown)
 }
 
-func checkMessageLength(length, maximum int) error {
+// checkMessageLength returns an error of a message over the maximum, with that fate. The
+// text begins as in releases: programs read the numbers from it.
+func checkMessageLength(length, maximum int, fate messageFate) error {
 	if length <= maximum {
 		return nil
+	}
+	text := fmt.Sprintf("message length %d exceed maximum message size of %d", length, maximum)
+	if fate != fateUnknown {
+		text += fmt.Sprintf(": %v; Limits.MaxMessageLength is the limit", fate)
 	}
 	return &OversizedMessageErr{
 		messageLength: length,
 		maximumLength: maximum,
-		err: status.Errorf(codes.ResourceExhausted,
-			"message length %d exceed maximum message size of %d", length, maximum),
+		fate:          fate,
+		err:           status.Error(codes.ResourceExhausted, text),
 	}
 }
 
@@ -82,6 +129,11 @@ func (e *OversizedMessageErr) GRPCStatus() *status.Status { return status.Conver
 // RejectedLength returns the length of the message that was refused, in bytes,
 // with its envelope.
 func (e *OversizedMessageErr) RejectedLength() int { return e.messageLength }
+
+// Received reports whether the message had come from the other side and was dropped
+// here. Otherwise this side refused to send it, and the other has not seen anything of
+// it. (Not in released versions.)
+func (e *OversizedMessageErr) Received() bool { return e.fate >= requestDropped }
 
 // MaximumLength returns the limit in bytes, which includes the envelope.
 func (e *OversizedMessageErr) MaximumLength() int { return e.maximumLength }
@@ -216,6 +268,14 @@ func codeOf(err error) codes.Code {
 		return codes.PermissionDenied
 	}
 	return codes.Unknown
+}
+
+// plural returns "1 thing" or "2 things".
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // truncate cuts s to at most n bytes, between runes.

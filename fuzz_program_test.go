@@ -546,7 +546,7 @@ func (ps *programStream) orLate(want func(error) bool) func(error) bool {
 // isLate says whether err is what a stream gets that nobody reads: on our side or
 // on the server's.
 func isLate(err error) bool {
-	return err == ErrStreamFull || status.Code(err) == codes.ResourceExhausted || err == io.EOF
+	return errors.Is(err, ErrStreamFull) || status.Code(err) == codes.ResourceExhausted || err == io.EOF
 }
 
 // wantSent is want for a stream's sender. What one hears whose stream failed, as late

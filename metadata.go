@@ -12,8 +12,8 @@ const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. Keys are case-insensitive in their ASCII
 // letters: the methods fold those to lower case and leave all else as it is, and keys
-// that arrive from a peer are folded alike. In an MD written as a literal keys must be
-// lower case for Get to find them.
+// that arrive from a peer are folded alike. In an MD written as a literal Get finds keys
+// with capitals, too; Set and Append add another.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.
@@ -46,11 +46,21 @@ func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
 
 // Get returns the values of key and whether there are any.
 func (md MD) Get(key string) ([]string, bool) {
-	values := md[foldKey(key)]
-	if len(values) == 0 {
+	key = foldKey(key)
+	if values := md[key]; len(values) > 0 {
+		return values, true
+	}
+	// An MD written as a literal may have capitals: the first of its spellings counts.
+	found := ""
+	for k, values := range md {
+		if len(values) > 0 && (found == "" || k < found) && foldKey(k) == key {
+			found = k
+		}
+	}
+	if found == "" {
 		return nil, false
 	}
-	return values, true
+	return md[found], true
 }
 
 // Set replaces the values of key. Without values it removes the key.
@@ -124,7 +134,8 @@ func GetMetadataValue(ctx context.Context, name string) (string, bool) {
 // not change while such a call is being sent.
 //
 // In a handler, ctx carries the metadata of the incoming call, and a call made
-// with it passes that on.
+// with it passes that on, tokens and all. WithMetadata(ctx, nil) is a context
+// whose calls pass on none.
 func WithMetadata(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, metadataKey{}, md)
 }

@@ -102,6 +102,17 @@ func requestFrame(id streamID, fl flags, req *Request) rawFrame {
 	return rawFrame{id: id, typ: messageTypeRequest, flags: fl, body: mustMarshal(req)}
 }
 
+// kindOf returns the flags of a request for one of the server's methods Hold….
+func kindOf(method string) flags {
+	switch method {
+	case "HoldStream", "HoldClient":
+		return flagRemoteOpen
+	case "HoldServer":
+		return flagRemoteClosed
+	}
+	return 0
+}
+
 // response is a successful one, with the empty status that the June 2019 client
 // wants to see.
 func response(id streamID, m proto.Message) rawFrame {

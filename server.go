@@ -100,13 +100,13 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 }
 
 // Register registers a service of unary methods. It panics when there is one
-// of that name.
+// of that name, or a method is nil.
 func (s *Server) Register(name string, methods map[string]Method) {
 	s.RegisterService(name, &ServiceDesc{Methods: methods})
 }
 
 // RegisterService registers a service. It panics when there is one of that
-// name. It may be called while the server serves. (Since v1.2.0.)
+// name, or a method or a stream's handler is nil. It may be called while the server serves. (Since v1.2.0.)
 func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,8 +121,11 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // descriptors, it waits out.
 //
 // ctx is the parent of the contexts of all handlers. Its end ends theirs, and
-// nothing else: Serve goes on.
+// nothing else: Serve goes on. It panics when l is nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if isNil(l) {
+		panic("ttrpc: nil listener")
+	}
 	defer func() { closeListeners([]net.Listener{l}).wait() }()
 	if !s.addListener(&l) {
 		return ErrServerClosed

@@ -228,7 +228,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 		return nil, withCode(codes.Internal, err)
 	}
 	size := sizeResponse(statusOK, &p)
-	if err := checkMessageLength(size, call.sc.conn.maxLength); err != nil {
+	if err := checkMessageLength(size, call.sc.conn.maxLength, responseNotSent); err != nil {
 		return nil, err
 	}
 	frame := getBuffer(headerLength + size)

@@ -197,9 +197,9 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 	case cn.err != nil || cn.draining:
 		return newStatus(codes.Unavailable, "the server is shutting down")
 	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
-		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
+		return newStatus(codes.ResourceExhausted, "more than %s at once on this connection: see WithServerMaxCalls", plural(sc.server.cfg.maxCalls, "call"))
 	case !sc.server.calls.begin():
-		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this server", sc.server.cfg.maxHandlers)
+		return newStatus(codes.ResourceExhausted, "more than %s at once on this server: see WithServerMaxHandlers", plural(sc.server.cfg.maxHandlers, "call"))
 	}
 	cn.lastID = max(cn.lastID, id)
 	cn.insertLocked(&call.stream)

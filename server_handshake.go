@@ -47,7 +47,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	if (!inTime() || ctx.Err() != nil) && err == nil {
 		err = givenUp()
 	}
-	if err != nil && nc != nil {
+	if err != nil && !isNil(nc) {
 		closeConn(nc)
 	}
 	return nc, peer, err
@@ -61,7 +61,7 @@ func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any,
 		}
 	}()
 	nc, peer, err = sc.server.cfg.handshaker.Handshake(ctx, sc.nc)
-	if err == nil && nc == nil {
+	if err == nil && isNil(nc) {
 		err = errors.New("the handshaker returned no connection")
 	}
 	return nc, peer, err

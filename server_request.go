@@ -53,13 +53,17 @@ func (r *callRequest) endDecode() {
 	r.freeUnused(r.users.Add(-heldByDecode))
 }
 
+// lateRequestLength is the length of the longest request that streamEnded keeps: the
+// requests of peers that reconnect without pause must not add up.
+const lateRequestLength = 64 << 10
+
 // streamEnded closes the request, whose stream has ended while the handler runs. A
-// handler that has not decoded it yet may do so for slowConsumerLimit: a client that
-// sends a request and leaves at once is served, as it is by released servers.
+// handler that has not decoded a short one yet may do so for slowConsumerLimit: a client
+// that sends a request and leaves at once is served, as it is by released servers.
 func (r *callRequest) streamEnded() {
 	switch {
 	case r.users.Load()&heldByCall == 0: // the handler has returned
-	case r.decoded.Load():
+	case r.decoded.Load() || len(r.payload) > lateRequestLength:
 		r.close()
 	default:
 		time.AfterFunc(slowConsumerLimit, r.close)

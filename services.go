@@ -10,10 +10,13 @@ import (
 
 // Method handles a unary call. unmarshal decodes the request into a message;
 // it may be called until the method returns. A request that has been decoded is not
-// kept after the end of the connection, and another one for a second: then unmarshal
+// kept after the end of the connection, and another one of up to 64 KiB for a second: then unmarshal
 // returns ErrClosed (with ErrProtocol if that is the reason). A message that has been
 // decoded is the method's own. The result is
 // a message, and an error in its place is what the client gets, as a status: see Server.
+//
+// A call that the method makes with ctx passes on the metadata that came with this one:
+// WithMetadata(ctx, nil) keeps it here.
 //
 // ctx ends when the method returns, when the connection ends and at the
 // deadline that the client sent. The goroutine may have run other methods and
@@ -102,16 +105,26 @@ func newMethod(m *method) *method {
 }
 
 // with returns the registry with one more service. A second one of that name is
-// a mistake of the program, and so is a method that is both unary and a stream.
+// a mistake of the program, and so is a method without a handler, or one that is both
+// unary and a stream.
 func (reg registry) with(name string, desc *ServiceDesc) registry {
 	if _, ok := reg[name]; ok {
 		panic(fmt.Errorf("ttrpc: duplicate service %s registered", name))
 	}
+	if desc == nil {
+		panic(fmt.Errorf("ttrpc: nil description of service %s registered", name))
+	}
 	methods := make(map[string]*method, len(desc.Methods)+len(desc.Streams))
 	for m, handler := range desc.Methods {
+		if handler == nil {
+			panic(fmt.Errorf("ttrpc: nil implementation of %s registered", fullMethod(name, m)))
+		}
 		methods[m] = newMethod(&method{fullName: fullMethod(name, m), unary: handler})
 	}
 	for m, stream := range desc.Streams {
+		if stream.Handler == nil {
+			panic(fmt.Errorf("ttrpc: nil implementation of %s registered", fullMethod(name, m)))
+		}
 		if _, ok := methods[m]; ok {
 			panic(fmt.Errorf("ttrpc: %s is registered as a method and as a stream", fullMethod(name, m)))
 		}

@@ -18,6 +18,7 @@ import (
 // time when it connected (SO_PEERCRED in unix(7)). A connection that is not a
 // unix socket, or whose credentials the kernel does not tell, is refused. In a user
 // namespace an id may be the overflow id: see UnixSocketRequireUidGid.
+// It exists on Linux alone, and so do the functions that return one.
 type UnixCredentialsFunc func(*unix.Ucred) error
 
 // Handshake returns conn and the peer's *unix.Ucred, or an error.

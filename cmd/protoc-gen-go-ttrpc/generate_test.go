@@ -192,11 +192,13 @@ func TestPrefix(t *testing.T) {
 }
 
 func TestUnknownOption(t *testing.T) {
-	resp, stderr, code := run(t, requestFor(t, "plugins=grpc,paths=source_relative,verbose", "basic/basic.proto"))
-	want := "protoc-gen-go-ttrpc: warning: unknown option \"plugins\" ignored\n" +
-		"protoc-gen-go-ttrpc: warning: unknown option \"verbose\" ignored\n"
-	if code != 0 || stderr != want || len(resp.File) != 1 {
-		t.Errorf("exit code %d, %d files, stderr %q; want code 0, 1 file, %q", code, len(resp.File), stderr, want)
+	for _, option := range []string{"path=source_relative", "plugins=grpc", "verbose"} {
+		resp, stderr, code := run(t, requestFor(t, "paths=source_relative,"+option, "basic/basic.proto"))
+		name, _, _ := strings.Cut(option, "=")
+		want := "protoc-gen-go-ttrpc: unknown option \"" + name + "\"; see protoc-gen-go-ttrpc -help\n"
+		if code != 1 || stderr != want || len(resp.File) != 0 {
+			t.Errorf("%s: exit code %d, %d files, stderr %q; want code 1, none, %q", option, code, len(resp.File), stderr, want)
+		}
 	}
 }
 

@@ -245,7 +245,6 @@ func TestWarnings(t *testing.T) {
 		"plugins=ttrpc,Ma=b":      "",
 		"plugins=ttrpc+grpc+size": "",
 		"plugins=ttrpc+fieldpath": "protoc-gen-gogottrpc: warning: unknown plugin \"fieldpath\" ignored\n",
-		"plugins=ttrpc,flavour=":  "protoc-gen-gogottrpc: warning: unknown option \"flavour\" ignored\n",
 	} {
 		if _, warnings := answer(t, requestFor(t, parameter, "nopackage/nopackage.proto")); warnings != want {
 			t.Errorf("%q: stderr %q, want %q", parameter, warnings, want)
@@ -380,6 +379,9 @@ func TestErrors(t *testing.T) {
 		{"missing file", change(func(req *plugin.CodeGeneratorRequest) { req.ProtoFile = nil }), "nopackage/nopackage.proto: the request has no such file"},
 		{"missing import", file(func(f *descriptor.FileDescriptorProto) { f.Dependency = []string{"missing.proto"} }), ""},
 		{"paths", change(func(req *plugin.CodeGeneratorRequest) { req.Parameter = proto.String("plugins=ttrpc,paths=flat") }), `Unknown path type "flat"`},
+		{"option", change(func(req *plugin.CodeGeneratorRequest) {
+			req.Parameter = proto.String("plugins=ttrpc,path=source_relative")
+		}), `unknown option "path"; see protoc-gen-gogottrpc -help`},
 		{"edition", file(func(f *descriptor.FileDescriptorProto) { f.Syntax = proto.String("editions") }),
 			"nopackage/nopackage.proto: gogo/protobuf knows proto2 and proto3, not editions"},
 		{"optional", file(func(f *descriptor.FileDescriptorProto) {

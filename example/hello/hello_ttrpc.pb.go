@@ -21,6 +21,9 @@ type GreeterService interface {
 
 // RegisterGreeterService makes srv serve ttrpc.example.hello.v1.Greeter with svc.
 func RegisterGreeterService(srv *ttrpc.Server, svc GreeterService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.example.hello.v1.Greeter registered")
+	}
 	srv.RegisterService("ttrpc.example.hello.v1.Greeter", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Greet": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

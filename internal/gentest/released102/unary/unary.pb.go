@@ -583,6 +583,9 @@ type TasksService interface {
 
 // RegisterTasksService makes srv serve ttrpc.gentest.unary.Tasks with svc.
 func RegisterTasksService(srv *github_com_containerd_ttrpc.Server, svc TasksService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.unary.Tasks registered")
+	}
 	srv.Register("ttrpc.gentest.unary.Tasks", map[string]github_com_containerd_ttrpc.Method{
 		"Create": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(CreateRequest)
@@ -668,6 +671,9 @@ type EventsService interface {
 
 // RegisterEventsService makes srv serve ttrpc.gentest.unary.Events with svc.
 func RegisterEventsService(srv *github_com_containerd_ttrpc.Server, svc EventsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.unary.Events registered")
+	}
 	srv.Register("ttrpc.gentest.unary.Events", map[string]github_com_containerd_ttrpc.Method{
 		"Forward": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(CreateResponse)

@@ -452,6 +452,9 @@ func (s *notesOldWatchServer) Send(resp *Note) error {
 
 // RegisterNotesService makes srv serve ttrpc.gentest.basic.Notes with svc.
 func RegisterNotesService(srv *github_com_containerd_ttrpc.Server, svc NotesService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Notes registered")
+	}
 	srv.RegisterService("ttrpc.gentest.basic.Notes", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -782,6 +785,9 @@ type PlainService interface {
 
 // RegisterPlainService makes srv serve ttrpc.gentest.basic.Plain with svc.
 func RegisterPlainService(srv *github_com_containerd_ttrpc.Server, svc PlainService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Plain registered")
+	}
 	srv.Register("ttrpc.gentest.basic.Plain", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -826,6 +832,9 @@ type RetiredService interface {
 //
 // Deprecated: Marked as deprecated in basic/basic.proto.
 func RegisterRetiredService(srv *github_com_containerd_ttrpc.Server, svc RetiredService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Retired registered")
+	}
 	srv.Register("ttrpc.gentest.basic.Retired", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -862,6 +871,9 @@ type EmptyService interface {
 
 // RegisterEmptyService makes srv serve ttrpc.gentest.basic.Empty with svc.
 func RegisterEmptyService(srv *github_com_containerd_ttrpc.Server, svc EmptyService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Empty registered")
+	}
 	srv.Register("ttrpc.gentest.basic.Empty", map[string]github_com_containerd_ttrpc.Method{})
 }
 

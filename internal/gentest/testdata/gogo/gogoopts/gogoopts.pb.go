@@ -776,6 +776,9 @@ func (s *optionsChatServer) Recv() (*Note, error) {
 
 // RegisterOptionsService makes srv serve ttrpc.gentest.gogoopts.Options with svc.
 func RegisterOptionsService(srv *github_com_containerd_ttrpc.Server, svc OptionsService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.gogoopts.Options registered")
+	}
 	srv.RegisterService("ttrpc.gentest.gogoopts.Options", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -906,6 +909,9 @@ func (s *renamedChatServer) Recv() (*Note, error) {
 
 // RegisterRenamedService_ makes srv serve ttrpc.gentest.gogoopts.Renamed with svc.
 func RegisterRenamedService_(srv *github_com_containerd_ttrpc.Server, svc RenamedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.gogoopts.Renamed registered")
+	}
 	srv.RegisterService("ttrpc.gentest.gogoopts.Renamed", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1033,6 +1039,9 @@ type Field_RenamedService_ interface {
 
 // RegisterField_RenamedService makes srv serve ttrpc.gentest.gogoopts.Field_Renamed with svc.
 func RegisterField_RenamedService(srv *github_com_containerd_ttrpc.Server, svc Field_RenamedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.gogoopts.Field_Renamed registered")
+	}
 	srv.Register("ttrpc.gentest.gogoopts.Field_Renamed", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -1073,6 +1082,9 @@ type PopulatedNoteService interface {
 
 // RegisterPopulatedNoteService makes srv serve ttrpc.gentest.gogoopts.PopulatedNote with svc.
 func RegisterPopulatedNoteService(srv *github_com_containerd_ttrpc.Server, svc PopulatedNoteService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.gogoopts.PopulatedNote registered")
+	}
 	srv.Register("ttrpc.gentest.gogoopts.PopulatedNote", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -1113,6 +1125,9 @@ type PrefixedService interface {
 
 // RegisterPrefixedService makes srv serve ttrpc.gentest.gogoopts.Prefixed with svc.
 func RegisterPrefixedService(srv *github_com_containerd_ttrpc.Server, svc PrefixedService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.gogoopts.Prefixed registered")
+	}
 	srv.Register("ttrpc.gentest.gogoopts.Prefixed", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)

@@ -280,6 +280,9 @@ func (s *importsChatServer) Recv() (*context1.Note, error) {
 
 // RegisterImportsService makes srv serve ttrpc.gentest.imports.Imports with svc.
 func RegisterImportsService(srv *github_com_containerd_ttrpc.Server, svc ImportsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.imports.Imports registered")
+	}
 	srv.RegisterService("ttrpc.gentest.imports.Imports", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Types": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

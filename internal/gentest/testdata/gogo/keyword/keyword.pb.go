@@ -352,6 +352,9 @@ func (s *interfaceGoServer) Recv() (*String, error) {
 
 // RegisterInterfaceService makes srv serve ttrpc.gentest.func.type.interface with svc.
 func RegisterInterfaceService(srv *github_com_containerd_ttrpc.Server, svc InterfaceService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.func.type.interface registered")
+	}
 	srv.RegisterService("ttrpc.gentest.func.type.interface", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"func": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -246,6 +246,9 @@ func (s *legacyWatchServer) Send(resp *Note) error {
 
 // RegisterLegacyService makes srv serve ttrpc.gentest.legacy.Legacy with svc.
 func RegisterLegacyService(srv *github_com_containerd_ttrpc.Server, svc LegacyService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.legacy.Legacy registered")
+	}
 	srv.RegisterService("ttrpc.gentest.legacy.Legacy", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

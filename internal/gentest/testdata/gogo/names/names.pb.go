@@ -1213,6 +1213,9 @@ func (s *clientStreamServerServer) Recv() (*Note, error) {
 
 // RegisterClientService makes srv serve ttrpc.gentest.names.Client with svc.
 func RegisterClientService(srv *github_com_containerd_ttrpc.Server, svc ClientService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Client registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Client", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Call": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1662,6 +1665,9 @@ func (s *serverServeServer) Recv() (*Note, error) {
 
 // RegisterServerService makes srv serve ttrpc.gentest.names.Server with svc.
 func RegisterServerService(srv *github_com_containerd_ttrpc.Server, svc ServerService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Server registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Server", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Register": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1808,6 +1814,9 @@ func (s *takenChatServer) Recv() (*Taken_ChatServer, error) {
 
 // RegisterTakenService_ makes srv serve ttrpc.gentest.names.Taken with svc.
 func RegisterTakenService_(srv *github_com_containerd_ttrpc.Server, svc TakenService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Taken registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Taken", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1935,6 +1944,9 @@ type ImportedService_ interface {
 
 // RegisterImportedService makes srv serve ttrpc.gentest.names.Imported with svc.
 func RegisterImportedService(srv *github_com_containerd_ttrpc.Server, svc ImportedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Imported registered")
+	}
 	srv.Register("ttrpc.gentest.names.Imported", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(ImportedService)
@@ -2000,6 +2012,9 @@ func (s *outer_InChatServer) Recv() (*Outer, error) {
 
 // RegisterOuter_InService makes srv serve ttrpc.gentest.names.Outer_In with svc.
 func RegisterOuter_InService(srv *github_com_containerd_ttrpc.Server, svc Outer_InService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Outer_In registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Outer_In", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -2114,6 +2129,9 @@ func (s *fooChatServer) Recv() (*Note, error) {
 
 // RegisterFooService makes srv serve ttrpc.gentest.names.Foo with svc.
 func RegisterFooService(srv *github_com_containerd_ttrpc.Server, svc FooService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Foo registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Foo", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -2203,6 +2221,9 @@ type RegisterFooService_ interface {
 
 // RegisterRegisterFooService makes srv serve ttrpc.gentest.names.RegisterFoo with svc.
 func RegisterRegisterFooService(srv *github_com_containerd_ttrpc.Server, svc RegisterFooService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.RegisterFoo registered")
+	}
 	srv.Register("ttrpc.gentest.names.RegisterFoo", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -2266,6 +2287,9 @@ func (s *newFooChatServer) Recv() (*Note, error) {
 
 // RegisterNewFooService makes srv serve ttrpc.gentest.names.NewFoo with svc.
 func RegisterNewFooService(srv *github_com_containerd_ttrpc.Server, svc NewFooService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.NewFoo registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.NewFoo", &github_com_containerd_ttrpc.ServiceDesc{
 		Streams: map[string]github_com_containerd_ttrpc.Stream{
 			"Chat": {
@@ -2360,6 +2384,9 @@ func (s *aB_CServer) Recv() (*Note, error) {
 
 // RegisterAService makes srv serve ttrpc.gentest.names.A with svc.
 func RegisterAService(srv *github_com_containerd_ttrpc.Server, svc AService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.A registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.A", &github_com_containerd_ttrpc.ServiceDesc{
 		Streams: map[string]github_com_containerd_ttrpc.Stream{
 			"B_C": {
@@ -2454,6 +2481,9 @@ func (s *a_BCServer) Recv() (*Note, error) {
 
 // RegisterA_BService makes srv serve ttrpc.gentest.names.A_B with svc.
 func RegisterA_BService(srv *github_com_containerd_ttrpc.Server, svc A_BService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.A_B registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.A_B", &github_com_containerd_ttrpc.ServiceDesc{
 		Streams: map[string]github_com_containerd_ttrpc.Stream{
 			"C": {
@@ -2561,6 +2591,9 @@ func (s *twoWords_WatchServer) Send(resp *Note) error {
 
 // RegisterTwoWords_Service makes srv serve ttrpc.gentest.names.two_words with svc.
 func RegisterTwoWords_Service(srv *github_com_containerd_ttrpc.Server, svc TwoWords_Service) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.two_words registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.two_words", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"get_it": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -2718,6 +2751,9 @@ type TwoWordsService interface {
 
 // RegisterTwoWordsService makes srv serve ttrpc.gentest.names.TwoWords with svc.
 func RegisterTwoWordsService(srv *github_com_containerd_ttrpc.Server, svc TwoWordsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.TwoWords registered")
+	}
 	srv.Register("ttrpc.gentest.names.TwoWords", map[string]github_com_containerd_ttrpc.Method{
 		"GetIt": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Note)
@@ -2781,6 +2817,9 @@ func (s *lowerChatServer) Recv() (*Note, error) {
 
 // RegisterLowerService makes srv serve ttrpc.gentest.names.lower with svc.
 func RegisterLowerService(srv *github_com_containerd_ttrpc.Server, svc LowerService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.lower registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.lower", &github_com_containerd_ttrpc.ServiceDesc{
 		Streams: map[string]github_com_containerd_ttrpc.Stream{
 			"Chat": {

@@ -212,6 +212,9 @@ func (s *bareChatServer) Recv() (*BareNote, error) {
 
 // RegisterBareService makes srv serve Bare with svc.
 func RegisterBareService(srv *github_com_containerd_ttrpc.Server, svc BareService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service Bare registered")
+	}
 	srv.RegisterService("Bare", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

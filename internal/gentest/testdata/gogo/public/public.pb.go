@@ -74,6 +74,9 @@ type KeeperService_ interface {
 
 // RegisterKeeperService makes srv serve ttrpc.gentest.public.Keeper with svc.
 func RegisterKeeperService(srv *github_com_containerd_ttrpc.Server, svc KeeperService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Keeper registered")
+	}
 	srv.Register("ttrpc.gentest.public.Keeper", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(inner.KeeperService)
@@ -139,6 +142,9 @@ func (s *outer_InChatServer) Recv() (*inner.Outer, error) {
 
 // RegisterOuter_InService makes srv serve ttrpc.gentest.public.Outer_In with svc.
 func RegisterOuter_InService(srv *github_com_containerd_ttrpc.Server, svc Outer_InService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Outer_In registered")
+	}
 	srv.RegisterService("ttrpc.gentest.public.Outer_In", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -228,6 +234,9 @@ type SharedService_ interface {
 
 // RegisterSharedService makes srv serve ttrpc.gentest.public.Shared with svc.
 func RegisterSharedService(srv *github_com_containerd_ttrpc.Server, svc SharedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Shared registered")
+	}
 	srv.Register("ttrpc.gentest.public.Shared", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(Same)
@@ -269,6 +278,9 @@ type DeeperService interface {
 
 // RegisterDeeperService makes srv serve ttrpc.gentest.public.Deeper with svc.
 func RegisterDeeperService(srv *github_com_containerd_ttrpc.Server, svc DeeperService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Deeper registered")
+	}
 	srv.Register("ttrpc.gentest.public.Deeper", map[string]github_com_containerd_ttrpc.Method{
 		"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 			req := new(inner.KeeperService)

@@ -79,6 +79,9 @@ func (s *splitChatServer) Recv() (*Note, error) {
 
 // RegisterSplitService makes srv serve ttrpc.gentest.split.Split with svc.
 func RegisterSplitService(srv *github_com_containerd_ttrpc.Server, svc SplitService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.split.Split registered")
+	}
 	srv.RegisterService("ttrpc.gentest.split.Split", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

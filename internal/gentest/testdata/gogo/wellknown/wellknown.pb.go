@@ -130,6 +130,9 @@ func (s *wellKnownChatEmptyServer) Recv() (*types.Empty, error) {
 
 // RegisterWellKnownService makes srv serve ttrpc.gentest.wellknown.WellKnown with svc.
 func RegisterWellKnownService(srv *github_com_containerd_ttrpc.Server, svc WellKnownService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.wellknown.WellKnown registered")
+	}
 	srv.RegisterService("ttrpc.gentest.wellknown.WellKnown", &github_com_containerd_ttrpc.ServiceDesc{
 		Methods: map[string]github_com_containerd_ttrpc.Method{
 			"Any": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -149,6 +149,9 @@ func (s *notesOldWatchServer) Send(resp *Note) error {
 
 // RegisterNotesService makes srv serve ttrpc.gentest.basic.Notes with svc.
 func RegisterNotesService(srv *ttrpc.Server, svc NotesService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Notes registered")
+	}
 	desc := &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -483,6 +486,9 @@ type PlainService interface {
 
 // RegisterPlainService makes srv serve ttrpc.gentest.basic.Plain with svc.
 func RegisterPlainService(srv *ttrpc.Server, svc PlainService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Plain registered")
+	}
 	srv.RegisterService("ttrpc.gentest.basic.Plain", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -529,6 +535,9 @@ type RetiredService interface {
 //
 // Deprecated: Marked as deprecated in basic/basic.proto.
 func RegisterRetiredService(srv *ttrpc.Server, svc RetiredService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Retired registered")
+	}
 	srv.RegisterService("ttrpc.gentest.basic.Retired", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -567,6 +576,9 @@ type EmptyService interface {
 
 // RegisterEmptyService makes srv serve ttrpc.gentest.basic.Empty with svc.
 func RegisterEmptyService(srv *ttrpc.Server, svc EmptyService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.basic.Empty registered")
+	}
 	srv.RegisterService("ttrpc.gentest.basic.Empty", &ttrpc.ServiceDesc{})
 }
 

@@ -81,6 +81,9 @@ func (s *interfaceGoServer) Recv() (*String, error) {
 
 // RegisterInterfaceService makes srv serve ttrpc.gentest.func.type.interface with svc.
 func RegisterInterfaceService(srv *ttrpc.Server, svc InterfaceService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.func.type.interface registered")
+	}
 	desc := &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"func": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -203,6 +203,9 @@ func (s *clientStreamServerServer) Recv() (*Note, error) {
 
 // RegisterClientService makes srv serve ttrpc.gentest.names.Client with svc.
 func RegisterClientService(srv *ttrpc.Server, svc ClientService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Client registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Client", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Call": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -652,6 +655,9 @@ func (s *serverServeServer) Recv() (*Note, error) {
 
 // RegisterServerService makes srv serve ttrpc.gentest.names.Server with svc.
 func RegisterServerService(srv *ttrpc.Server, svc ServerService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Server registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Server", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Register": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -798,6 +804,9 @@ func (s *takenChatServer) Recv() (*Taken_ChatServer, error) {
 
 // RegisterTakenService_ makes srv serve ttrpc.gentest.names.Taken with svc.
 func RegisterTakenService_(srv *ttrpc.Server, svc TakenService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Taken registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Taken", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -925,6 +934,9 @@ type ImportedService_ interface {
 
 // RegisterImportedService makes srv serve ttrpc.gentest.names.Imported with svc.
 func RegisterImportedService(srv *ttrpc.Server, svc ImportedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Imported registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Imported", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -992,6 +1004,9 @@ func (s *outer_InChatServer) Recv() (*Outer, error) {
 
 // RegisterOuter_InService makes srv serve ttrpc.gentest.names.Outer_In with svc.
 func RegisterOuter_InService(srv *ttrpc.Server, svc Outer_InService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Outer_In registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Outer_In", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1106,6 +1121,9 @@ func (s *fooChatServer) Recv() (*Note, error) {
 
 // RegisterFooService makes srv serve ttrpc.gentest.names.Foo with svc.
 func RegisterFooService(srv *ttrpc.Server, svc FooService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.Foo registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.Foo", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1195,6 +1213,9 @@ type RegisterFooService_ interface {
 
 // RegisterRegisterFooService makes srv serve ttrpc.gentest.names.RegisterFoo with svc.
 func RegisterRegisterFooService(srv *ttrpc.Server, svc RegisterFooService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.RegisterFoo registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.RegisterFoo", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1260,6 +1281,9 @@ func (s *newFooChatServer) Recv() (*Note, error) {
 
 // RegisterNewFooService makes srv serve ttrpc.gentest.names.NewFoo with svc.
 func RegisterNewFooService(srv *ttrpc.Server, svc NewFooService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.NewFoo registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.NewFoo", &ttrpc.ServiceDesc{
 		Streams: map[string]ttrpc.Stream{
 			"Chat": {
@@ -1354,6 +1378,9 @@ func (s *aB_CServer) Recv() (*Note, error) {
 
 // RegisterAService makes srv serve ttrpc.gentest.names.A with svc.
 func RegisterAService(srv *ttrpc.Server, svc AService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.A registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.A", &ttrpc.ServiceDesc{
 		Streams: map[string]ttrpc.Stream{
 			"B_C": {
@@ -1448,6 +1475,9 @@ func (s *a_BCServer) Recv() (*Note, error) {
 
 // RegisterA_BService makes srv serve ttrpc.gentest.names.A_B with svc.
 func RegisterA_BService(srv *ttrpc.Server, svc A_BService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.A_B registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.A_B", &ttrpc.ServiceDesc{
 		Streams: map[string]ttrpc.Stream{
 			"C": {
@@ -1555,6 +1585,9 @@ func (s *twoWords_WatchServer) Send(resp *Note) error {
 
 // RegisterTwoWords_Service makes srv serve ttrpc.gentest.names.two_words with svc.
 func RegisterTwoWords_Service(srv *ttrpc.Server, svc TwoWords_Service) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.two_words registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.two_words", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"get_it": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1712,6 +1745,9 @@ type TwoWordsService interface {
 
 // RegisterTwoWordsService makes srv serve ttrpc.gentest.names.TwoWords with svc.
 func RegisterTwoWordsService(srv *ttrpc.Server, svc TwoWordsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.TwoWords registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.TwoWords", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"GetIt": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -1777,6 +1813,9 @@ func (s *lowerChatServer) Recv() (*Note, error) {
 
 // RegisterLowerService makes srv serve ttrpc.gentest.names.lower with svc.
 func RegisterLowerService(srv *ttrpc.Server, svc LowerService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.names.lower registered")
+	}
 	srv.RegisterService("ttrpc.gentest.names.lower", &ttrpc.ServiceDesc{
 		Streams: map[string]ttrpc.Stream{
 			"Chat": {

@@ -45,6 +45,9 @@ func (s *bareChatServer) Recv() (*BareNote, error) {
 
 // RegisterBareService makes srv serve Bare with svc.
 func RegisterBareService(srv *ttrpc.Server, svc BareService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service Bare registered")
+	}
 	srv.RegisterService("Bare", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

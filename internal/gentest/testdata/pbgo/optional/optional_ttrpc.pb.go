@@ -45,6 +45,9 @@ func (s *optionalChatServer) Recv() (*Note, error) {
 
 // RegisterOptionalService makes srv serve ttrpc.gentest.optional.Optional with svc.
 func RegisterOptionalService(srv *ttrpc.Server, svc OptionalService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.optional.Optional registered")
+	}
 	srv.RegisterService("ttrpc.gentest.optional.Optional", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

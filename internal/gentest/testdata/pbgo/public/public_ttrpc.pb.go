@@ -21,6 +21,9 @@ type KeeperService_ interface {
 
 // RegisterKeeperService makes srv serve ttrpc.gentest.public.Keeper with svc.
 func RegisterKeeperService(srv *ttrpc.Server, svc KeeperService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Keeper registered")
+	}
 	srv.RegisterService("ttrpc.gentest.public.Keeper", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -88,6 +91,9 @@ func (s *outer_InChatServer) Recv() (*inner.Outer, error) {
 
 // RegisterOuter_InService makes srv serve ttrpc.gentest.public.Outer_In with svc.
 func RegisterOuter_InService(srv *ttrpc.Server, svc Outer_InService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Outer_In registered")
+	}
 	srv.RegisterService("ttrpc.gentest.public.Outer_In", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -177,6 +183,9 @@ type SharedService_ interface {
 
 // RegisterSharedService makes srv serve ttrpc.gentest.public.Shared with svc.
 func RegisterSharedService(srv *ttrpc.Server, svc SharedService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Shared registered")
+	}
 	srv.RegisterService("ttrpc.gentest.public.Shared", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -220,6 +229,9 @@ type DeeperService interface {
 
 // RegisterDeeperService makes srv serve ttrpc.gentest.public.Deeper with svc.
 func RegisterDeeperService(srv *ttrpc.Server, svc DeeperService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.public.Deeper registered")
+	}
 	srv.RegisterService("ttrpc.gentest.public.Deeper", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -46,6 +46,9 @@ func (s *splitChatServer) Recv() (*Note, error) {
 
 // RegisterSplitService makes srv serve ttrpc.gentest.split.Split with svc.
 func RegisterSplitService(srv *ttrpc.Server, svc SplitService_) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.split.Split registered")
+	}
 	srv.RegisterService("ttrpc.gentest.split.Split", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -93,6 +93,9 @@ func (s *wellKnownChatEmptyServer) Recv() (*emptypb.Empty, error) {
 
 // RegisterWellKnownService makes srv serve ttrpc.gentest.wellknown.WellKnown with svc.
 func RegisterWellKnownService(srv *ttrpc.Server, svc WellKnownService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.wellknown.WellKnown registered")
+	}
 	srv.RegisterService("ttrpc.gentest.wellknown.WellKnown", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Any": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

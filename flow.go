@@ -32,21 +32,21 @@ type sendWindow struct {
 
 // open reports whether a message may be sent, of any length: one that is longer than
 // the window would wait for ever otherwise.
-func (w *sendWindow) open() bool { return w.limit == 0 || w.sent < w.limit }
+func (sw *sendWindow) open() bool { return sw.limit == 0 || sw.sent < sw.limit }
 
 // charge counts a frame, in the order of sending. The window was open under the same
 // lock: else the receiver may take the frame for an overrun.
-func (w *sendWindow) charge(cost uint64) { w.sent = addSaturated(w.sent, cost) }
+func (sw *sendWindow) charge(cost uint64) { sw.sent = addSaturated(sw.sent, cost) }
 
 // raise takes a limit from the receiver, and reports whether senders that wait may go
 // on. A limit that is not higher than an earlier one is ignored.
-func (w *sendWindow) raise(limit uint64) (opens bool) {
-	if limit <= w.limit {
+func (sw *sendWindow) raise(limit uint64) (opens bool) {
+	if limit <= sw.limit {
 		return false
 	}
-	was := w.open()
-	w.limit = limit
-	return !was && w.open()
+	was := sw.open()
+	sw.limit = limit
+	return !was && sw.open()
 }
 
 // receiveWindow is the receiver's half of a window.
@@ -69,38 +69,38 @@ func newReceiveWindow(size uint32) receiveWindow {
 
 // begin is for a stream that has begun before the negotiation was over. It returns the
 // first limit, which the caller sends; false for none.
-func (w *receiveWindow) begin(size uint32) (limit uint64, send bool) {
-	w.size = size
-	w.limit = w.next()
-	return w.limit, size > 0
+func (rw *receiveWindow) begin(size uint32) (limit uint64, send bool) {
+	rw.size = size
+	rw.limit = rw.next()
+	return rw.limit, size > 0
 }
 
 // next is the limit that could be stated now.
-func (w *receiveWindow) next() uint64 {
-	if w.size == 0 {
+func (rw *receiveWindow) next() uint64 {
+	if rw.size == 0 {
 		return 0
 	}
-	return addSaturated(w.consumed, uint64(w.size))
+	return addSaturated(rw.consumed, uint64(rw.size))
 }
 
 // arrive counts a frame that has come. It reports false for one that the peer should
 // not have sent.
-func (w *receiveWindow) arrive(cost uint64) (ok bool) {
-	ok = !w.strict || cost == 0 || w.received < w.limit
-	w.received = addSaturated(w.received, cost)
+func (rw *receiveWindow) arrive(cost uint64) (ok bool) {
+	ok = !rw.strict || cost == 0 || rw.received < rw.limit
+	rw.received = addSaturated(rw.received, cost)
 	return ok
 }
 
 // consume counts a frame that a receiver has taken, or that is dropped while the stream
 // goes on. It returns a limit that the caller sends, once half of the window is
 // consumed: a sender that has stopped can then always go on, as it has sent all of it.
-func (w *receiveWindow) consume(cost uint64) (limit uint64, send bool) {
-	w.consumed = addSaturated(w.consumed, cost)
-	next := w.next()
-	if w.size == 0 || next-w.limit < uint64(w.size)/2 || next == w.limit {
+func (rw *receiveWindow) consume(cost uint64) (limit uint64, send bool) {
+	rw.consumed = addSaturated(rw.consumed, cost)
+	next := rw.next()
+	if rw.size == 0 || next-rw.limit < uint64(rw.size)/2 || next == rw.limit {
 		return 0, false
 	}
-	w.limit = next
+	rw.limit = next
 	return next, true
 }
 

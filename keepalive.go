@@ -27,8 +27,8 @@ const (
 	peerDead
 )
 
-func (v verdict) String() string {
-	switch v {
+func (vd verdict) String() string {
+	switch vd {
 	case peerLives:
 		return "lives"
 	case askPeer:
@@ -44,30 +44,30 @@ func (v verdict) String() string {
 //
 // A call of look that comes much too late says that this process did not run, and then
 // nobody has read either: the peer gets its time again.
-func (k *keepalive) look(now, heard int64, needed bool) (v verdict, wait time.Duration) {
-	late := k.due != 0 && now-k.due > int64(k.timeout)/8
-	v, wait = k.decide(now, heard, needed, late)
-	k.due = now + int64(wait)
+func (ka *keepalive) look(now, heard int64, needed bool) (v verdict, wait time.Duration) {
+	late := ka.due != 0 && now-ka.due > int64(ka.timeout)/8
+	v, wait = ka.decide(now, heard, needed, late)
+	ka.due = now + int64(wait)
 	return v, wait
 }
 
-func (k *keepalive) decide(now, heard int64, needed, late bool) (verdict, time.Duration) {
-	if heard < k.asked {
+func (ka *keepalive) decide(now, heard int64, needed, late bool) (verdict, time.Duration) {
+	if heard < ka.asked {
 		if late {
-			k.deadline = now + int64(k.timeout)
+			ka.deadline = now + int64(ka.timeout)
 		}
-		if now >= k.deadline {
-			return peerDead, k.timeout
+		if now >= ka.deadline {
+			return peerDead, ka.timeout
 		}
 		// The interval of the next question begins with the answer to this one.
-		return peerLives, min(k.interval, time.Duration(k.deadline-now))
+		return peerLives, min(ka.interval, time.Duration(ka.deadline-now))
 	}
 	if !needed {
-		return peerLives, k.interval
+		return peerLives, ka.interval
 	}
-	if silence := time.Duration(now - heard); silence < k.interval {
-		return peerLives, k.interval - silence
+	if silence := time.Duration(now - heard); silence < ka.interval {
+		return peerLives, ka.interval - silence
 	}
-	k.asked, k.deadline = now, now+int64(k.timeout)
-	return askPeer, min(k.interval, k.timeout)
+	ka.asked, ka.deadline = now, now+int64(ka.timeout)
+	return askPeer, min(ka.interval, ka.timeout)
 }

@@ -38,15 +38,6 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 // afterwards is longer than anything that goes on after a connection was closed.
 const afterwards = 2 * lateLimit
 
-// settle waits for the end of what goes on in the background: connections linger
-// for a moment.
-func settle(t testing.TB) {
-	t.Helper()
-	if leaked := leakedGoroutines(testTimeout); leaked != "" {
-		t.Fatalf("goroutines are left:\n%s", leaked)
-	}
-}
-
 // rawFrame is a frame as a script writes it.
 type rawFrame struct {
 	id    streamID

@@ -17,25 +17,25 @@ type callCount struct {
 }
 
 // begin counts a call, and reports whether there may be one more.
-func (c *callCount) begin() bool {
-	if c.max == 0 {
+func (cnt *callCount) begin() bool {
+	if cnt.max == 0 {
 		return true
 	}
 	for {
-		n := c.running.Load()
-		if n >= c.max {
+		n := cnt.running.Load()
+		if n >= cnt.max {
 			return false
 		}
-		if c.running.CompareAndSwap(n, n+1) {
+		if cnt.running.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
 }
 
 // end undoes begin.
-func (c *callCount) end() {
-	if c.max > 0 {
-		c.running.Add(-1)
+func (cnt *callCount) end() {
+	if cnt.max > 0 {
+		cnt.running.Add(-1)
 	}
 }
 

@@ -86,14 +86,14 @@ type method struct {
 // refuse returns a status for a request whose flags say that its caller takes the method
 // for one of another kind: no answer would fit. A request with "remote closed" carries
 // a single message, which fits each kind.
-func (m *method) refuse(fl flags) *spb.Status {
+func (me *method) refuse(fl flags) *spb.Status {
 	switch {
-	case m.unary != nil && fl.has(flagRemoteOpen):
-		return newStatus(codes.Unimplemented, "%s is unary; call it with Call", m.fullName)
-	case m.unary == nil && !fl.has(flagRemoteClosed) && !fl.has(flagRemoteOpen):
-		return newStatus(codes.Unimplemented, "%s is a stream; call it with NewStream", m.fullName)
-	case m.unary == nil && !m.stream.StreamingClient && fl.has(flagRemoteOpen):
-		return newStatus(codes.Unimplemented, "%s takes one message; call it with NewStream without StreamingClient", m.fullName)
+	case me.unary != nil && fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s is unary; call it with Call", me.fullName)
+	case me.unary == nil && !fl.has(flagRemoteClosed) && !fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s is a stream; call it with NewStream", me.fullName)
+	case me.unary == nil && !me.stream.StreamingClient && fl.has(flagRemoteOpen):
+		return newStatus(codes.Unimplemented, "%s takes one message; call it with NewStream without StreamingClient", me.fullName)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func jobs() ([]job, error) {
 	const example = module + "/example/inventory/inventory.proto"
 	return append([]job{
 		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{module + "/request.proto", example}},
-		{Plugin: protocGenGoTTRPC, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{example}},
+		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: []string{example}},
 	}, golden...), nil
 }
 

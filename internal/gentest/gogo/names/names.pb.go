@@ -1034,6 +1034,8 @@ const (
 	Client_StreamServer_FullMethodName = "/ttrpc.gentest.names.Client/StreamServer"
 )
 
+// ClientService is the service ttrpc.gentest.names.Client, for a server to implement.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientService interface {
@@ -1305,6 +1307,8 @@ func RegisterClientService(srv *github_com_containerd_ttrpc.Server, svc ClientSe
 	})
 }
 
+// ClientClient is a client of the service ttrpc.gentest.names.Client, as NewClientClient returns it.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientClient interface {
@@ -1630,7 +1634,7 @@ const (
 	Server_Serve_FullMethodName           = "/ttrpc.gentest.names.Server/Serve"
 )
 
-// ServerService is the service ttrpc.gentest.names.Server.
+// ServerService is the service ttrpc.gentest.names.Server, for a server to implement.
 type ServerService interface {
 	Register(ctx context.Context, req *Note) (*Note, error)
 	RegisterService(ctx context.Context, req *Note) (*Note, error)
@@ -1691,7 +1695,7 @@ func RegisterServerService(srv *github_com_containerd_ttrpc.Server, svc ServerSe
 	})
 }
 
-// ServerClient is a client of the service ttrpc.gentest.names.Server.
+// ServerClient is a client of the service ttrpc.gentest.names.Server, as NewServerClient returns it.
 type ServerClient interface {
 	Register(ctx context.Context, req *Note) (*Note, error)
 	RegisterService(ctx context.Context, req *Note) (*Note, error)
@@ -1762,6 +1766,8 @@ const (
 	Taken_Chat_FullMethodName  = "/ttrpc.gentest.names.Taken/Chat"
 )
 
+// TakenService_ is the service ttrpc.gentest.names.Taken, for a server to implement.
+//
 // Taken wants names that messages of its package have.
 type TakenService_ interface {
 	Echo(ctx context.Context, req *TakenService) (*TakenService, error)
@@ -1840,6 +1846,8 @@ func RegisterTakenService_(srv *github_com_containerd_ttrpc.Server, svc TakenSer
 	})
 }
 
+// TakenClient_ is a client of the service ttrpc.gentest.names.Taken, as NewTakenClient_ returns it.
+//
 // Taken wants names that messages of its package have.
 type TakenClient_ interface {
 	Echo(ctx context.Context, req *TakenService) (*TakenService, error)
@@ -1928,6 +1936,8 @@ const (
 	Imported_Echo_FullMethodName = "/ttrpc.gentest.names.Imported/Echo"
 )
 
+// ImportedService_ is the service ttrpc.gentest.names.Imported: a server implements it, and NewImportedClient returns a client.
+//
 // Imported wants a name that a file of the same Go package has.
 type ImportedService_ interface {
 	Echo(ctx context.Context, req *ImportedService) (*ImportedService, error)
@@ -1969,6 +1979,8 @@ const (
 	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.names.Outer_In/Chat"
 )
 
+// Outer_InService_ is the service ttrpc.gentest.names.Outer_In, for a server to implement.
+//
 // Enums and oneofs take names as well.
 type Outer_InService_ interface {
 	Echo(ctx context.Context, req *Outer) (*Outer, error)
@@ -2022,6 +2034,8 @@ func RegisterOuter_InService(srv *github_com_containerd_ttrpc.Server, svc Outer_
 	})
 }
 
+// Outer_InClient_ is a client of the service ttrpc.gentest.names.Outer_In, as NewOuter_InClient returns it.
+//
 // Enums and oneofs take names as well.
 type Outer_InClient_ interface {
 	Echo(ctx context.Context, req *Outer) (*Outer, error)
@@ -2083,6 +2097,8 @@ const (
 	Foo_Chat_FullMethodName = "/ttrpc.gentest.names.Foo/Chat"
 )
 
+// FooService is the service ttrpc.gentest.names.Foo, for a server to implement.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2136,6 +2152,8 @@ func RegisterFooService(srv *github_com_containerd_ttrpc.Server, svc FooService)
 	})
 }
 
+// FooClient is a client of the service ttrpc.gentest.names.Foo, as NewFooClient returns it.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooClient interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2196,7 +2214,7 @@ const (
 	RegisterFoo_Echo_FullMethodName = "/ttrpc.gentest.names.RegisterFoo/Echo"
 )
 
-// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo.
+// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo: a server implements it, and NewRegisterFooClient returns a client.
 type RegisterFooService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
 }
@@ -2236,7 +2254,7 @@ const (
 	NewFoo_Chat_FullMethodName = "/ttrpc.gentest.names.NewFoo/Chat"
 )
 
-// NewFooService is the service ttrpc.gentest.names.NewFoo.
+// NewFooService is the service ttrpc.gentest.names.NewFoo, for a server to implement.
 type NewFooService interface {
 	Chat(ctx context.Context, stream NewFoo_ChatServer) error
 }
@@ -2279,7 +2297,7 @@ func RegisterNewFooService(srv *github_com_containerd_ttrpc.Server, svc NewFooSe
 	})
 }
 
-// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo.
+// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo, as NewNewFooClient returns it.
 type NewFooClient_ interface {
 	Chat(ctx context.Context) (NewFoo_ChatClient, error)
 }
@@ -2330,6 +2348,8 @@ const (
 	A_B_C_FullMethodName = "/ttrpc.gentest.names.A/B_C"
 )
 
+// AService is the service ttrpc.gentest.names.A, for a server to implement.
+//
 // A and A_B want the same name for a stream.
 type AService interface {
 	B_C(ctx context.Context, stream A_B_CServer) error
@@ -2373,6 +2393,8 @@ func RegisterAService(srv *github_com_containerd_ttrpc.Server, svc AService) {
 	})
 }
 
+// AClient is a client of the service ttrpc.gentest.names.A, as NewAClient returns it.
+//
 // A and A_B want the same name for a stream.
 type AClient interface {
 	B_C(ctx context.Context) (A_B_CClient, error)
@@ -2424,7 +2446,7 @@ const (
 	A_B_C_FullMethodName_ = "/ttrpc.gentest.names.A_B/C"
 )
 
-// A_BService is the service ttrpc.gentest.names.A_B.
+// A_BService is the service ttrpc.gentest.names.A_B, for a server to implement.
 type A_BService interface {
 	C(ctx context.Context, stream A_B_CServer_) error
 }
@@ -2467,7 +2489,7 @@ func RegisterA_BService(srv *github_com_containerd_ttrpc.Server, svc A_BService)
 	})
 }
 
-// A_BClient is a client of the service ttrpc.gentest.names.A_B.
+// A_BClient is a client of the service ttrpc.gentest.names.A_B, as NewA_BClient returns it.
 type A_BClient interface {
 	C(ctx context.Context) (A_B_CClient_, error)
 }
@@ -2522,6 +2544,8 @@ const (
 	TwoWords__Watch_FullMethodName   = "/ttrpc.gentest.names.two_words/Watch"
 )
 
+// TwoWords_Service is the service ttrpc.gentest.names.two_words, for a server to implement.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Service interface {
 	GetIt_(ctx context.Context, req *Note) (*Note, error)
@@ -2610,6 +2634,8 @@ func RegisterTwoWords_Service(srv *github_com_containerd_ttrpc.Server, svc TwoWo
 	})
 }
 
+// TwoWords_Client is a client of the service ttrpc.gentest.names.two_words, as NewTwoWords_Client returns it.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Client interface {
 	GetIt_(ctx context.Context, req *Note) (*Note, error)
@@ -2711,7 +2737,7 @@ const (
 	TwoWords_GetIt_FullMethodName = "/ttrpc.gentest.names.TwoWords/GetIt"
 )
 
-// TwoWordsService is the service ttrpc.gentest.names.TwoWords.
+// TwoWordsService is the service ttrpc.gentest.names.TwoWords: a server implements it, and NewTwoWordsClient returns a client.
 type TwoWordsService interface {
 	GetIt(ctx context.Context, req *Note) (*Note, error)
 }
@@ -2751,6 +2777,8 @@ const (
 	Lower_Chat_FullMethodName = "/ttrpc.gentest.names.lower/Chat"
 )
 
+// LowerService is the service ttrpc.gentest.names.lower, for a server to implement.
+//
 // lower has a name that Go would not export.
 type LowerService interface {
 	Chat(ctx context.Context, stream Lower_ChatServer) error
@@ -2794,6 +2822,8 @@ func RegisterLowerService(srv *github_com_containerd_ttrpc.Server, svc LowerServ
 	})
 }
 
+// LowerClient is a client of the service ttrpc.gentest.names.lower, as NewLowerClient returns it.
+//
 // lower has a name that Go would not export.
 type LowerClient interface {
 	Chat(ctx context.Context) (Lower_ChatClient, error)

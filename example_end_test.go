@@ -82,6 +82,9 @@ func ExampleCaller() {
 func ExampleClient_Err() {
 	path, stop := serveShelf()
 	client := dialShelf(path)
+	if _, err := inventory.NewInventoryClient(client).GetItem(context.Background(), &inventory.GetItemRequest{Name: "bolt"}); err != nil {
+		log.Fatal(err)
+	}
 	stop() // the server goes away
 	<-client.Done()
 	err := client.Err()
@@ -89,7 +92,7 @@ func ExampleClient_Err() {
 	fmt.Println(err)
 	// Output:
 	// true true
-	// ttrpc: connection failed: the peer closed the connection before it sent anything, as one does that refuses it: EOF
+	// ttrpc: connection failed: the peer closed the connection: EOF
 }
 
 // A server on one end of a connection that is there already.

@@ -45,8 +45,13 @@ func (p *ttrpcGenerator) Generate(file *generator.FileDescriptor) {
 		gen.ContextPackage: p.NewImport(gen.ContextPackage),
 		gen.TTRPCPackage:   p.NewImport(gen.TTRPCPackage),
 	}
+	client, interfaces := p.Param["client"]
+	if interfaces && client != "interface" {
+		p.Fail("option client=" + client + ": only client=interface is known")
+	}
 	stubs := &gen.File{
-		Style: gen.Gogo,
+		Style:           gen.Gogo,
+		ClientInterface: interfaces,
 		Qualify: func(importPath, name string) string {
 			return imports[importPath].Use() + "." + name
 		},

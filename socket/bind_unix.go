@@ -50,7 +50,7 @@ func (c *config) start(path string, fd int, f *os.File) (*net.UnixListener, erro
 	if err := os.Chmod(path, c.mode); err != nil {
 		return nil, err
 	}
-	if err := unix.Listen(fd, backlog); err != nil {
+	if err := listenOn(fd, backlog); err != nil {
 		return nil, os.NewSyscallError("listen", err)
 	}
 	l, err := net.FileListener(f)
@@ -59,3 +59,6 @@ func (c *config) start(path string, fd int, f *os.File) (*net.UnixListener, erro
 	}
 	return l.(*net.UnixListener), nil
 }
+
+// listenOn is replaced by tests.
+var listenOn = unix.Listen

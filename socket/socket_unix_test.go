@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/containerd/ttrpc"
 )
 
@@ -84,33 +86,25 @@ func TestListenMode(t *testing.T) {
 	}
 }
 
-// Whoever gets a connection finds the mode set.
+// Mode and owner are set while nobody can connect yet.
 func TestListenModeInTime(t *testing.T) {
-	for i := 0; i < 50; i++ {
-		path := newPath(t)
-		stop, found := make(chan struct{}), make(chan fs.FileMode, 1)
-		go func() {
-			for {
-				select {
-				case <-stop:
-					found <- fs.ModeSocket | 0o600 // it was never there in time
-					return
-				default:
-				}
-				if conn, err := net.Dial("unix", path); err == nil {
-					info, _ := os.Lstat(path)
-					conn.Close()
-					found <- info.Mode()
-					return
-				}
-			}
-		}()
-		l := mustListen(t, path)
-		close(stop)
-		if got := <-found; got != fs.ModeSocket|0o600 {
-			t.Errorf("a client found the mode %v", got)
+	defer syscall.Umask(syscall.Umask(0))
+	defer func(saved func(fd, backlog int) error) { listenOn = saved }(listenOn)
+	path := newPath(t)
+	listens := 0
+	listenOn = func(fd, backlog int) error {
+		listens++
+		if got := mode(t, path); got != fs.ModeSocket|0o600 {
+			t.Errorf("the mode is %v when the socket begins to listen", got)
 		}
-		l.Close()
+		if _, err := net.Dial("unix", path); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("connecting before: got %v", err)
+		}
+		return unix.Listen(fd, backlog)
+	}
+	mustListen(t, path)
+	if listens != 1 {
+		t.Errorf("%d times", listens)
 	}
 }
 

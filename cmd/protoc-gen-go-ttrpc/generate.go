@@ -27,6 +27,7 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	}
 
 	var prefix string
+	var clientInterface bool
 	opts := protogen.Options{ParamFunc: func(name, value string) error {
 		switch name {
 		case "prefix":
@@ -34,6 +35,11 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 				return fmt.Errorf("option prefix=%s: not the beginning of a Go name", value)
 			}
 			prefix = value
+		case "client":
+			if value != "interface" {
+				return fmt.Errorf("option client=%s: only client=interface is known", value)
+			}
+			clientInterface = true
 		default:
 			return fmt.Errorf("unknown option %q; see protoc-gen-go-ttrpc -help", name)
 		}
@@ -47,7 +53,7 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 		if !file.Generate || len(file.Services) == 0 {
 			continue
 		}
-		if err := generateFile(plugin, file, prefix); err != nil {
+		if err := generateFile(plugin, file, prefix, clientInterface); err != nil {
 			return nil, fmt.Errorf("%s: %w", file.Desc.Path(), err)
 		}
 	}
@@ -64,14 +70,15 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 }
 
 // generateFile adds the file of stubs for one proto file to the response.
-func generateFile(plugin *protogen.Plugin, file *protogen.File, prefix string) error {
+func generateFile(plugin *protogen.Plugin, file *protogen.File, prefix string, clientInterface bool) error {
 	if name := string(file.GoPackageName); !token.IsIdentifier(name) {
 		return fmt.Errorf("%q cannot be the name of a Go package; change go_package", name)
 	}
 	g := plugin.NewGeneratedFile(file.GeneratedFilenamePrefix+"_ttrpc.pb.go", file.GoImportPath)
 	stubs := &gen.File{
-		Style: gen.ProtobufGo,
-		Taken: declared(plugin, file),
+		Style:           gen.ProtobufGo,
+		ClientInterface: clientInterface,
+		Taken:           declared(plugin, file),
 		Qualify: func(importPath, name string) string {
 			return g.QualifiedGoIdent(protogen.GoImportPath(importPath).Ident(name))
 		},

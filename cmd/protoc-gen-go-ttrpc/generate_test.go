@@ -191,6 +191,34 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
+// With client=interface clients take a Caller, and nothing else differs.
+func TestClientInterface(t *testing.T) {
+	plain := files(t, requestFor(t, "paths=source_relative", "basic/basic.proto"))["basic/basic_ttrpc.pb.go"]
+	code := files(t, requestFor(t, "paths=source_relative,client=interface", "basic/basic.proto"))["basic/basic_ttrpc.pb.go"]
+	if want := strings.ReplaceAll(plain, "*ttrpc.Client", "ttrpc.Caller"); plain == want || uncommented(t, code) != uncommented(t, want) {
+		t.Errorf("got\n%s", code)
+	}
+	_, stderr, exit := run(t, requestFor(t, "client=pool", "basic/basic.proto"))
+	if exit != 1 || !strings.Contains(stderr, "option client=pool: only client=interface is known") {
+		t.Errorf("client=pool: exit code %d, stderr %q", exit, stderr)
+	}
+}
+
+// The interfaces of a server and of a client say which they are, before the comment of
+// the proto file.
+func TestOwnComments(t *testing.T) {
+	code := files(t, requestFor(t, "paths=source_relative", "basic/basic.proto"))["basic/basic_ttrpc.pb.go"]
+	for _, want := range []string{
+		"// NotesService is the service ttrpc.gentest.basic.Notes, for a server to implement.\n",
+		"// NotesClient is a client of the service ttrpc.gentest.basic.Notes, as NewNotesClient returns it.\n",
+		"// PlainService is the service ttrpc.gentest.basic.Plain: a server implements it, and NewPlainClient returns a client.\n",
+	} {
+		if !strings.Contains(code, want) {
+			t.Errorf("the code lacks %q", want)
+		}
+	}
+}
+
 func TestUnknownOption(t *testing.T) {
 	for _, option := range []string{"path=source_relative", "plugins=grpc", "verbose"} {
 		resp, stderr, code := run(t, requestFor(t, "paths=source_relative,"+option, "basic/basic.proto"))

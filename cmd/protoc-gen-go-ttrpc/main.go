@@ -13,6 +13,7 @@ func command() *gencmd.Command {
 Options, given as --go-ttrpc_opt=NAME=VALUE or in front of the output directory:
 
   prefix=TEXT               put TEXT before the Go name of each service
+  client=interface          clients take a ttrpc.Caller, not a *ttrpc.Client
   paths=import              name files after their Go import path (the default)
   paths=source_relative     name files after their proto file
   module=PATH               take PATH off the names of the files

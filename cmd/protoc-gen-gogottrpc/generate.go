@@ -112,7 +112,7 @@ func checkOptions(parameter string, warn func(string, ...any)) (plugins bool, er
 	for _, option := range strings.Split(parameter, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		switch name {
-		case "", "import_prefix", "import_path", "paths", "annotate_code":
+		case "", "client", "import_prefix", "import_path", "paths", "annotate_code":
 		case "plugins":
 			plugins = true
 			for _, plugin := range strings.Split(value, "+") {

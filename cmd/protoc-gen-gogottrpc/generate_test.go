@@ -417,3 +417,13 @@ func TestVersion(t *testing.T) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
+
+// With client=interface clients take a Caller.
+func TestClientInterface(t *testing.T) {
+	files, warnings := answer(t, requestFor(t, "plugins=ttrpc,paths=source_relative,client=interface", "basic/basic.proto"))
+	code := files["basic/basic.pb.go"]
+	if !strings.Contains(code, "func NewNotesClient(client github_com_containerd_ttrpc.Caller) NotesClient {") ||
+		strings.Contains(code, "*github_com_containerd_ttrpc.Client") || warnings != "" {
+		t.Errorf("warnings %q, code\n%s", warnings, code)
+	}
+}

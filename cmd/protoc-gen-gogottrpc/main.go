@@ -16,6 +16,7 @@ func command() *gencmd.Command {
 Options, comma-separated in front of the output directory:
 
   plugins=ttrpc             generate the services; without it only messages
+  client=interface          clients take a ttrpc.Caller, not a *ttrpc.Client
   paths=import              name files after their Go import path (the default)
   paths=source_relative     name files after their proto file
   import_path=PATH          the Go import path of files without go_package

@@ -170,7 +170,7 @@ func TestServerAndClient(t *testing.T) {
 	}
 	want(t, got.stdout, clientLines...)
 
-	if got := execute(t, "server", "-socket", socket); got.code != 1 || !strings.Contains(got.stderr, "listens on "+socket+" already") {
+	if got := execute(t, "server", "-socket", socket); got.code != 1 || !strings.Contains(got.stderr, "cannot listen on "+socket+": a server listens there already") {
 		t.Errorf("a second server: exit code %d, %q", got.code, got.stderr)
 	}
 	if runtime.GOOS == "windows" {
@@ -198,7 +198,7 @@ func TestStaleSocket(t *testing.T) {
 		t.Fatalf("the killed server left no socket: %v", err)
 	}
 	got := execute(t, "client", "-socket", socket)
-	if got.code != 1 || !strings.Contains(got.stderr, "no server listens on "+socket) {
+	if got.code != 1 || !strings.Contains(got.stderr, "cannot connect to "+socket+": nobody listens") {
 		t.Errorf("client: exit code %d, %q", got.code, got.stderr)
 	}
 	startServer(t, socket)
@@ -244,12 +244,12 @@ func TestMistakes(t *testing.T) {
 		{"server here", 2, `server takes no argument "here" (-h prints what there is)`},
 		{"client -socket", 2, `flag needs an argument: -socket (-h prints what there is)`},
 		{"client -socket=", 2, `the path of the socket is empty (-h prints what there is)`},
-		{"client -socket " + missing, 1, fmt.Sprintf("no server listens on %s (start one: go run ./example/cmd server -socket %[1]s)", missing)},
-		{"server -socket " + file, 1, file + " exists and is not a socket"},
-		{"server -socket " + long, 1, fmt.Sprintf("cannot listen on %s: %d bytes are too long for the path of a socket", long, len(long))},
+		{"client -socket " + missing, 1, "ttrpc: cannot connect to " + missing + ": no such path: "},
+		{"server -socket " + file, 1, "ttrpc: cannot listen on " + file + ": the path exists and is not a socket"},
+		{"server -socket " + long, 1, fmt.Sprintf("ttrpc: cannot listen on %s: %d bytes are too long for the path of a socket", long, len(long))},
 	} {
 		got := execute(t, strings.Fields(c.args)...)
-		if got.code != c.code || got.stderr != "example: "+c.line+"\n" || got.stdout != "" {
+		if got.code != c.code || !strings.HasPrefix(got.stderr, "example: "+c.line) || strings.Count(got.stderr, "\n") != 1 || got.stdout != "" {
 			t.Errorf("%s: exit code %d, want %d; printed %q%q, want %q", c.args, got.code, c.code, got.stdout, got.stderr, c.line)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/containerd/ttrpc/socket"
 )
 
 const usage = `A walk through ttrpc: an inventory service and a client of it.
@@ -107,7 +109,7 @@ func defaultSocket() string { return filepath.Join(os.TempDir(), "ttrpc-example.
 
 // runServer is the first half: it serves on path until ctx ends.
 func runServer(ctx context.Context, path string, out *transcript) error {
-	l, err := listen(path)
+	l, err := socket.ListenUnix(path)
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func runServer(ctx context.Context, path string, out *transcript) error {
 
 // runClient is the second half: it calls the server on path.
 func runClient(ctx context.Context, path string, out *transcript) error {
-	client, calls, err := dial(path)
+	client, calls, err := dial(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -134,7 +136,7 @@ func runBoth(ctx context.Context, out *transcript) error {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "socket")
-	l, err := listen(path)
+	l, err := socket.ListenUnix(path)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func runBoth(ctx context.Context, out *transcript) error {
 // callAndStop is runClient, with the end of the server as one more step. The
 // client stays until stop has had its effect, unless a step fails.
 func callAndStop(ctx context.Context, path string, out *transcript, stop func()) error {
-	client, calls, err := dial(path)
+	client, calls, err := dial(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ const (
 	Greeter_Greet_FullMethodName = "/ttrpc.example.hello.v1.Greeter/Greet"
 )
 
+// GreeterService is the service ttrpc.example.hello.v1.Greeter: a server implements it, and NewGreeterClient returns a client.
+//
 // Greeter greets.
 type GreeterService interface {
 	// Greet returns a greeting for a name.
@@ -38,11 +40,11 @@ func RegisterGreeterService(srv *ttrpc.Server, svc GreeterService) {
 }
 
 type greeterClient struct {
-	client *ttrpc.Client
+	client ttrpc.Caller
 }
 
 // NewGreeterClient returns a client that calls ttrpc.example.hello.v1.Greeter over client.
-func NewGreeterClient(client *ttrpc.Client) GreeterService {
+func NewGreeterClient(client ttrpc.Caller) GreeterService {
 	return &greeterClient{client: client}
 }
 

@@ -18,6 +18,8 @@ const (
 	Inventory_Restock_FullMethodName    = "/ttrpc.example.inventory.v1.Inventory/Restock"
 )
 
+// InventoryService is the service ttrpc.example.inventory.v1.Inventory, for a server to implement.
+//
 // Inventory keeps count of the items in a stock room.
 type InventoryService interface {
 	// GetItem looks up one item. An item that is not in stock is a NotFound
@@ -149,6 +151,8 @@ func RegisterInventoryService(srv *ttrpc.Server, svc InventoryService) {
 	})
 }
 
+// InventoryClient is a client of the service ttrpc.example.inventory.v1.Inventory, as NewInventoryClient returns it.
+//
 // Inventory keeps count of the items in a stock room.
 type InventoryClient interface {
 	// GetItem looks up one item. An item that is not in stock is a NotFound
@@ -169,11 +173,11 @@ type InventoryClient interface {
 }
 
 type inventoryClient struct {
-	client *ttrpc.Client
+	client ttrpc.Caller
 }
 
 // NewInventoryClient returns a client that calls ttrpc.example.inventory.v1.Inventory over client.
-func NewInventoryClient(client *ttrpc.Client) InventoryClient {
+func NewInventoryClient(client ttrpc.Caller) InventoryClient {
 	return &inventoryClient{client: client}
 }
 

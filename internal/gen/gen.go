@@ -29,6 +29,10 @@ type File struct {
 	Style    Style
 	Services []*Service
 
+	// ClientInterface has clients take a ttrpc.Caller instead of a *ttrpc.Client, which
+	// the releases do not have.
+	ClientInterface bool
+
 	// Taken has the names that the Go package declares already, messages
 	// and enums for example. The stubs' own names avoid them.
 	Taken []string

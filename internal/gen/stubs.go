@@ -58,6 +58,9 @@ func (f *File) printer() *printer {
 
 	funcs := template.FuncMap{
 		"comment":         p.comment,
+		"serviceComment":  p.serviceComment,
+		"clientComment":   p.clientComment,
+		"clientType":      p.clientType,
 		"methodComment":   p.methodComment,
 		"streamComment":   p.streamComment,
 		"context":         p.context,
@@ -94,6 +97,37 @@ func (p *printer) unaryOnly(s *service) bool { return p.file.Style == Gogo && !s
 // comment is the comment of one of a service's declarations.
 func (p *printer) comment(s *service, text, fallback string, args ...any) string {
 	return comment(text, fmt.Sprintf(fallback, args...), s.Deprecated)
+}
+
+// serviceComment is the comment of the interface that a server implements, which is that
+// of clients, too, where there are no streams.
+func (p *printer) serviceComment(s *service) string {
+	if s.Client == s.Interface {
+		return p.ownComment(s, "%s is the service %s: a server implements it, and %s returns a client.", s.Interface, s.FullName, s.New)
+	}
+	return p.ownComment(s, "%s is the service %s, for a server to implement.", s.Interface, s.FullName)
+}
+
+func (p *printer) clientComment(s *service) string {
+	return p.ownComment(s, "%s is a client of the service %s, as %s returns it.", s.Client, s.FullName, s.New)
+}
+
+// ownComment is a sentence about a declaration, and the comment of the proto file in a
+// paragraph of its own.
+func (p *printer) ownComment(s *service, format string, args ...any) string {
+	text := fmt.Sprintf(format, args...)
+	if more := comment(s.Comment, "", ""); more != "" {
+		text += "\n\n" + s.Comment
+	}
+	return comment(text, "", s.Deprecated)
+}
+
+// clientType is the type of the parameter of New.
+func (p *printer) clientType() string {
+	if p.file.ClientInterface {
+		return p.ttrpc("Caller")
+	}
+	return "*" + p.ttrpc("Client")
 }
 
 func (p *printer) methodComment(m *method) string { return comment(m.Comment, "", m.Deprecated) }

@@ -15,7 +15,7 @@ const (
 {{- end}}
 )
 {{end}}
-{{comment . .Comment "%s is the service %s." .Interface .FullName -}}
+{{serviceComment . -}}
 type {{.Interface}} interface {
 {{- range .Methods}}
 	{{methodComment .}}	{{serverSignature .}}
@@ -34,7 +34,7 @@ func {{.Register}}({{srv}} *{{ttrpc "Server"}}, {{svc}} {{.Interface}}) {
 {{- else}}{{template "registerService" .}}{{end}}
 }
 {{if ne .Client .Interface}}
-{{comment . .Comment "%s is a client of the service %s." .Client .FullName -}}
+{{clientComment . -}}
 type {{.Client}} interface {
 {{- range .Methods}}
 	{{methodComment .}}	{{clientSignature . ""}}
@@ -42,11 +42,11 @@ type {{.Client}} interface {
 }
 {{end}}
 type {{.Struct}} struct {
-	client *{{ttrpc "Client"}}
+	client {{clientType}}
 }
 
 {{comment . "" "%s returns a client that calls %s over client." .New .FullName -}}
-func {{.New}}(client *{{ttrpc "Client"}}) {{.Client}} {
+func {{.New}}(client {{clientType}}) {{.Client}} {
 	return &{{.Struct}}{client: client}
 }
 {{range .Methods}}

@@ -40,7 +40,7 @@ func jobs() ([]job, error) {
 	examples := []string{module + "/example/hello/hello.proto", module + "/example/inventory/inventory.proto"}
 	return append([]job{
 		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: append([]string{module + "/request.proto"}, examples...)},
-		{Plugin: protocGenGoTTRPC, Parameter: "module=" + module, Out: ".", Roots: roots, Files: examples},
+		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: examples},
 	}, golden...), nil
 }
 

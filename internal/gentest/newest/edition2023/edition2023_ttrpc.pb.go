@@ -16,6 +16,8 @@ const (
 	Editions_Chat_FullMethodName   = "/ttrpc.gentest.edition2023.Editions/Chat"
 )
 
+// EditionsService is the service ttrpc.gentest.edition2023.Editions, for a server to implement.
+//
 // Editions is written in edition 2023.
 type EditionsService interface {
 	Echo(context.Context, *Note) (*Note, error)
@@ -122,6 +124,8 @@ func RegisterEditionsService(srv *ttrpc.Server, svc EditionsService) {
 	})
 }
 
+// EditionsClient is a client of the service ttrpc.gentest.edition2023.Editions, as NewEditionsClient returns it.
+//
 // Editions is written in edition 2023.
 type EditionsClient interface {
 	Echo(context.Context, *Note) (*Note, error)

@@ -572,6 +572,8 @@ const (
 	Tasks_Missing_FullMethodName = "/ttrpc.gentest.unary.Tasks/Missing"
 )
 
+// TasksService is the service ttrpc.gentest.unary.Tasks: a server implements it, and NewTasksClient returns a client.
+//
 // Tasks is like what a container's shim serves.
 type TasksService interface {
 	// Create makes a task.
@@ -664,6 +666,8 @@ const (
 	Events_Forward_FullMethodName = "/ttrpc.gentest.unary.Events/Forward"
 )
 
+// EventsService is the service ttrpc.gentest.unary.Events: a server implements it, and NewEventsClient returns a client.
+//
 // Events has the name that containerd's service for events has.
 type EventsService interface {
 	Forward(ctx context.Context, req *CreateResponse) (*types.Empty, error)

@@ -17,6 +17,8 @@ const (
 	Tasks_Missing_FullMethodName = "/ttrpc.gentest.unary.Tasks/Missing"
 )
 
+// TasksService is the service ttrpc.gentest.unary.Tasks: a server implements it, and NewTasksClient returns a client.
+//
 // Tasks is like what a container's shim serves.
 type TasksService interface {
 	// Create makes a task.
@@ -111,6 +113,8 @@ const (
 	Events_Forward_FullMethodName = "/ttrpc.gentest.unary.Events/Forward"
 )
 
+// EventsService is the service ttrpc.gentest.unary.Events: a server implements it, and NewEventsClient returns a client.
+//
 // Events has the name that containerd's service for events has.
 type EventsService interface {
 	Forward(context.Context, *CreateResponse) (*emptypb.Empty, error)

@@ -325,6 +325,8 @@ const (
 	Notes_OldWatch_FullMethodName    = "/ttrpc.gentest.basic.Notes/OldWatch"
 )
 
+// NotesService is the service ttrpc.gentest.basic.Notes, for a server to implement.
+//
 // Notes has a method of each kind.
 //
 // Its comment has two paragraphs, 日本語 and the end of another language's
@@ -538,6 +540,8 @@ func RegisterNotesService(srv *github_com_containerd_ttrpc.Server, svc NotesServ
 	})
 }
 
+// NotesClient is a client of the service ttrpc.gentest.basic.Notes, as NewNotesClient returns it.
+//
 // Notes has a method of each kind.
 //
 // Its comment has two paragraphs, 日本語 and the end of another language's
@@ -778,6 +782,8 @@ const (
 	Plain_Echo_FullMethodName = "/ttrpc.gentest.basic.Plain/Echo"
 )
 
+// PlainService is the service ttrpc.gentest.basic.Plain: a server implements it, and NewPlainClient returns a client.
+//
 // Plain has no streams.
 type PlainService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -821,7 +827,7 @@ const (
 	Retired_Echo_FullMethodName = "/ttrpc.gentest.basic.Retired/Echo"
 )
 
-// RetiredService is the service ttrpc.gentest.basic.Retired.
+// RetiredService is the service ttrpc.gentest.basic.Retired: a server implements it, and NewRetiredClient returns a client.
 //
 // Deprecated: Marked as deprecated in basic/basic.proto.
 type RetiredService interface {
@@ -865,6 +871,8 @@ func (c *retiredClient) Echo(ctx context.Context, req *Note) (*Note, error) {
 	return resp, nil
 }
 
+// EmptyService is the service ttrpc.gentest.basic.Empty: a server implements it, and NewEmptyClient returns a client.
+//
 // Empty has no methods.
 type EmptyService interface {
 }

@@ -745,6 +745,8 @@ const (
 	Options_Chat_FullMethodName = "/ttrpc.gentest.gogoopts.Options/Chat"
 )
 
+// OptionsService_ is the service ttrpc.gentest.gogoopts.Options, for a server to implement.
+//
 // Options uses messages that gogo's options change.
 type OptionsService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -801,6 +803,8 @@ func RegisterOptionsService(srv *github_com_containerd_ttrpc.Server, svc Options
 	})
 }
 
+// OptionsClient is a client of the service ttrpc.gentest.gogoopts.Options, as NewOptionsClient returns it.
+//
 // Options uses messages that gogo's options change.
 type OptionsClient interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -863,6 +867,8 @@ const (
 	Renamed_Chat_FullMethodName  = "/ttrpc.gentest.gogoopts.Renamed/Chat"
 )
 
+// RenamedService_ is the service ttrpc.gentest.gogoopts.Renamed, for a server to implement.
+//
 // Renamed wants names that gogo's options give to an enum and to values.
 type RenamedService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -944,6 +950,8 @@ func RegisterRenamedService_(srv *github_com_containerd_ttrpc.Server, svc Rename
 	})
 }
 
+// RenamedClient is a client of the service ttrpc.gentest.gogoopts.Renamed, as NewRenamedClient returns it.
+//
 // Renamed wants names that gogo's options give to an enum and to values.
 type RenamedClient interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -1032,6 +1040,8 @@ const (
 	Field_Renamed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Field_Renamed/Echo"
 )
 
+// Field_RenamedService_ is the service ttrpc.gentest.gogoopts.Field_Renamed: a server implements it, and NewField_RenamedClient returns a client.
+//
 // Field_Renamed wants the name that an option gives to a oneof's field.
 type Field_RenamedService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -1075,6 +1085,8 @@ const (
 	PopulatedNote_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.PopulatedNote/Echo"
 )
 
+// PopulatedNoteService is the service ttrpc.gentest.gogoopts.PopulatedNote: a server implements it, and NewPopulatedNoteClient_ returns a client.
+//
 // PopulatedNote wants the name of a function that gogo writes on demand.
 type PopulatedNoteService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -1118,6 +1130,8 @@ const (
 	Prefixed_Echo_FullMethodName = "/ttrpc.gentest.gogoopts.Prefixed/Echo"
 )
 
+// PrefixedService is the service ttrpc.gentest.gogoopts.Prefixed: a server implements it, and NewPrefixedClient returns a client.
+//
 // Prefixed has its names to itself: they are values of an enum with a prefix.
 type PrefixedService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)

@@ -287,6 +287,8 @@ const (
 	Interface_Go_FullMethodName    = "/ttrpc.gentest.func.type.interface/go"
 )
 
+// InterfaceService is the service ttrpc.gentest.func.type.interface, for a server to implement.
+//
 // interface and its methods are keywords or predeclared names of Go.
 type InterfaceService interface {
 	Func(ctx context.Context, req *String) (*Error, error)
@@ -393,6 +395,8 @@ func RegisterInterfaceService(srv *github_com_containerd_ttrpc.Server, svc Inter
 	})
 }
 
+// InterfaceClient is a client of the service ttrpc.gentest.func.type.interface, as NewInterfaceClient returns it.
+//
 // interface and its methods are keywords or predeclared names of Go.
 type InterfaceClient interface {
 	Func(ctx context.Context, req *String) (*Error, error)

@@ -224,6 +224,8 @@ const (
 	Legacy_Watch_FullMethodName = "/ttrpc.gentest.legacy.Legacy/Watch"
 )
 
+// LegacyService is the service ttrpc.gentest.legacy.Legacy, for a server to implement.
+//
 // Legacy is proto2: a required field and an extension.
 type LegacyService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -274,6 +276,8 @@ func RegisterLegacyService(srv *github_com_containerd_ttrpc.Server, svc LegacySe
 	})
 }
 
+// LegacyClient is a client of the service ttrpc.gentest.legacy.Legacy, as NewLegacyClient returns it.
+//
 // Legacy is proto2: a required field and an extension.
 type LegacyClient interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)

@@ -1034,6 +1034,8 @@ const (
 	Client_StreamServer_FullMethodName = "/ttrpc.gentest.names.Client/StreamServer"
 )
 
+// ClientService is the service ttrpc.gentest.names.Client, for a server to implement.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientService interface {
@@ -1308,6 +1310,8 @@ func RegisterClientService(srv *github_com_containerd_ttrpc.Server, svc ClientSe
 	})
 }
 
+// ClientClient is a client of the service ttrpc.gentest.names.Client, as NewClientClient returns it.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientClient interface {
@@ -1633,7 +1637,7 @@ const (
 	Server_Serve_FullMethodName           = "/ttrpc.gentest.names.Server/Serve"
 )
 
-// ServerService is the service ttrpc.gentest.names.Server.
+// ServerService is the service ttrpc.gentest.names.Server, for a server to implement.
 type ServerService interface {
 	Register(ctx context.Context, req *Note) (*Note, error)
 	RegisterService(ctx context.Context, req *Note) (*Note, error)
@@ -1697,7 +1701,7 @@ func RegisterServerService(srv *github_com_containerd_ttrpc.Server, svc ServerSe
 	})
 }
 
-// ServerClient is a client of the service ttrpc.gentest.names.Server.
+// ServerClient is a client of the service ttrpc.gentest.names.Server, as NewServerClient returns it.
 type ServerClient interface {
 	Register(ctx context.Context, req *Note) (*Note, error)
 	RegisterService(ctx context.Context, req *Note) (*Note, error)
@@ -1768,6 +1772,8 @@ const (
 	Taken_Chat_FullMethodName  = "/ttrpc.gentest.names.Taken/Chat"
 )
 
+// TakenService_ is the service ttrpc.gentest.names.Taken, for a server to implement.
+//
 // Taken wants names that messages of its package have.
 type TakenService_ interface {
 	Echo(ctx context.Context, req *TakenService) (*TakenService, error)
@@ -1849,6 +1855,8 @@ func RegisterTakenService_(srv *github_com_containerd_ttrpc.Server, svc TakenSer
 	})
 }
 
+// TakenClient_ is a client of the service ttrpc.gentest.names.Taken, as NewTakenClient_ returns it.
+//
 // Taken wants names that messages of its package have.
 type TakenClient_ interface {
 	Echo(ctx context.Context, req *TakenService) (*TakenService, error)
@@ -1937,6 +1945,8 @@ const (
 	Imported_Echo_FullMethodName = "/ttrpc.gentest.names.Imported/Echo"
 )
 
+// ImportedService_ is the service ttrpc.gentest.names.Imported: a server implements it, and NewImportedClient returns a client.
+//
 // Imported wants a name that a file of the same Go package has.
 type ImportedService_ interface {
 	Echo(ctx context.Context, req *ImportedService) (*ImportedService, error)
@@ -1981,6 +1991,8 @@ const (
 	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.names.Outer_In/Chat"
 )
 
+// Outer_InService_ is the service ttrpc.gentest.names.Outer_In, for a server to implement.
+//
 // Enums and oneofs take names as well.
 type Outer_InService_ interface {
 	Echo(ctx context.Context, req *Outer) (*Outer, error)
@@ -2037,6 +2049,8 @@ func RegisterOuter_InService(srv *github_com_containerd_ttrpc.Server, svc Outer_
 	})
 }
 
+// Outer_InClient_ is a client of the service ttrpc.gentest.names.Outer_In, as NewOuter_InClient returns it.
+//
 // Enums and oneofs take names as well.
 type Outer_InClient_ interface {
 	Echo(ctx context.Context, req *Outer) (*Outer, error)
@@ -2098,6 +2112,8 @@ const (
 	Foo_Chat_FullMethodName = "/ttrpc.gentest.names.Foo/Chat"
 )
 
+// FooService is the service ttrpc.gentest.names.Foo, for a server to implement.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooService interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2154,6 +2170,8 @@ func RegisterFooService(srv *github_com_containerd_ttrpc.Server, svc FooService)
 	})
 }
 
+// FooClient is a client of the service ttrpc.gentest.names.Foo, as NewFooClient returns it.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooClient interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
@@ -2214,7 +2232,7 @@ const (
 	RegisterFoo_Echo_FullMethodName = "/ttrpc.gentest.names.RegisterFoo/Echo"
 )
 
-// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo.
+// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo: a server implements it, and NewRegisterFooClient returns a client.
 type RegisterFooService_ interface {
 	Echo(ctx context.Context, req *Note) (*Note, error)
 }
@@ -2257,7 +2275,7 @@ const (
 	NewFoo_Chat_FullMethodName = "/ttrpc.gentest.names.NewFoo/Chat"
 )
 
-// NewFooService is the service ttrpc.gentest.names.NewFoo.
+// NewFooService is the service ttrpc.gentest.names.NewFoo, for a server to implement.
 type NewFooService interface {
 	Chat(ctx context.Context, stream NewFoo_ChatServer) error
 }
@@ -2303,7 +2321,7 @@ func RegisterNewFooService(srv *github_com_containerd_ttrpc.Server, svc NewFooSe
 	})
 }
 
-// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo.
+// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo, as NewNewFooClient returns it.
 type NewFooClient_ interface {
 	Chat(ctx context.Context) (NewFoo_ChatClient, error)
 }
@@ -2354,6 +2372,8 @@ const (
 	A_B_C_FullMethodName = "/ttrpc.gentest.names.A/B_C"
 )
 
+// AService is the service ttrpc.gentest.names.A, for a server to implement.
+//
 // A and A_B want the same name for a stream.
 type AService interface {
 	B_C(ctx context.Context, stream A_B_CServer) error
@@ -2400,6 +2420,8 @@ func RegisterAService(srv *github_com_containerd_ttrpc.Server, svc AService) {
 	})
 }
 
+// AClient is a client of the service ttrpc.gentest.names.A, as NewAClient returns it.
+//
 // A and A_B want the same name for a stream.
 type AClient interface {
 	B_C(ctx context.Context) (A_B_CClient, error)
@@ -2451,7 +2473,7 @@ const (
 	A_B_C_FullMethodName_ = "/ttrpc.gentest.names.A_B/C"
 )
 
-// A_BService is the service ttrpc.gentest.names.A_B.
+// A_BService is the service ttrpc.gentest.names.A_B, for a server to implement.
 type A_BService interface {
 	C(ctx context.Context, stream A_B_CServer_) error
 }
@@ -2497,7 +2519,7 @@ func RegisterA_BService(srv *github_com_containerd_ttrpc.Server, svc A_BService)
 	})
 }
 
-// A_BClient is a client of the service ttrpc.gentest.names.A_B.
+// A_BClient is a client of the service ttrpc.gentest.names.A_B, as NewA_BClient returns it.
 type A_BClient interface {
 	C(ctx context.Context) (A_B_CClient_, error)
 }
@@ -2552,6 +2574,8 @@ const (
 	TwoWords__Watch_FullMethodName   = "/ttrpc.gentest.names.two_words/Watch"
 )
 
+// TwoWords_Service is the service ttrpc.gentest.names.two_words, for a server to implement.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Service interface {
 	GetIt_(ctx context.Context, req *Note) (*Note, error)
@@ -2643,6 +2667,8 @@ func RegisterTwoWords_Service(srv *github_com_containerd_ttrpc.Server, svc TwoWo
 	})
 }
 
+// TwoWords_Client is a client of the service ttrpc.gentest.names.two_words, as NewTwoWords_Client returns it.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Client interface {
 	GetIt_(ctx context.Context, req *Note) (*Note, error)
@@ -2744,7 +2770,7 @@ const (
 	TwoWords_GetIt_FullMethodName = "/ttrpc.gentest.names.TwoWords/GetIt"
 )
 
-// TwoWordsService is the service ttrpc.gentest.names.TwoWords.
+// TwoWordsService is the service ttrpc.gentest.names.TwoWords: a server implements it, and NewTwoWordsClient returns a client.
 type TwoWordsService interface {
 	GetIt(ctx context.Context, req *Note) (*Note, error)
 }
@@ -2787,6 +2813,8 @@ const (
 	Lower_Chat_FullMethodName = "/ttrpc.gentest.names.lower/Chat"
 )
 
+// LowerService is the service ttrpc.gentest.names.lower, for a server to implement.
+//
 // lower has a name that Go would not export.
 type LowerService interface {
 	Chat(ctx context.Context, stream Lower_ChatServer) error
@@ -2833,6 +2861,8 @@ func RegisterLowerService(srv *github_com_containerd_ttrpc.Server, svc LowerServ
 	})
 }
 
+// LowerClient is a client of the service ttrpc.gentest.names.lower, as NewLowerClient returns it.
+//
 // lower has a name that Go would not export.
 type LowerClient interface {
 	Chat(ctx context.Context) (Lower_ChatClient, error)

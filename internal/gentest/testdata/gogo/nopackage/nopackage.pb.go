@@ -181,6 +181,8 @@ const (
 	Bare_Chat_FullMethodName = "/Bare/Chat"
 )
 
+// BareService is the service Bare, for a server to implement.
+//
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareService interface {
 	Echo(ctx context.Context, req *BareNote) (*BareNote, error)
@@ -237,6 +239,8 @@ func RegisterBareService(srv *github_com_containerd_ttrpc.Server, svc BareServic
 	})
 }
 
+// BareClient is a client of the service Bare, as NewBareClient returns it.
+//
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareClient interface {
 	Echo(ctx context.Context, req *BareNote) (*BareNote, error)

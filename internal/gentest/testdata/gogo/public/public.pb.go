@@ -67,6 +67,8 @@ const (
 	Keeper_Echo_FullMethodName = "/ttrpc.gentest.public.Keeper/Echo"
 )
 
+// KeeperService_ is the service ttrpc.gentest.public.Keeper: a server implements it, and NewKeeperClient returns a client.
+//
 // Keeper wants a name that a publicly imported message has here, too.
 type KeeperService_ interface {
 	Echo(ctx context.Context, req *inner.KeeperService) (*inner.KeeperService, error)
@@ -111,6 +113,8 @@ const (
 	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.public.Outer_In/Chat"
 )
 
+// Outer_InService_ is the service ttrpc.gentest.public.Outer_In, for a server to implement.
+//
 // Outer_In wants names of a publicly imported enum's value and oneof's field.
 type Outer_InService_ interface {
 	Echo(ctx context.Context, req *inner.Outer) (*inner.Outer, error)
@@ -167,6 +171,8 @@ func RegisterOuter_InService(srv *github_com_containerd_ttrpc.Server, svc Outer_
 	})
 }
 
+// Outer_InClient_ is a client of the service ttrpc.gentest.public.Outer_In, as NewOuter_InClient returns it.
+//
 // Outer_In wants names of a publicly imported enum's value and oneof's field.
 type Outer_InClient_ interface {
 	Echo(ctx context.Context, req *inner.Outer) (*inner.Outer, error)
@@ -227,6 +233,8 @@ const (
 	Shared_Echo_FullMethodName = "/ttrpc.gentest.public.Shared/Echo"
 )
 
+// SharedService_ is the service ttrpc.gentest.public.Shared: a server implements it, and NewSharedClient returns a client.
+//
 // Shared wants a name that another file of this Go package imports publicly.
 type SharedService_ interface {
 	Echo(ctx context.Context, req *Same) (*Same, error)
@@ -270,6 +278,8 @@ const (
 	Deeper_Echo_FullMethodName = "/ttrpc.gentest.public.Deeper/Echo"
 )
 
+// DeeperService is the service ttrpc.gentest.public.Deeper: a server implements it, and NewDeeperClient returns a client.
+//
 // Deeper has its name to itself: what a publicly imported file imports publicly
 // is not declared here once more.
 type DeeperService interface {

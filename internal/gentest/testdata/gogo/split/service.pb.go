@@ -48,6 +48,8 @@ const (
 	Split_Chat_FullMethodName = "/ttrpc.gentest.split.Split/Chat"
 )
 
+// SplitService_ is the service ttrpc.gentest.split.Split, for a server to implement.
+//
 // Split has its messages in another file.
 type SplitService_ interface {
 	Echo(ctx context.Context, req *Note) (*SplitService, error)
@@ -104,6 +106,8 @@ func RegisterSplitService(srv *github_com_containerd_ttrpc.Server, svc SplitServ
 	})
 }
 
+// SplitClient is a client of the service ttrpc.gentest.split.Split, as NewSplitClient returns it.
+//
 // Split has its messages in another file.
 type SplitClient interface {
 	Echo(ctx context.Context, req *Note) (*SplitService, error)

@@ -62,6 +62,8 @@ const (
 	WellKnown_ChatEmpty_FullMethodName   = "/ttrpc.gentest.wellknown.WellKnown/ChatEmpty"
 )
 
+// WellKnownService is the service ttrpc.gentest.wellknown.WellKnown, for a server to implement.
+//
 // WellKnown has no messages of its own.
 type WellKnownService interface {
 	Any(ctx context.Context, req *types.Any) (*types.Any, error)
@@ -192,6 +194,8 @@ func RegisterWellKnownService(srv *github_com_containerd_ttrpc.Server, svc WellK
 	})
 }
 
+// WellKnownClient is a client of the service ttrpc.gentest.wellknown.WellKnown, as NewWellKnownClient returns it.
+//
 // WellKnown has no messages of its own.
 type WellKnownClient interface {
 	Any(ctx context.Context, req *types.Any) (*types.Any, error)

@@ -27,6 +27,8 @@ const (
 	Imports_Chat_FullMethodName      = "/ttrpc.gentest.imports.Imports/Chat"
 )
 
+// ImportsService is the service ttrpc.gentest.imports.Imports, for a server to implement.
+//
 // Imports uses messages of packages that are called like each other, like the
 // packages that generated code needs, and like its variables.
 type ImportsService interface {
@@ -158,6 +160,8 @@ func RegisterImportsService(srv *ttrpc.Server, svc ImportsService) {
 	})
 }
 
+// ImportsClient is a client of the service ttrpc.gentest.imports.Imports, as NewImportsClient returns it.
+//
 // Imports uses messages of packages that are called like each other, like the
 // packages that generated code needs, and like its variables.
 type ImportsClient interface {

@@ -16,6 +16,8 @@ const (
 	Interface_Go_FullMethodName    = "/ttrpc.gentest.func.type.interface/go"
 )
 
+// InterfaceService is the service ttrpc.gentest.func.type.interface, for a server to implement.
+//
 // interface and its methods are keywords or predeclared names of Go.
 type InterfaceService interface {
 	Func(context.Context, *String) (*Error, error)
@@ -128,6 +130,8 @@ func RegisterInterfaceService(srv *ttrpc.Server, svc InterfaceService) {
 	srv.RegisterService("ttrpc.gentest.func.type.interface", desc)
 }
 
+// InterfaceClient is a client of the service ttrpc.gentest.func.type.interface, as NewInterfaceClient returns it.
+//
 // interface and its methods are keywords or predeclared names of Go.
 type InterfaceClient interface {
 	Func(context.Context, *String) (*Error, error)

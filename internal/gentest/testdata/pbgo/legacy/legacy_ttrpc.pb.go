@@ -14,6 +14,8 @@ const (
 	Legacy_Watch_FullMethodName = "/ttrpc.gentest.legacy.Legacy/Watch"
 )
 
+// LegacyService is the service ttrpc.gentest.legacy.Legacy, for a server to implement.
+//
 // Legacy is proto2: a required field and an extension.
 type LegacyService interface {
 	Echo(context.Context, *Note) (*Note, error)
@@ -64,6 +66,8 @@ func RegisterLegacyService(srv *ttrpc.Server, svc LegacyService) {
 	})
 }
 
+// LegacyClient is a client of the service ttrpc.gentest.legacy.Legacy, as NewLegacyClient returns it.
+//
 // Legacy is proto2: a required field and an extension.
 type LegacyClient interface {
 	Echo(context.Context, *Note) (*Note, error)

@@ -24,6 +24,8 @@ const (
 	Client_StreamServer_FullMethodName = "/ttrpc.gentest.names.Client/StreamServer"
 )
 
+// ClientService is the service ttrpc.gentest.names.Client, for a server to implement.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientService interface {
@@ -298,6 +300,8 @@ func RegisterClientService(srv *ttrpc.Server, svc ClientService) {
 	})
 }
 
+// ClientClient is a client of the service ttrpc.gentest.names.Client, as NewClientClient returns it.
+//
 // Client has the name of a type of the runtime, and methods with names of
 // methods of the runtime's streams and clients.
 type ClientClient interface {
@@ -623,7 +627,7 @@ const (
 	Server_Serve_FullMethodName           = "/ttrpc.gentest.names.Server/Serve"
 )
 
-// ServerService is the service ttrpc.gentest.names.Server.
+// ServerService is the service ttrpc.gentest.names.Server, for a server to implement.
 type ServerService interface {
 	Register(context.Context, *Note) (*Note, error)
 	RegisterService(context.Context, *Note) (*Note, error)
@@ -687,7 +691,7 @@ func RegisterServerService(srv *ttrpc.Server, svc ServerService) {
 	})
 }
 
-// ServerClient is a client of the service ttrpc.gentest.names.Server.
+// ServerClient is a client of the service ttrpc.gentest.names.Server, as NewServerClient returns it.
 type ServerClient interface {
 	Register(context.Context, *Note) (*Note, error)
 	RegisterService(context.Context, *Note) (*Note, error)
@@ -758,6 +762,8 @@ const (
 	Taken_Chat_FullMethodName  = "/ttrpc.gentest.names.Taken/Chat"
 )
 
+// TakenService_ is the service ttrpc.gentest.names.Taken, for a server to implement.
+//
 // Taken wants names that messages of its package have.
 type TakenService_ interface {
 	Echo(context.Context, *TakenService) (*TakenService, error)
@@ -839,6 +845,8 @@ func RegisterTakenService_(srv *ttrpc.Server, svc TakenService_) {
 	})
 }
 
+// TakenClient_ is a client of the service ttrpc.gentest.names.Taken, as NewTakenClient_ returns it.
+//
 // Taken wants names that messages of its package have.
 type TakenClient_ interface {
 	Echo(context.Context, *TakenService) (*TakenService, error)
@@ -927,6 +935,8 @@ const (
 	Imported_Echo_FullMethodName = "/ttrpc.gentest.names.Imported/Echo"
 )
 
+// ImportedService_ is the service ttrpc.gentest.names.Imported: a server implements it, and NewImportedClient returns a client.
+//
 // Imported wants a name that a file of the same Go package has.
 type ImportedService_ interface {
 	Echo(context.Context, *ImportedService) (*ImportedService, error)
@@ -973,6 +983,8 @@ const (
 	Outer_In_Chat_FullMethodName = "/ttrpc.gentest.names.Outer_In/Chat"
 )
 
+// Outer_InService_ is the service ttrpc.gentest.names.Outer_In, for a server to implement.
+//
 // Enums and oneofs take names as well.
 type Outer_InService_ interface {
 	Echo(context.Context, *Outer) (*Outer, error)
@@ -1029,6 +1041,8 @@ func RegisterOuter_InService(srv *ttrpc.Server, svc Outer_InService_) {
 	})
 }
 
+// Outer_InClient_ is a client of the service ttrpc.gentest.names.Outer_In, as NewOuter_InClient returns it.
+//
 // Enums and oneofs take names as well.
 type Outer_InClient_ interface {
 	Echo(context.Context, *Outer) (*Outer, error)
@@ -1090,6 +1104,8 @@ const (
 	Foo_Chat_FullMethodName = "/ttrpc.gentest.names.Foo/Chat"
 )
 
+// FooService is the service ttrpc.gentest.names.Foo, for a server to implement.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooService interface {
 	Echo(context.Context, *Note) (*Note, error)
@@ -1146,6 +1162,8 @@ func RegisterFooService(srv *ttrpc.Server, svc FooService) {
 	})
 }
 
+// FooClient is a client of the service ttrpc.gentest.names.Foo, as NewFooClient returns it.
+//
 // Foo, RegisterFoo and NewFoo want each other's names.
 type FooClient interface {
 	Echo(context.Context, *Note) (*Note, error)
@@ -1206,7 +1224,7 @@ const (
 	RegisterFoo_Echo_FullMethodName = "/ttrpc.gentest.names.RegisterFoo/Echo"
 )
 
-// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo.
+// RegisterFooService_ is the service ttrpc.gentest.names.RegisterFoo: a server implements it, and NewRegisterFooClient returns a client.
 type RegisterFooService_ interface {
 	Echo(context.Context, *Note) (*Note, error)
 }
@@ -1251,7 +1269,7 @@ const (
 	NewFoo_Chat_FullMethodName = "/ttrpc.gentest.names.NewFoo/Chat"
 )
 
-// NewFooService is the service ttrpc.gentest.names.NewFoo.
+// NewFooService is the service ttrpc.gentest.names.NewFoo, for a server to implement.
 type NewFooService interface {
 	Chat(context.Context, NewFoo_ChatServer) error
 }
@@ -1297,7 +1315,7 @@ func RegisterNewFooService(srv *ttrpc.Server, svc NewFooService) {
 	})
 }
 
-// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo.
+// NewFooClient_ is a client of the service ttrpc.gentest.names.NewFoo, as NewNewFooClient returns it.
 type NewFooClient_ interface {
 	Chat(context.Context) (NewFoo_ChatClient, error)
 }
@@ -1348,6 +1366,8 @@ const (
 	A_B_C_FullMethodName = "/ttrpc.gentest.names.A/B_C"
 )
 
+// AService is the service ttrpc.gentest.names.A, for a server to implement.
+//
 // A and A_B want the same name for a stream.
 type AService interface {
 	B_C(context.Context, A_B_CServer) error
@@ -1394,6 +1414,8 @@ func RegisterAService(srv *ttrpc.Server, svc AService) {
 	})
 }
 
+// AClient is a client of the service ttrpc.gentest.names.A, as NewAClient returns it.
+//
 // A and A_B want the same name for a stream.
 type AClient interface {
 	B_C(context.Context) (A_B_CClient, error)
@@ -1445,7 +1467,7 @@ const (
 	A_B_C_FullMethodName_ = "/ttrpc.gentest.names.A_B/C"
 )
 
-// A_BService is the service ttrpc.gentest.names.A_B.
+// A_BService is the service ttrpc.gentest.names.A_B, for a server to implement.
 type A_BService interface {
 	C(context.Context, A_B_CServer_) error
 }
@@ -1491,7 +1513,7 @@ func RegisterA_BService(srv *ttrpc.Server, svc A_BService) {
 	})
 }
 
-// A_BClient is a client of the service ttrpc.gentest.names.A_B.
+// A_BClient is a client of the service ttrpc.gentest.names.A_B, as NewA_BClient returns it.
 type A_BClient interface {
 	C(context.Context) (A_B_CClient_, error)
 }
@@ -1546,6 +1568,8 @@ const (
 	TwoWords__Watch_FullMethodName   = "/ttrpc.gentest.names.two_words/Watch"
 )
 
+// TwoWords_Service is the service ttrpc.gentest.names.two_words, for a server to implement.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Service interface {
 	GetIt_(context.Context, *Note) (*Note, error)
@@ -1637,6 +1661,8 @@ func RegisterTwoWords_Service(srv *ttrpc.Server, svc TwoWords_Service) {
 	})
 }
 
+// TwoWords_Client is a client of the service ttrpc.gentest.names.two_words, as NewTwoWords_Client returns it.
+//
 // TwoWords and two_words are one name in Go.
 type TwoWords_Client interface {
 	GetIt_(context.Context, *Note) (*Note, error)
@@ -1738,7 +1764,7 @@ const (
 	TwoWords_GetIt_FullMethodName = "/ttrpc.gentest.names.TwoWords/GetIt"
 )
 
-// TwoWordsService is the service ttrpc.gentest.names.TwoWords.
+// TwoWordsService is the service ttrpc.gentest.names.TwoWords: a server implements it, and NewTwoWordsClient returns a client.
 type TwoWordsService interface {
 	GetIt(context.Context, *Note) (*Note, error)
 }
@@ -1783,6 +1809,8 @@ const (
 	Lower_Chat_FullMethodName = "/ttrpc.gentest.names.lower/Chat"
 )
 
+// LowerService is the service ttrpc.gentest.names.lower, for a server to implement.
+//
 // lower has a name that Go would not export.
 type LowerService interface {
 	Chat(context.Context, Lower_ChatServer) error
@@ -1829,6 +1857,8 @@ func RegisterLowerService(srv *ttrpc.Server, svc LowerService) {
 	})
 }
 
+// LowerClient is a client of the service ttrpc.gentest.names.lower, as NewLowerClient returns it.
+//
 // lower has a name that Go would not export.
 type LowerClient interface {
 	Chat(context.Context) (Lower_ChatClient, error)

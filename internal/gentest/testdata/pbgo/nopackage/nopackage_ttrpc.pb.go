@@ -14,6 +14,8 @@ const (
 	Bare_Chat_FullMethodName = "/Bare/Chat"
 )
 
+// BareService is the service Bare, for a server to implement.
+//
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareService interface {
 	Echo(context.Context, *BareNote) (*BareNote, error)
@@ -70,6 +72,8 @@ func RegisterBareService(srv *ttrpc.Server, svc BareService) {
 	})
 }
 
+// BareClient is a client of the service Bare, as NewBareClient returns it.
+//
 // Bare is a service without a package: its name on the wire is just "Bare".
 type BareClient interface {
 	Echo(context.Context, *BareNote) (*BareNote, error)

@@ -14,6 +14,8 @@ const (
 	Optional_Chat_FullMethodName = "/ttrpc.gentest.optional.Optional/Chat"
 )
 
+// OptionalService is the service ttrpc.gentest.optional.Optional, for a server to implement.
+//
 // Optional tells an absent field from an empty one.
 type OptionalService interface {
 	Echo(context.Context, *Note) (*Note, error)
@@ -70,6 +72,8 @@ func RegisterOptionalService(srv *ttrpc.Server, svc OptionalService) {
 	})
 }
 
+// OptionalClient is a client of the service ttrpc.gentest.optional.Optional, as NewOptionalClient returns it.
+//
 // Optional tells an absent field from an empty one.
 type OptionalClient interface {
 	Echo(context.Context, *Note) (*Note, error)

@@ -15,6 +15,8 @@ const (
 	Split_Chat_FullMethodName = "/ttrpc.gentest.split.Split/Chat"
 )
 
+// SplitService_ is the service ttrpc.gentest.split.Split, for a server to implement.
+//
 // Split has its messages in another file.
 type SplitService_ interface {
 	Echo(context.Context, *Note) (*SplitService, error)
@@ -71,6 +73,8 @@ func RegisterSplitService(srv *ttrpc.Server, svc SplitService_) {
 	})
 }
 
+// SplitClient is a client of the service ttrpc.gentest.split.Split, as NewSplitClient returns it.
+//
 // Split has its messages in another file.
 type SplitClient interface {
 	Echo(context.Context, *Note) (*SplitService, error)

@@ -25,6 +25,8 @@ const (
 	WellKnown_ChatEmpty_FullMethodName   = "/ttrpc.gentest.wellknown.WellKnown/ChatEmpty"
 )
 
+// WellKnownService is the service ttrpc.gentest.wellknown.WellKnown, for a server to implement.
+//
 // WellKnown has no messages of its own.
 type WellKnownService interface {
 	Any(context.Context, *anypb.Any) (*anypb.Any, error)
@@ -155,6 +157,8 @@ func RegisterWellKnownService(srv *ttrpc.Server, svc WellKnownService) {
 	})
 }
 
+// WellKnownClient is a client of the service ttrpc.gentest.wellknown.WellKnown, as NewWellKnownClient returns it.
+//
 // WellKnown has no messages of its own.
 type WellKnownClient interface {
 	Any(context.Context, *anypb.Any) (*anypb.Any, error)

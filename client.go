@@ -40,7 +40,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 		panic("ttrpc: nil connection")
 	}
 	c := &Client{
-		cfg:        clientConfig{conn: defaultConnConfig},
+		cfg:        clientConfig{conn: defaultConnConfig, extensions: true},
 		userClosed: make(chan struct{}),
 	}
 	for _, opt := range opts {
@@ -51,6 +51,9 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.conn = newConn(conn, c, c.cfg.conn)
 	c.conn.codec = c.cfg.codec
 	c.conn.setWriteTimeout(c.cfg.writeTimeout)
+	if c.cfg.extensions {
+		c.conn.ext.set(offering)
+	}
 	go c.readLoop()
 	return c
 }
@@ -111,6 +114,9 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	s.id = conn.nextIDLocked()
 	putStreamID(buf.b, s.id)
 	conn.insertLocked(e)
+	if s.offers {
+		conn.ext.queued()
+	}
 	flusher := conn.ch.w.enqueueAndClaim(buf, &s.requestEnd)
 	if _, unary := e.(*call); unary {
 		c.unary++

@@ -79,13 +79,14 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 // roundTrip sends a unary request, waits for its response, and has it read by
 // use before it is gone.
 func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(responseView) error) error {
-	buf, err := c.encodeRequest(req, 0)
-	if err != nil {
-		return err
-	}
 	call, ok := c.calls.Get().(*call)
 	if !ok {
 		call = newCall()
+	}
+	buf, err := c.encodeRequest(req, 0, &call.slot)
+	if err != nil {
+		c.calls.Put(call)
+		return err
 	}
 	lead, err := c.open(ctx, call, buf)
 	if err != nil {
@@ -161,14 +162,21 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	return r
 }
 
-// encodeRequest makes a frame of a request, with 0 for its stream id.
-func (c *Client) encodeRequest(req *requestEnvelope, fl flags) (*buffer, error) {
+// encodeRequest makes a frame of a request, with 0 for its stream id. s is the place of
+// the call, and notes whether the request carries the offer of extensions.
+func (c *Client) encodeRequest(req *requestEnvelope, fl flags, s *slot) (*buffer, error) {
 	size := req.size()
 	if err := checkMessageLength(size, c.conn.maxLength, requestNotSent); err != nil {
 		return nil, err
 	}
+	if s.offers = c.mayOffer(size); s.offers {
+		size += c.cfg.conn.settings().sizeOffer()
+	}
 	buf := getBuffer(headerLength + size)
 	b, err := req.append(buf.b[:headerLength])
+	if s.offers {
+		b = c.cfg.conn.settings().appendOffer(b)
+	}
 	if err == nil && len(b) != headerLength+size {
 		err = fmt.Errorf("ttrpc: the request changed while it was encoded")
 	}

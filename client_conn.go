@@ -6,6 +6,9 @@ import "io"
 
 // handleFrame is part of endpoint.
 func (c *Client) handleFrame(h header, buf *buffer) error {
+	if h.id == 0 {
+		return c.handleControl(h, buf)
+	}
 	e, err := c.route(h)
 	switch e := e.(type) {
 	case *call:
@@ -69,6 +72,9 @@ func (c *Client) route(h header) (entry, error) {
 	if e == nil {
 		return nil, nil
 	}
+	if e.place().offers {
+		c.conn.ext.answered()
+	}
 	_, unary := e.(*call)
 	if unary && h.typ == messageTypeData {
 		return nil, &streamError{h: h, err: errProtocol("data on a unary call: the method is a stream; call it with NewStream")}
@@ -92,6 +98,7 @@ func (c *Client) streamFailed(err *streamError) error {
 		return nil // of a kind that a later version may know
 	}
 	if e := c.conn.lookup(err.h.id); e != nil && c.remove(e) {
+		c.noteAnswer(e)
 		e.end(err.err)
 	}
 	return nil

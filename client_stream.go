@@ -113,11 +113,11 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 			fl |= flagNoData
 		}
 	}
-	buf, err := c.encodeRequest(req, fl)
+	cs := &clientStream{client: c, ctx: ctx, desc: *desc}
+	buf, err := c.encodeRequest(req, fl, &cs.slot)
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{client: c, ctx: ctx, desc: *desc}
 	cs.stream.init(c.conn)
 	if !desc.StreamingClient {
 		cs.sendErr = ErrStreamClosed

@@ -13,11 +13,12 @@ const (
 )
 
 type clientConfig struct {
-	conn    connConfig
-	codec   codec
-	onClose func()
-	unary   []UnaryClientInterceptor
-	stream  []StreamClientInterceptor
+	conn       connConfig
+	codec      codec
+	extensions bool
+	onClose    func()
+	unary      []UnaryClientInterceptor
+	stream     []StreamClientInterceptor
 
 	writeTimeout time.Duration // 0 for none
 }
@@ -131,6 +132,7 @@ type serverConfig struct {
 	conn             connConfig
 	connDefaults     connConfig // of the fields that WithServerLimits leaves out
 	codec            codec
+	extensions       bool
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	writeTimeout     time.Duration // 0 for none

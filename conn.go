@@ -65,6 +65,10 @@ type slot struct {
 	// parked is set while a receiver waits that does not read. Guarded by
 	// conn.mu. See turn.
 	parked bool
+
+	// offers is set when the request carries the client's offer of extensions. It
+	// does not change while the entry is in the table.
+	offers bool
 }
 
 // A conn is the shared state of a connection, for both roles: its streams and
@@ -88,6 +92,7 @@ type conn struct {
 	lastReply atomic.Int64
 
 	mu       sync.Mutex
+	ext      negotiation
 	streams  map[streamID]entry // nil until the first and after the end
 	lastID   streamID           // the id opened (client) or seen (server) last
 	draining bool               // end when the last stream does
@@ -111,6 +116,15 @@ var defaultConnConfig = connConfig{
 	maxLength: defaultMaxMessageLength,
 	maxQueued: 1 << 20,
 	maxInbox:  4 << 20,
+}
+
+// settings are those of a side with these limits and with extensions.
+func (cfg connConfig) settings() settings {
+	return settings{
+		version:    extensionVersion,
+		features:   ownFeatures,
+		maxMessage: uint32(cfg.maxLength),
+	}
 }
 
 // newConn takes over nc, with its mode and its deadlines: those of dialling and of the

@@ -127,7 +127,8 @@ type requestView struct {
 	service, method []byte
 	payload         []byte
 	hasPayload      bool
-	timeout         int64 // nanoseconds; 0 is none
+	timeout         int64  // nanoseconds; 0 is none
+	offer           []byte // of extensions: see parseSettings; nil for none
 	metadataCollector
 }
 
@@ -162,6 +163,8 @@ func (rv *requestView) parse(b []byte, maxMetadata int) error {
 			rv.timeout = int64(f.varint)
 		case f.num == requestMetadata && f.typ == protowire.BytesType:
 			err = rv.parsePair(f.bytes, maxMetadata)
+		case f.num == requestOffer && f.typ == protowire.BytesType:
+			rv.offer = f.bytes
 		}
 		if err != nil {
 			return fmt.Errorf("decode request: %w", err)

@@ -76,6 +76,9 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
+// ownFeatures are those that this implementation has.
+const ownFeatures = features(0)
+
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 
 func (ft features) has(feature features) bool { return ft&feature != 0 }
@@ -169,9 +172,12 @@ func parseSettings(b []byte) (s settings, ok bool) {
 	return s, true
 }
 
-// offer returns field 1000 of a Request with se in it.
-func (se settings) offer() []byte {
-	b := protowire.AppendTag(nil, requestOffer, protowire.BytesType)
+// sizeOffer returns the length of field 1000 of a Request with se in it.
+func (se settings) sizeOffer() int { return 2 + protowire.SizeBytes(se.size()) }
+
+// appendOffer adds field 1000 of a Request to b, with se in it.
+func (se settings) appendOffer(b []byte) []byte {
+	b = protowire.AppendTag(b, requestOffer, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(se.size()))
 	return se.append(b)
 }

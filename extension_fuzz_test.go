@@ -141,7 +141,10 @@ func FuzzSettings(f *testing.F) {
 		checkExtensionFrame(t, settingsFrame(got), header{typ: messageTypeSettings}, encoded)
 
 		// In a request the offer is what the runtime keeps as an unknown field.
-		offer := got.offer()
+		offer := got.appendOffer(nil)
+		if len(offer) != got.sizeOffer() {
+			t.Fatalf("the offer has %d bytes, announced as %d", len(offer), got.sizeOffer())
+		}
 		num, typ, n := protowire.ConsumeTag(offer)
 		if body, m := protowire.ConsumeBytes(offer[n:]); num != 1000 || typ != protowire.BytesType || !bytes.Equal(body, encoded) || n+m != len(offer) {
 			t.Fatalf("the offer is %q, want %q in field 1000", offer, encoded)

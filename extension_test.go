@@ -33,7 +33,7 @@ func TestExtensionFrames(t *testing.T) {
 		}
 		test.frame.release()
 	}
-	if got, want := string(s.offer()), "\xc2\x3e\x0e\x08\x01\x10\x03\x18\x80\x80\x80\x02\x20\x80\x80\x80\x01"; got != want {
+	if got, want := string(s.appendOffer(nil)), "\xc2\x3e\x0e\x08\x01\x10\x03\x18\x80\x80\x80\x02\x20\x80\x80\x80\x01"; got != want {
 		t.Errorf("the offer: got %q, want %q", got, want)
 	}
 }

@@ -271,7 +271,7 @@ func TestUnaryServerInterceptor(t *testing.T) {
 func TestUnaryClientInterceptorRequest(t *testing.T) {
 	var seen *Request
 	var edit func(*Request)
-	c, w := wireClient(t, WithUnaryClientInterceptor(
+	c, w := wireClient(t, WithClientExtensions(false), WithUnaryClientInterceptor(
 		func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, next Invoker) error {
 			seen = proto.Clone(req).(*Request)
 			edit(req)

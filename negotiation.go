@@ -14,11 +14,13 @@ import "sync/atomic"
 type negotiation struct {
 	state atomic.Uint32 // a negotiationState
 
+	// As in the settings of the other side; 0 until it has sent them.
+	peerMaxMessage, peerWindow uint32
+
+	inUse uint8 // the features of both sides; 0 before the peer's settings are known
+
 	// hasOffered is set when a request with an offer was queued (client).
 	hasOffered bool
-
-	inUse features // of both sides; none before the peer's settings are known
-	peer  settings // of the other side; the zero value until it has sent them
 }
 
 // negotiationState is the state of a negotiation.
@@ -102,7 +104,8 @@ func (n *negotiation) acknowledged() (first bool) {
 }
 
 func (n *negotiation) agree(own, peer settings) {
-	n.inUse, n.peer = own.features&peer.features, peer
+	n.inUse = uint8(own.features & peer.features) // we have no others
+	n.peerMaxMessage, n.peerWindow = peer.maxMessage, peer.window
 }
 
 // maySend reports whether frames of a feature may be sent. A client sends them only to a
@@ -110,5 +113,5 @@ func (n *negotiation) agree(own, peer settings) {
 // ignores id 0 as soon as that has offered, for the sake of the first call.
 func (n *negotiation) maySend(f features) bool {
 	early := n.is(offered) && f&(featureMetadata|featureGoaway) == f
-	return n.inUse.has(f) && (early || n.is(extended))
+	return features(n.inUse).has(f) && (early || n.is(extended))
 }

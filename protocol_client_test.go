@@ -58,7 +58,7 @@ func wantEnd(t *testing.T, cs ClientStream, why string, want error) {
 
 func TestClientUnary(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c, p := clientPeer(t)
+		c, p := clientPeer(t, WithClientExtensions(false))
 		for _, id := range []streamID{1, 3, 5} {
 			call := goCall(t, context.Background(), c, text("hello"))
 			p.want("a call", request(id, "Echo", 0, text("hello")))
@@ -254,7 +254,7 @@ func TestClientOpensStream(t *testing.T) {
 		test := test
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				c, p := clientPeer(t)
+				c, p := clientPeer(t, WithClientExtensions(false))
 				open(t, context.Background(), c, test.desc, test.m)
 				p.want("the request", test.want)
 				p.wantNothing("nothing more")

@@ -77,6 +77,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		cfg: serverConfig{
 			conn:             defaultConnConfig,
 			connDefaults:     defaultConnConfig,
+			extensions:       true,
 			handshakeTimeout: defaultHandshakeTimeout,
 			maxMetadata:      defaultMaxMetadata,
 			busyInterval:     defaultBusyInterval,

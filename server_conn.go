@@ -125,6 +125,8 @@ func (sc *serverConn) describe() string {
 // handleFrame is part of endpoint: PROTOCOL.md, section "The server's rules".
 func (sc *serverConn) handleFrame(h header, buf *buffer) error {
 	switch {
+	case sc.knowsExtension(h):
+		return sc.handleExtension(h, buf)
 	case !h.id.isClient():
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "stream id %d is not odd, as a client's must be", h.id))
@@ -144,6 +146,9 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if err := req.parse(buf.bytes(), sc.server.cfg.maxMetadata); err != nil {
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
+	}
+	if req.offer != nil {
+		sc.takeOffer(req.offer)
 	}
 	method, status := sc.admit(&req, h.flags)
 	if status != nil {

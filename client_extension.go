@@ -1,0 +1,57 @@
+package ttrpc
+
+import "fmt"
+
+// This file is the client's side of extensions: PROTOCOL.md, section "Extensions".
+
+// WithClientExtensions says whether the client offers the extensions of this
+// implementation to the server, which it does by default. A server that does not know
+// them skips the offer, and everything is as without. (Not in released versions.)
+func WithClientExtensions(on bool) ClientOpts {
+	return func(c *Client) { c.cfg.extensions = on }
+}
+
+// mayOffer reports whether a request of size bytes carries the offer.
+func (c *Client) mayOffer(size int) bool {
+	return c.conn.ext.is(offering) && size <= maxOfferRequest && size+c.cfg.conn.settings().sizeOffer() <= c.conn.maxLength
+}
+
+// noteAnswer notes that the server has sent a frame for e.
+func (c *Client) noteAnswer(e entry) {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	if e.place().offers {
+		c.conn.ext.answered()
+	}
+}
+
+// handleControl handles a frame on id 0, and takes over buf. Clients without extensions
+// ignore such frames, and so does this one until the server has confirmed.
+func (c *Client) handleControl(h header, buf *buffer) error {
+	defer buf.release()
+	switch {
+	case h.typ == messageTypeSettings && !h.flags.has(flagAck):
+		c.takeSettings(buf.bytes())
+	case h.typ == messageTypeResponse && c.conn.ext.is(extended):
+		// To us this is an answer to our frames by somebody that does not know them,
+		// and has passed the server's settings on.
+		return fmt.Errorf("%w: a response on id 0, after settings", ErrProtocol)
+	}
+	return nil
+}
+
+// takeSettings acknowledges the settings of the server, if they are an answer to our
+// offer: before any frame that relies on them.
+func (c *Client) takeSettings(b []byte) {
+	peer, ok := parseSettings(b)
+	conn := c.conn
+	conn.mu.Lock()
+	ack := ok && conn.ext.settled(c.cfg.conn.settings(), peer)
+	if ack {
+		conn.ch.w.enqueueReply(ackFrame())
+	}
+	conn.mu.Unlock()
+	if ack {
+		conn.ch.w.flush()
+	}
+}

@@ -1,0 +1,70 @@
+package ttrpc
+
+// This file is the server's side of extensions: PROTOCOL.md, section "Extensions".
+
+// WithServerExtensions says whether the server answers clients that offer extensions,
+// which it does by default. For all others everything is as without. (Not in released
+// versions.)
+func WithServerExtensions(on bool) ServerOpt {
+	return func(c *serverConfig) error {
+		c.extensions = on
+		return nil
+	}
+}
+
+// takeOffer answers a client's offer with our settings, before anything else that the
+// server has to say to the request.
+func (sc *serverConn) takeOffer(b []byte) {
+	cn := sc.conn
+	own := sc.server.cfg.conn.settings()
+	if !sc.server.cfg.extensions || !cn.ext.is(plain) {
+		return
+	}
+	peer, ok := parseSettings(b)
+	if !ok {
+		return
+	}
+	cn.mu.Lock()
+	answer := cn.ext.offer(own, peer)
+	if answer {
+		sc.queueControl(settingsFrame(own))
+	}
+	cn.mu.Unlock()
+	if answer {
+		cn.ch.w.flush()
+	}
+}
+
+// queueControl queues a frame of an extension for the goroutine that reads.
+func (sc *serverConn) queueControl(frame *buffer) {
+	if full := sc.conn.ch.w.enqueueReply(frame); full {
+		sc.conn.reader.repliesFull = true
+	}
+}
+
+// knowsExtension reports whether h is the header of an extension's frame from a client
+// that may send it. All others on id 0 are answered as releases do.
+func (sc *serverConn) knowsExtension(h header) bool {
+	if !h.isExtension() {
+		return false
+	}
+	return sc.conn.ext.is(extended) || sc.conn.ext.is(offered) && h.typ == messageTypeSettings && h.flags.has(flagAck)
+}
+
+// handleExtension handles a frame that knowsExtension, and takes over buf. Types that
+// this version does not know are ignored.
+func (sc *serverConn) handleExtension(h header, buf *buffer) error {
+	defer buf.release()
+	if h.typ == messageTypeSettings {
+		sc.takeAck()
+	}
+	return nil
+}
+
+// takeAck begins to rely on the client: it has our settings.
+func (sc *serverConn) takeAck() {
+	cn := sc.conn
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	cn.ext.acknowledged()
+}

@@ -39,7 +39,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
 
 # The modules that are linted; gofmt takes all files.
-LINT_MODULES ?= . bench bench/peers/ours bench/pipe consumers e2e example/otel interop interop/peer internal/gentest/compilers \
+LINT_MODULES ?= . bench bench/peers/ours bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
 	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/protogen
 
 .PHONY: lint
@@ -109,6 +109,14 @@ INTEROPFLAGS ?=
 .PHONY: interop
 interop: ## Run the matrix of all released versions against this checkout (INTEROPFLAGS=)
 	cd interop && $(GO) test . && $(GO) run . $(INTEROPFLAGS)
+
+# make hostile HOSTILEFLAGS="-attacks 'claims*,client-*' -builds ours"; the other flags
+# and all attacks: hostile/README.md.
+HOSTILEFLAGS ?=
+
+.PHONY: hostile
+hostile: ## Attack this library and a release, and tell the cost (HOSTILEFLAGS=; Linux)
+	cd hostile && $(GO) test . && $(GO) run . $(HOSTILEFLAGS)
 
 # make fuzz FUZZTIME=10m FUZZ='Server|Client': how long for each target, and which
 # of them.

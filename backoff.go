@@ -22,12 +22,12 @@ type backoff struct {
 }
 
 // ready counts a use, and reports whether to take the chance.
-func (b *backoff) ready() bool {
-	length := b.length.Load()
+func (bo *backoff) ready() bool {
+	length := bo.length.Load()
 	if length == 0 {
 		return true
 	}
-	uses := b.uses.Add(1)
+	uses := bo.uses.Add(1)
 	if uses <= 0 {
 		return false
 	}
@@ -35,19 +35,19 @@ func (b *backoff) ready() bool {
 		if length /= 2; length < firstBackoff {
 			length = 0
 		}
-		b.length.Store(length)
-		b.uses.Store(0)
+		bo.length.Store(length)
+		bo.uses.Store(0)
 	}
 	return true
 }
 
 // failed is called when the chance did not pay. Of two failures at once only one
 // counts.
-func (b *backoff) failed() {
-	length := b.length.Load()
-	if b.uses.Load() >= 0 {
+func (bo *backoff) failed() {
+	length := bo.length.Load()
+	if bo.uses.Load() >= 0 {
 		length = min(max(2*length, firstBackoff), maxBackoff)
-		b.length.Store(length)
+		bo.length.Store(length)
 	}
-	b.uses.Store(-length)
+	bo.uses.Store(-length)
 }

@@ -78,31 +78,31 @@ func bufferClass(n int) int {
 
 // release gives the buffer back. The caller must own it and not use it again.
 // Releasing nil does nothing, as a frame without payload has no buffer.
-func (b *buffer) release() {
-	if b == nil {
+func (buf *buffer) release() {
+	if buf == nil {
 		return
 	}
-	if b.pooled {
+	if buf.pooled {
 		panic("BUG: ttrpc: buffer released twice")
 	}
-	b.pooled = true
+	buf.pooled = true
 	if bufferHook != nil {
-		bufferHook(b, false)
+		bufferHook(buf, false)
 	}
-	if b.class < 0 || cap(b.b) != bufferClassSize(int(b.class)) {
+	if buf.class < 0 || cap(buf.b) != bufferClassSize(int(buf.class)) {
 		return
 	}
-	b.b = b.b[:0]
-	bufferPools[b.class].Put(b)
+	buf.b = buf.b[:0]
+	bufferPools[buf.class].Put(buf)
 }
 
 // bytes returns the contents, valid until the buffer is released; nil for nil.
-func (b *buffer) bytes() []byte {
-	if b == nil {
+func (buf *buffer) bytes() []byte {
+	if buf == nil {
 		return nil
 	}
-	return b.b
+	return buf.b
 }
 
 // free returns how many bytes can be appended without moving the buffer.
-func (b *buffer) free() int { return cap(b.b) - len(b.b) }
+func (buf *buffer) free() int { return cap(buf.b) - len(buf.b) }

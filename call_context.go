@@ -66,61 +66,61 @@ func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardCo
 }
 
 // Deadline is the call's own, or that of Serve's context when it is earlier.
-func (c *callContext) Deadline() (time.Time, bool) {
-	parent, ok := c.serving.ctx.Deadline()
-	if c.deadline.IsZero() || ok && parent.Before(c.deadline) {
+func (cc *callContext) Deadline() (time.Time, bool) {
+	parent, ok := cc.serving.ctx.Deadline()
+	if cc.deadline.IsZero() || ok && parent.Before(cc.deadline) {
 		return parent, ok
 	}
-	return c.deadline, true
+	return cc.deadline, true
 }
 
-func (c *callContext) Done() <-chan struct{} { return c.look().Done() }
+func (cc *callContext) Done() <-chan struct{} { return cc.look().Done() }
 
-func (c *callContext) Err() error {
-	s := c.standard.Load()
+func (cc *callContext) Err() error {
+	s := cc.standard.Load()
 	if s == nil {
-		s = c.endedContext()
+		s = cc.endedContext()
 		if s == nil {
 			return nil
 		}
-		s = c.settle(s)
+		s = cc.settle(s)
 	}
 	return s.Err()
 }
 
-func (c *callContext) Value(key any) any {
+func (cc *callContext) Value(key any) any {
 	switch key.(type) {
 	case metadataKey:
-		if c.md != nil {
-			return c.md
+		if cc.md != nil {
+			return cc.md
 		}
 		return nil // not that of Serve's context
 	case peerKey:
-		return c.peer
+		return cc.peer
 	case shutdownKey:
-		return (<-chan struct{})(c.serving.server.stopped)
+		return (<-chan struct{})(cc.serving.server.stopped)
 	case *int:
 		// Package context finds the cancelling of a context by a key of this
 		// type. It must not get that of Serve's context.
-		if v := c.look().Value(key); v != nil {
+		if v := cc.look().Value(key); v != nil {
 			return v
 		}
 	}
-	return c.serving.ctx.Value(key)
+	return cc.serving.ctx.Value(key)
 }
 
 // look returns the standard context, and makes it for the first caller.
-func (c *callContext) look() *standardContext {
-	if s := c.standard.Load(); s != nil {
+func (cc *callContext) look() *standardContext {
+	if s := cc.standard.Load(); s != nil {
 		return s
 	}
 	s := new(standardContext)
-	if c.deadline.IsZero() {
-		s.Context, s.cancelCause = context.WithCancelCause(c.serving.ctx)
+	if cc.deadline.IsZero() {
+		s.Context, s.cancelCause = context.WithCancelCause(cc.serving.ctx)
 	} else {
-		s.Context, s.cancel = context.WithDeadline(c.serving.ctx, c.deadline)
+		s.Context, s.cancel = context.WithDeadline(cc.serving.ctx, cc.deadline)
 	}
-	settled := c.settle(s)
+	settled := cc.settle(s)
 	if settled != s {
 		s.end(nil)
 	}
@@ -129,28 +129,28 @@ func (c *callContext) look() *standardContext {
 
 // settle makes s the standard context unless there is one, and returns the one that
 // there is.
-func (c *callContext) settle(s *standardContext) *standardContext {
-	if c.standard.CompareAndSwap(nil, s) {
+func (cc *callContext) settle(s *standardContext) *standardContext {
+	if cc.standard.CompareAndSwap(nil, s) {
 		return s
 	}
-	return c.standard.Load()
+	return cc.standard.Load()
 }
 
 // endedContext returns the standard context of one that has ended by itself, without
 // anybody looking; nil if it goes on. The deadline comes first: of the end of Serve's
 // context each call is told at once.
-func (c *callContext) endedContext() *standardContext {
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+func (cc *callContext) endedContext() *standardContext {
+	if !cc.deadline.IsZero() && !time.Now().Before(cc.deadline) {
 		return expiredContext
 	}
-	if c.serving.ctx.Err() != nil {
-		return c.parentContext()
+	if cc.serving.ctx.Err() != nil {
+		return cc.parentContext()
 	}
 	return nil
 }
 
-func (c *callContext) parentContext() *standardContext {
-	return &standardContext{Context: c.serving.ctx, cancel: func() {}}
+func (cc *callContext) parentContext() *standardContext {
+	return &standardContext{Context: cc.serving.ctx, cancel: func() {}}
 }
 
 // cancel ends the context, unless it has ended, for a cause: nil is context.Canceled. It
@@ -160,23 +160,23 @@ func (c *callContext) parentContext() *standardContext {
 // that has a deadline. So one that has ended stands in for it from then on: the cause is
 // that of the handler's own context, and of contexts derived from it later, but not of
 // those that were derived before.
-func (c *callContext) cancel(cause error) {
-	s := c.standard.Load()
+func (cc *callContext) cancel(cause error) {
+	s := cc.standard.Load()
 	if s == nil {
-		s = c.endedContext()
+		s = cc.endedContext()
 		if s == nil {
 			s = canceledBecause(cause)
 		}
-		s = c.settle(s)
+		s = cc.settle(s)
 	}
 	if cause != nil && s.cancelCause == nil && s.Err() == nil {
-		c.standard.CompareAndSwap(s, canceledBecause(cause))
+		cc.standard.CompareAndSwap(s, canceledBecause(cause))
 	}
 	s.end(cause)
 }
 
 // String describes the context as those of package context do.
-func (c *callContext) String() string { return "ttrpc.callContext" }
+func (cc *callContext) String() string { return "ttrpc.callContext" }
 
 type peerKey struct{}
 

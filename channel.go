@@ -34,74 +34,98 @@ type channel struct {
 
 	chunk     *buffer // what was read and not parsed yet is chunk.b[off:]
 	off       int
-	current   header  // of the frame that has begun, if body or discard say so
-	body      *buffer // its payload so far
+	current   header  // of the frame that has begun, if inBody or discard say so
+	inBody    bool    // its payload is read
+	body      *buffer // holds its bytes so far; nil before the first
 	discard   int     // bytes of an oversized frame still to be thrown away
 	sink      *buffer // takes them where the chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
+	pieces    bool    // a read may have a buffer of any length: see readsPieces
+	begun     bool    // the first header has come
+	isClient  bool    // the peer is a server
 	unflushed bool    // frames were queued that are flushed before reading waits
 
 	closed sync.Once // closes conn
 
-	writer
+	w writer // the writing half
 }
 
 func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channel {
 	ch := &channel{conn: nc, sock: newSocket(nc), maxRead: maxRead}
-	ch.writer.init(ch, maxQueued, failed)
-	if ch.sock != nil {
-		ch.sock.progress, ch.sock.stuckSince = &ch.writer.progress, &ch.writer.stuckSince
-	}
+	ch.pieces = ch.sock != nil || readsPieces(nc)
+	ch.w.init(nc, ch.sock, maxQueued, failed)
 	return ch
 }
 
 // readFrame returns the next frame. The caller owns its buffer, which is nil
 // when the frame has no payload. A *streamError is about that frame alone; any
-// other error is final.
+// other error is final, save for that of an interrupt: then the next readFrame goes on
+// with the same frame.
 func (ch *channel) readFrame() (header, *buffer, error) {
+	if !ch.inBody && ch.discard == 0 {
+		if err := ch.beginFrame(); err != nil {
+			return ch.current, nil, err
+		}
+	}
+	if ch.discard > 0 {
+		return ch.discardFrame()
+	}
+	for ch.inBody {
+		if err := ch.readBody(); err != nil {
+			return header{}, nil, err
+		}
+		ch.inBody = len(ch.body.bytes()) < int(ch.current.length)
+	}
+	body := ch.body
+	ch.body = nil
+	return ch.current, body, nil
+}
+
+// beginFrame reads the next header, and decides what becomes of its payload.
+func (ch *channel) beginFrame() error {
+	ch.current = header{}
 	for {
-		if ch.discard > 0 {
-			if err := ch.discardSome(); err != nil {
-				return header{}, nil, err
+		if !ch.begun {
+			if name := foreignProtocol(ch.unparsed(), ch.isClient); name != "" {
+				return errForeign("the peer speaks %s, not ttrpc", name)
 			}
-			if ch.discard == 0 {
-				ch.dropSink()
-				return ch.current, nil, &streamError{
-					h:    ch.current,
-					code: codes.ResourceExhausted,
-					err:  checkMessageLength(int(ch.current.length), ch.maxRead),
-				}
-			}
-			continue
 		}
-		if ch.body != nil {
-			if err := ch.readBody(); err != nil {
-				return header{}, nil, err
-			}
-			if len(ch.body.b) == int(ch.current.length) {
-				body := ch.body
-				ch.body = nil
-				return ch.current, body, nil
-			}
-			continue
+		if len(ch.unparsed()) >= headerLength {
+			break
 		}
-		if len(ch.unparsed()) < headerLength {
-			if err := ch.fill(); err != nil {
-				return header{}, nil, ch.eof(err, len(ch.unparsed()))
-			}
-			continue
+		if err := ch.fill(); err != nil {
+			return ch.eof(err, len(ch.unparsed()))
 		}
-		h := parseHeader(ch.take(headerLength))
-		switch {
-		case h.length > maxMessageLengthLimit:
-			return h, nil, fmt.Errorf("%w: the first byte of a header is not zero: %v", ErrProtocol, h)
-		case int(h.length) > ch.maxRead:
-			ch.current, ch.discard = h, int(h.length)
-		case h.length == 0:
-			return h, nil, nil
-		default:
-			ch.current, ch.body = h, getBuffer(int(h.length))
+	}
+	b := ch.consume(headerLength)
+	h, first := parseHeader(b), !ch.begun
+	ch.current, ch.begun = h, true
+	switch {
+	case h.length > maxMessageLengthLimit && first:
+		return errForeign("the peer does not speak ttrpc: it begins with %q", b)
+	case h.length > maxMessageLengthLimit:
+		return errProtocol("the first byte of a header is not zero: %v", h)
+	case int(h.length) > ch.maxRead:
+		ch.discard = int(h.length)
+	case h.length > 0:
+		ch.inBody = true
+	}
+	return nil
+}
+
+// discardFrame throws the payload of an oversized frame away, and returns the error of
+// its stream.
+func (ch *channel) discardFrame() (header, *buffer, error) {
+	for ch.discard > 0 {
+		if err := ch.discardSome(); err != nil {
+			return header{}, nil, err
 		}
+	}
+	ch.dropSink()
+	return ch.current, nil, &streamError{
+		h:    ch.current,
+		code: codes.ResourceExhausted,
+		err:  checkMessageLength(int(ch.current.length), ch.maxRead, droppedFrame(ch.current.typ)),
 	}
 }
 
@@ -111,7 +135,7 @@ func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 // frameBuffered says whether readFrame has all of the next frame.
 func (ch *channel) frameBuffered() bool {
 	b := ch.unparsed()
-	return ch.body == nil && ch.discard == 0 && len(b) >= headerLength &&
+	return !ch.inBody && ch.discard == 0 && len(b) >= headerLength &&
 		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30)) // an int may have 32 bits
 }
 
@@ -123,8 +147,8 @@ func (ch *channel) unparsed() []byte {
 	return ch.chunk.b[ch.off:]
 }
 
-// take consumes up to n unparsed bytes; they are valid until the next fill.
-func (ch *channel) take(n int) []byte {
+// consume takes up to n unparsed bytes; they are valid until the next fill.
+func (ch *channel) consume(n int) []byte {
 	b := ch.unparsed()
 	if n < len(b) {
 		b = b[:n]
@@ -133,40 +157,16 @@ func (ch *channel) take(n int) []byte {
 	return b
 }
 
-// readBody moves bytes into ch.body: those that are there, else from the
-// connection. What is left of a big frame is read in place, and in one piece
-// if the peer wrote it so; see minReadLength.
-func (ch *channel) readBody() error {
-	body := ch.body
-	missing := int(ch.current.length) - len(body.b)
-	if ch.buffered() {
-		body.b = append(body.b, ch.take(missing)...)
-		return nil
-	}
-	if missing < minReadLength {
-		return ch.eof(ch.fill(), 1)
-	}
-	if ch.sock != nil {
-		ch.dropChunk()
-	}
-	n, err := ch.read(body.b[len(body.b) : len(body.b)+missing : len(body.b)+missing])
-	body.b = body.b[:len(body.b)+n]
-	if n > 0 {
-		return nil // an error that came with bytes comes again
-	}
-	return ch.eof(err, 1)
-}
-
 // discardSome throws bytes of an oversized frame away. The buffer is bounded
-// whatever length the frame claims: by the chunk on a socket, and elsewhere by
+// whatever length the frame claims: by the chunk on a socket and TLS, and elsewhere by
 // the message limit, since a multiplexer wants the rest of a frame in one read. That
 // one serves for the whole frame, in however small pieces it comes.
 func (ch *channel) discardSome() error {
 	if ch.buffered() {
-		ch.discard -= len(ch.take(ch.discard))
+		ch.discard -= len(ch.consume(ch.discard))
 		return nil
 	}
-	if ch.sock != nil || ch.discard < minReadLength {
+	if ch.pieces || ch.discard < minReadLength {
 		return ch.eof(ch.fill(), 1)
 	}
 	if ch.sink == nil {
@@ -242,9 +242,12 @@ func (ch *channel) keepRest() {
 // reports what the peer chose to send.
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
+	if ch.sock != nil {
+		return ch.sock.read(p)
+	}
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
-		if ch.sock == nil && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			ch.conn.SetReadDeadline(time.Time{}) // the deadline of somebody else
 			continue
 		}
@@ -263,7 +266,7 @@ func (ch *channel) read(p []byte) (int, error) {
 func (ch *channel) flushReplies() {
 	if ch.unflushed {
 		ch.unflushed = false
-		ch.flush()
+		ch.w.flush()
 	}
 }
 
@@ -295,19 +298,20 @@ func (ch *channel) dropChunk() {
 // close closes the connection and ends all writing. A second time it does
 // nothing.
 func (ch *channel) close() {
-	ch.fail(ErrClosed) // first: conn.Close may wait for a write
+	ch.w.fail(ErrClosed) // first: conn.Close may wait for a write
 	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 
-// closeConn closes a connection. It waits for the Close of one that is no socket for
-// a limited time: that may be for the peer, as with TLS, or for anything.
+// closeConn closes a connection. It waits for the Close of one that is no TCP socket for
+// a limited time: that may be for the peer, as with TLS and with a unix socket where
+// descriptors wait that it passed, or for anything.
 func closeConn(nc net.Conn) {
 	switch sock := nc.(type) {
 	case *net.UnixConn:
-		closeSocket(sock)
-		return
-	case *net.TCPConn:
-		closeSocket(sock)
+		shutSocket(sock)
+	case *net.TCPConn: // waits only if the owner of the socket wants it to (SetLinger)
+		shutSocket(sock)
+		sock.Close()
 		return
 	}
 	closed := make(chan struct{})
@@ -323,26 +327,13 @@ func closeConn(nc net.Conn) {
 	}
 }
 
-// closeSocket ends the connection for everybody, and then closes our descriptor of it:
+// shutSocket ends the connection for everybody, before our descriptor of it is closed:
 // another process may have a duplicate, and the peer has to hear of the end all the
-// same, and a system call of ours that waits. It does not wait itself, unless the owner
-// of the socket wants it to (SetLinger).
-func closeSocket(sock interface {
-	net.Conn
+// same, and a system call of ours that waits.
+func shutSocket(sock interface {
 	CloseRead() error
 	CloseWrite() error
 }) {
 	sock.CloseRead() // first: a peer that has seen the end can write no more
 	sock.CloseWrite()
-	sock.Close()
-}
-
-// releaseRead gives back what the reading half holds: see conn.endRead.
-func (ch *channel) releaseRead() {
-	ch.dropChunk()
-	ch.dropSink()
-	if ch.body != nil {
-		ch.body.release()
-		ch.body = nil
-	}
 }

@@ -3,7 +3,9 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -71,4 +73,53 @@ func drainTCP(t *testing.T) error {
 		t.Errorf("Shutdown: %v", err)
 	}
 	return err
+}
+
+// An interrupt in the middle of a frame, of its header, its payload, or one that is too
+// long, loses nothing of it: the next readFrame goes on there.
+func TestInterruptedFrame(t *testing.T) {
+	const limit = 20 << 10
+	for _, test := range []struct {
+		name          string
+		length, first int
+	}{
+		{"header", 100, 4},
+		{"payload", 100, headerLength + 50},
+		{"long payload", limit, headerLength + 5000},
+		{"oversized", limit + 1, headerLength + 5000},
+	} {
+		ours, theirs := socketPair(t)
+		ch := newChannel(ours, limit, 1<<20, func(error) {})
+		frame := make([]byte, headerLength+test.length)
+		putHeader(frame, header{length: uint32(test.length), id: 1, typ: messageTypeData})
+		for i := range frame[headerLength:] {
+			frame[headerLength+i] = byte(i)
+		}
+		write := func(b []byte) {
+			if _, err := theirs.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(frame[:test.first])
+		for begun := false; !begun; begun = ch.body != nil || ch.discard > 0 || ch.buffered() {
+			ours.SetReadDeadline(time.Now().Add(5 * time.Millisecond)) // an interrupt while it waits
+			if _, _, err := ch.readFrame(); !ch.interrupted(err) {
+				t.Fatalf("%s: readFrame: %v", test.name, err)
+			}
+		}
+		write(frame[test.first:])
+		h, buf, err := ch.readFrame()
+		var oversized *OversizedMessageErr
+		switch {
+		case errors.As(err, &oversized) != (test.length > limit), oversized == nil && err != nil:
+			t.Errorf("%s: readFrame: %v", test.name, err)
+		case h != parseHeader(frame):
+			t.Errorf("%s: got %v", test.name, h)
+		case err == nil && !bytes.Equal(buf.bytes(), frame[headerLength:]):
+			t.Errorf("%s: the payload is another", test.name)
+		}
+		buf.release()
+		ch.releaseRead()
+		ch.close()
+	}
 }

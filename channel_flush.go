@@ -25,7 +25,7 @@ func (w *writer) flush() {
 // writes, while the sender adds to the queue.
 func (w *writer) flushLater() {
 	if w.claim() {
-		go w.writeAll(w.take(), 0)
+		go w.writeAll(w.begin(), 0)
 	}
 }
 
@@ -44,20 +44,29 @@ func (w *writer) claimLocked() bool {
 	return true
 }
 
-// take returns what is queued, for the flusher to write.
-func (w *writer) take() []*buffer {
+// begin begins the first round of a flusher, and returns what it is to write.
+func (w *writer) begin() []*buffer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	spare := w.spare
+	w.spare = nil
+	return w.beginLocked(spare)
+}
+
+// beginLocked begins a round: it takes all that is queued, and leaves spare as the
+// queue.
+func (w *writer) beginLocked(spare []*buffer) []*buffer {
 	queue := w.queue
-	w.queue, w.spare = w.spare, nil
+	w.queue, w.roundEnd = spare, w.queueEnd
+	w.roundReplies, w.queueReplies = w.queueReplies, 0
 	return queue
 }
 
 // writeClaimed writes what is queued, as the flusher: on a socket as far as it
 // goes without waiting, in a goroutine whatever else.
 func (w *writer) writeClaimed() {
-	queue := w.take()
-	if w.ch.sock == nil {
+	queue := w.begin()
+	if w.sock == nil {
 		go w.writeAll(queue, 0)
 		return
 	}
@@ -81,11 +90,11 @@ func (w *writer) writeClaimed() {
 // writeClaimedWaiting is writeClaimed for a goroutine that nobody waits for: it writes
 // itself on connections that are no sockets, too.
 func (w *writer) writeClaimedWaiting() {
-	if w.ch.sock != nil {
+	if w.sock != nil {
 		w.writeClaimed()
 		return
 	}
-	w.writeAll(w.take(), 0)
+	w.writeAll(w.begin(), 0)
 }
 
 // next ends the round in which queue was written. It returns more to write, or
@@ -100,34 +109,28 @@ func (w *writer) next(queue []*buffer) []*buffer {
 	if cap(queue) > 64 {
 		queue = nil // do not keep what a burst needed
 	}
+	w.room.give(written)
 	w.mu.Lock()
-	w.unreserveLocked(written)
-	w.writtenTotal += int64(written)
-	if len(w.replyMarks) > 0 {
-		w.countRepliesLocked()
-	}
-	if len(w.awaited) > 0 {
-		w.notifyLocked()
-	}
+	w.writtenEnd += int64(written)
+	w.roundReplies = 0
+	reached := w.marks.reach(w.writtenEnd)
+	var more []*buffer
 	if len(w.queue) > 0 && w.err == nil {
-		more := w.queue
-		w.queue = queue[:0]
-		w.mu.Unlock()
-		return more
+		more = w.beginLocked(queue[:0])
+	} else {
+		w.spare = queue[:0]
+		w.flushing = false
 	}
-	w.spare = queue[:0]
-	w.flushing = false
-	flushed := w.takeFlushedLocked()
 	w.mu.Unlock()
-	runAll(flushed)
-	return nil
+	reached.run()
+	return more
 }
 
 // writeNow writes what the socket takes without waiting. It returns how many
 // bytes of the queue that was, and whether that is all.
 func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 	for _, buf := range queue {
-		n, err := w.ch.sock.tryWrite(buf.b)
+		n, err := w.sock.tryWrite(buf.b)
 		written += n
 		if err != nil || n < len(buf.b) {
 			return written, false, err
@@ -141,6 +144,7 @@ func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 // the connection fails or is closed. It may block for as long as the peer
 // does not read.
 func (w *writer) writeAll(queue []*buffer, skip int) {
+	w.watchPeer()
 	for queue != nil {
 		written := 0
 		for _, buf := range queue {
@@ -162,7 +166,7 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 func (w *writer) failRound(queue []*buffer, written int, err error) {
 	releaseAll(queue)
 	w.mu.Lock()
-	w.writtenTotal += int64(written)
+	w.writtenEnd += int64(written)
 	w.mu.Unlock()
 	w.fail(err)
 }
@@ -176,16 +180,24 @@ func (w *writer) writeFrame(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil // all of it went out before
 	}
-	if w.ch.sock != nil {
-		return w.ch.sock.write(b)
+	if w.sock != nil {
+		return w.sock.write(b)
 	}
 	if len(b) > minReadLength {
 		if n, err = w.writeConn(b[:minReadLength]); err != nil {
 			return n, err
 		}
 	}
-	rest, err := w.writeConn(b[n:])
-	return n + rest, err
+	for err == nil && n < len(b) {
+		piece := b[n:]
+		if w.maxWrite > 0 && len(piece) > w.maxWrite {
+			piece = piece[:w.maxWrite]
+		}
+		var written int
+		written, err = w.writeConn(piece)
+		n += written
+	}
+	return n, err
 }
 
 // maxTimeouts is how often in a row a read or write may report that a deadline has
@@ -197,7 +209,7 @@ const maxTimeouts = 10
 func (w *writer) writeConn(b []byte) (written int, err error) {
 	for timeouts := 0; ; timeouts++ {
 		w.stuckSince.Store(clock())
-		n, err := w.ch.conn.Write(b[written:])
+		n, err := w.conn.Write(b[written:])
 		w.stuckSince.Store(0)
 		if n < 0 || n > len(b)-written {
 			return written, fmt.Errorf("write of %d bytes, of %d", n, len(b)-written)
@@ -212,6 +224,6 @@ func (w *writer) writeConn(b []byte) (written int, err error) {
 		case written == len(b), timeouts == maxTimeouts, !errors.Is(err, os.ErrDeadlineExceeded):
 			return written, err
 		}
-		w.ch.conn.SetWriteDeadline(time.Time{})
+		w.conn.SetWriteDeadline(time.Time{})
 	}
 }

@@ -9,11 +9,16 @@ import (
 
 // socket is for systems whose sockets cannot be polled by hand: every
 // connection takes the path of those that are not kernel sockets.
-type socket struct{ progress, stuckSince *atomic.Int64 }
+type socket struct {
+	progress, stuckSince *atomic.Int64
+	refuses              bool
+}
 
 func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) readChunk() (*buffer, error) { panic("BUG: ttrpc: no sockets here") }
+
+func (*socket) read([]byte) (int, error) { panic("BUG: ttrpc: no sockets here") }
 
 func (*socket) write([]byte) (int, error) { panic("BUG: ttrpc: no sockets here") }
 
@@ -21,3 +26,9 @@ func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets her
 
 // unblock does nothing: sockets have no mode that others could change.
 func unblock(net.Conn) {}
+
+// refuseDescriptors does nothing: no peer passes any here.
+func refuseDescriptors(net.Conn) bool { return false }
+
+// refuseDescriptors does nothing.
+func (s *Server) refuseDescriptors(net.Listener) {}

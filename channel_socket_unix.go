@@ -24,8 +24,15 @@ type socket struct {
 	raw  syscall.RawConn
 
 	onReadable func(fd uintptr) bool
+	into       []byte // for read; nil for a chunk
+	nRead      int
 	chunk      *buffer
 	readErr    error
+
+	// passing is set while descriptors of the peer's may be among its bytes: see
+	// receive. It ends when all that came before the kernel refused them is read.
+	passing bool
+	refuses bool // the kernel refuses more of them
 
 	onWritable func(fd uintptr) bool
 	out        []byte
@@ -45,19 +52,29 @@ var sysRead, sysWrite = syscall.Read, syscall.Write
 // socket itself into the other one, in which no context ends the waiting of a read or a
 // write.
 func unblock(nc net.Conn) {
+	sock := kernelSocket(nc)
+	if sock == nil {
+		return
+	}
+	if raw, err := sock.(syscall.Conn).SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
+	}
+}
+
+// kernelSocket returns the *net.UnixConn or *net.TCPConn that nc is, or that is below it,
+// else nil.
+func kernelSocket(nc net.Conn) net.Conn {
 	for i := 0; i < 10; i++ { // layers, and an end for one that returns itself
 		switch sock := nc.(type) {
 		case *net.UnixConn, *net.TCPConn:
-			if raw, err := sock.(syscall.Conn).SyscallConn(); err == nil {
-				raw.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
-			}
-			return
+			return nc
 		case interface{ NetConn() net.Conn }: // as *tls.Conn
 			nc = sock.NetConn()
 		default:
-			return
+			return nil
 		}
 	}
+	return nil
 }
 
 // newSocket returns nil when nc is not a stream socket of the kernel. It asks
@@ -65,12 +82,13 @@ func unblock(nc net.Conn) {
 // its own.
 func newSocket(nc net.Conn) *socket {
 	var sc syscall.Conn
+	unix := false
 	switch nc := nc.(type) {
 	case *net.UnixConn:
 		if addr := nc.LocalAddr(); addr == nil || addr.Network() != "unix" {
 			return nil // packets, which a short read would cut
 		}
-		sc = nc
+		sc, unix = nc, true
 	case *net.TCPConn:
 		sc = nc
 	default:
@@ -80,7 +98,7 @@ func newSocket(nc net.Conn) *socket {
 	if err != nil {
 		return nil
 	}
-	s := &socket{conn: nc, raw: raw}
+	s := &socket{conn: nc, raw: raw, passing: unix}
 	s.onReadable = s.readable
 	s.onWritable = s.writable
 	return s
@@ -88,21 +106,41 @@ func newSocket(nc net.Conn) *socket {
 
 // readChunk waits until there is something to read and returns it in a buffer
 // of the caller's.
-func (s *socket) readChunk() (*buffer, error) {
-	s.chunk, s.readErr = nil, nil
-	err := s.raw.Read(s.onReadable)
-	if s.readErr != nil {
-		err = s.readErr
-	}
-	return s.chunk, err
+func (sk *socket) readChunk() (*buffer, error) {
+	err := sk.rawRead(nil)
+	return sk.chunk, err
 }
 
-func (s *socket) readable(fd uintptr) bool {
-	chunk := getBuffer(readChunkLength)
-	n, err := ignoringEINTR(sysRead, int(fd), chunk.b[:readChunkLength])
+// read waits until there is something to read, and reads it into b.
+func (sk *socket) read(b []byte) (int, error) {
+	err := sk.rawRead(b)
+	return sk.nRead, err
+}
+
+func (sk *socket) rawRead(into []byte) error {
+	sk.into, sk.nRead, sk.chunk, sk.readErr = into, 0, nil, nil
+	err := sk.raw.Read(sk.onReadable)
+	sk.into = nil
+	if sk.readErr != nil {
+		return sk.readErr
+	}
+	return err
+}
+
+func (sk *socket) readable(fd uintptr) bool {
+	b := sk.into
+	var chunk *buffer
+	if b == nil {
+		chunk = getBuffer(readChunkLength)
+		b = chunk.b[:readChunkLength]
+	}
+	n, err := sk.readNow(int(fd), b)
 	if n > 0 {
-		chunk.b = chunk.b[:n]
-		s.chunk = chunk
+		sk.nRead = n
+		if chunk != nil {
+			chunk.b = b[:n]
+			sk.chunk = chunk
+		}
 		return true
 	}
 	chunk.release()
@@ -110,57 +148,83 @@ func (s *socket) readable(fd uintptr) bool {
 	case syscall.EAGAIN:
 		return false // wait, holding nothing
 	case nil:
-		s.readErr = io.EOF
+		sk.readErr = io.EOF
 	default:
-		s.readErr = os.NewSyscallError("read", err)
+		sk.readErr = err
 	}
 	return true
 }
 
+// readNow reads the bytes that are there, without waiting.
+func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
+	if sk.passing {
+		n, err = ignoringEINTR(receive, fd, b)
+		switch err {
+		case syscall.EAGAIN:
+			sk.passing = !sk.refuses
+			return n, err
+		case syscall.ENOSYS, syscall.EPERM: // a sandbox without recvmsg(2)
+			sk.passing = false
+		default:
+			return n, readError(err)
+		}
+	}
+	n, err = ignoringEINTR(sysRead, fd, b)
+	return n, readError(err)
+}
+
+// readError makes an error of a system call one of reading.
+func readError(err error) error {
+	if errno, ok := err.(syscall.Errno); ok && errno != syscall.EAGAIN {
+		return os.NewSyscallError("read", err)
+	}
+	return err
+}
+
 // tryWrite writes as much of b as the kernel takes at once.
-func (s *socket) tryWrite(b []byte) (int, error) {
-	s.wait = false
-	return s.rawWrite(b)
+func (sk *socket) tryWrite(b []byte) (int, error) {
+	sk.wait = false
+	return sk.rawWrite(b)
 }
 
 // write writes all of b, waiting as long as it takes, and returns how much is out.
-func (s *socket) write(b []byte) (int, error) {
-	s.wait = true
-	return s.rawWrite(b)
+func (sk *socket) write(b []byte) (int, error) {
+	sk.wait = true
+	return sk.rawWrite(b)
 }
 
-func (s *socket) rawWrite(b []byte) (int, error) {
-	s.out, s.written, s.writeErr = b, 0, nil
-	err := s.raw.Write(s.onWritable)
+func (sk *socket) rawWrite(b []byte) (int, error) {
+	sk.out, sk.written, sk.writeErr = b, 0, nil
+	err := sk.raw.Write(sk.onWritable)
 	for errors.Is(err, os.ErrDeadlineExceeded) { // the deadline of somebody else
-		s.conn.SetWriteDeadline(time.Time{})
-		err = s.raw.Write(s.onWritable)
+		sk.conn.SetWriteDeadline(time.Time{})
+		err = sk.raw.Write(sk.onWritable)
 	}
-	s.out = nil
-	if s.writeErr != nil {
-		err = s.writeErr
+	sk.out = nil
+	if sk.writeErr != nil {
+		err = sk.writeErr
 	}
-	return s.written, err
+	return sk.written, err
 }
 
-func (s *socket) writable(fd uintptr) bool {
-	for s.written < len(s.out) {
-		n, err := ignoringEINTR(sysWrite, int(fd), s.out[s.written:])
+func (sk *socket) writable(fd uintptr) bool {
+	for sk.written < len(sk.out) {
+		n, err := ignoringEINTR(sysWrite, int(fd), sk.out[sk.written:])
 		if err == syscall.EAGAIN {
-			if s.wait {
-				s.stuckSince.Store(clock())
+			if sk.wait {
+				sk.stuckSince.Store(clock())
 			}
-			return !s.wait
+			return !sk.wait
 		}
-		if s.wait {
-			s.stuckSince.Store(0)
+		if sk.wait {
+			sk.stuckSince.Store(0)
 		}
 		if err != nil {
-			s.writeErr = os.NewSyscallError("write", err)
+			sk.writeErr = os.NewSyscallError("write", err)
 			return true
 		}
-		s.written += n
-		s.progress.Add(1)
+		sk.written += n
+		sk.progress.Add(1)
 	}
 	return true
 }

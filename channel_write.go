@@ -1,9 +1,8 @@
 package ttrpc
 
 import (
-	"container/list"
-	"context"
 	"math"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,144 +31,54 @@ const (
 // writes what the socket takes without waiting; when that is not all, and
 // always on other connections, it is a goroutine that ends with the queue.
 //
-// Senders take room in the queue before they add to it: reserve, then enqueue
+// Senders take room in the queue before they add to it: room.take, then enqueue
 // under whatever lock orders their frames, then flush without it.
+//
+// The flusher writes in rounds: a round is all that the queue has when it begins.
+// Offsets count the bytes that the connection sends, from its first.
 type writer struct {
-	ch        *channel
-	maxQueued int
-	progress  atomic.Int64 // rises with everything that is written, be it part of a frame
-	failed    func(error)  // called once, without locks, when writing fails
+	conn     net.Conn
+	sock     *socket      // nil when conn is not a kernel socket
+	progress atomic.Int64 // rises with everything that is written, be it part of a frame
+	failed   func(error)  // called once, without locks, when writing fails
 
 	// stuckSince is the clock when the flusher's goroutine began to wait for the peer
 	// to read, 0 while it does not wait: see awaitWritten.
 	stuckSince atomic.Int64
 
+	room     budget // of frames in the queue and in the round
+	timeout  writeTimeout
+	maxWrite int // longest Write on a connection that is no kernel socket; 0 for none
+
 	mu       sync.Mutex
 	queue    []*buffer // frames to write, small ones gathered
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
-	reserved int       // bytes promised to senders, queued or being written
 	flushing bool      // a flusher exists
-	waiters  list.List // of *roomWaiter, in order of arrival
 	err      error     // first write error; nothing is queued after it
-	refused  bool      // senders get no more room: see refuse
-	flushed  []func()  // see whenFlushed
-	awaited  []awaited // see written
+	marks    marks     // up to queueEnd; none once there is err
 
-	queuedTotal  int64       // bytes ever queued
-	writtenTotal int64       // bytes ever written, counted when a round is over or has failed
-	replyBytes   int         // bytes of replies in the queue: see enqueueReply
-	replyMarks   []replyMark // where they end, in order
+	// The end of the queue, of the round that is being written, and of what is written,
+	// which is counted when a round is over or has failed.
+	queueEnd, roundEnd, writtenEnd int64
 
-	repliesWritten chan struct{} // see replyRoom; nil while nobody waits
+	// Bytes of replies in the queue, and in the round: see enqueueReply.
+	queueReplies, roundReplies int
 }
 
-// roomWaiter is a sender that waits for room.
-type roomWaiter struct {
-	n     int
-	ready chan struct{} // closed when n bytes are reserved for it, or there is no more room for anyone
-}
-
-func (w *writer) init(ch *channel, maxQueued int, failed func(error)) {
-	w.ch, w.maxQueued, w.failed = ch, maxQueued, failed
-}
-
-// reserve waits until the queue has room. A sender gets it while less than
-// maxQueued bytes are taken, so the queue is never longer than that and one
-// message. What is reserved goes to enqueue or back to unreserve. The end of ctx
-// ends the waiting, and so does over, which may be nil.
-func (w *writer) reserve(ctx context.Context, over <-chan struct{}, n int) error {
-	done := ctx.Done() // the caller's code, which may panic: before there is something to undo
-	w.mu.Lock()
-	if ok, err := w.tryReserveLocked(n); ok || err != nil {
-		w.mu.Unlock()
-		return err
+func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(error)) {
+	w.conn, w.sock, w.failed = nc, sock, failed
+	w.room.limit = maxQueued
+	if readsPieces(nc) { // and is written so, to see the progress
+		w.maxWrite = batchLength
 	}
-	waiter := &roomWaiter{n: n, ready: make(chan struct{})}
-	element := w.waiters.PushBack(waiter)
-	w.mu.Unlock()
-
-	select {
-	case <-waiter.ready:
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.closedLocked()
-	case <-over:
-	case <-done:
-	}
-	w.stopWaiting(waiter, element)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return ErrStreamClosed
-}
-
-// stopWaiting takes back what reserve has begun.
-func (w *writer) stopWaiting(waiter *roomWaiter, element *list.Element) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-waiter.ready: // the room came at the same time
-		w.unreserveLocked(waiter.n)
-	default:
-		w.waiters.Remove(element)
+	if sock != nil {
+		sock.progress, sock.stuckSince = &w.progress, &w.stuckSince
 	}
 }
 
-// tryReserve is reserve for those who cannot wait.
-func (w *writer) tryReserve(n int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ok, _ := w.tryReserveLocked(n)
-	return ok
-}
-
-func (w *writer) tryReserveLocked(n int) (bool, error) {
-	if err := w.closedLocked(); err != nil {
-		return false, err
-	}
-	if w.reserved >= w.maxQueued || w.waiters.Len() > 0 {
-		return false, nil
-	}
-	w.reserved += n
-	return true, nil
-}
-
-// refuse ends the waiting for room, for senders that wait and that come. What is
-// queued is still written.
-func (w *writer) refuse() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.refused = true
-	w.unreserveLocked(0)
-}
-
-// closedLocked returns why there is no room any more, nil while there may be.
-func (w *writer) closedLocked() error {
-	if w.err == nil && w.refused {
-		return ErrClosed
-	}
-	return w.err
-}
-
-// unreserve gives room back that was not used.
-func (w *writer) unreserve(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.unreserveLocked(n)
-}
-
-func (w *writer) unreserveLocked(n int) {
-	w.reserved -= n
-	for w.waiters.Len() > 0 && (w.reserved < w.maxQueued || w.closedLocked() != nil) {
-		waiter := w.waiters.Remove(w.waiters.Front()).(*roomWaiter)
-		w.reserved += waiter.n
-		close(waiter.ready)
-	}
-}
-
-// enqueue adds an encoded frame for which room is reserved, and takes over its
-// buffer. It never blocks; flush must follow. After a write error the frame is
-// dropped: the connection is about to end.
+// enqueue adds an encoded frame that has its room, and takes over its buffer. It never
+// blocks; flush must follow. After a write error the frame is dropped: the connection
+// is about to end.
 func (w *writer) enqueue(buf *buffer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,80 +93,50 @@ func (w *writer) enqueueAndClaim(buf *buffer, end *int64) (flusher bool) {
 	return w.claimLocked()
 }
 
-// enqueueLocked returns where the frame ends: it is out when that many bytes are
-// written in all.
+// enqueueLocked returns the offset where the frame ends.
 func (w *writer) enqueueLocked(buf *buffer) (end int64) {
 	if w.err != nil {
-		w.unreserveLocked(len(buf.b))
+		w.room.give(len(buf.b))
 		buf.release()
-		return math.MaxInt64 // never
+		return math.MaxInt64 // never written
 	}
-	w.queuedTotal += int64(len(buf.b))
+	w.queueEnd += int64(len(buf.b))
 	w.queue = w.gatherLocked(buf)
-	return w.queuedTotal
+	return w.queueEnd
 }
 
 // writtenBytes returns how many bytes are written in all, once writing has failed.
 func (w *writer) writtenBytes() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.writtenTotal
+	return w.writtenEnd
 }
 
-// enqueueReply is enqueue for whoever reads, who cannot wait for room to answer
-// what it refuses. It says true when replies of more than replyLimit wait: the
-// one who reads waits for replyRoom before the next.
+// enqueueReply is enqueue for the goroutine that reads, which cannot wait for room to
+// answer what it refuses. It reports whether replies of more than replyLimit wait: then
+// that goroutine waits for replyRoom before the next.
 func (w *writer) enqueueReply(buf *buffer) (full bool) {
 	n := len(buf.b)
+	w.room.overdraw(n)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reserved += n
-	if w.err == nil {
-		w.replyBytes += n
-		w.replyMarks = append(w.replyMarks, replyMark{end: w.queuedTotal + int64(n), n: n})
-	}
+	w.queueReplies += n
 	w.enqueueLocked(buf)
-	return w.replyBytes > replyLimit
+	return w.err == nil && w.queueReplies+w.roundReplies > replyLimit
 }
 
-// replyRoom returns a channel that is closed when no more replies than replyLimit
-// wait, and how far writing has progressed.
-func (w *writer) replyRoom() (<-chan struct{}, int64) {
+// replyRoom returns a channel that is closed when no more replies than replyLimit wait,
+// or nothing can be written any more. The caller is the one who queues replies.
+func (w *writer) replyRoom() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.replyBytes <= replyLimit || w.err != nil {
-		return closedChan, w.progress.Load()
+	switch {
+	case w.queueReplies+w.roundReplies <= replyLimit:
+		return closedChan
+	case w.queueReplies <= replyLimit:
+		return w.writtenLocked(w.roundEnd)
 	}
-	if w.repliesWritten == nil {
-		w.repliesWritten = make(chan struct{})
-	}
-	return w.repliesWritten, w.progress.Load()
-}
-
-// replyMark is a reply in the queue.
-type replyMark struct {
-	end int64 // queuedTotal with it
-	n   int
-}
-
-// countRepliesLocked forgets the replies that are written.
-func (w *writer) countRepliesLocked() {
-	written := 0
-	for written < len(w.replyMarks) && w.replyMarks[written].end <= w.writtenTotal {
-		w.replyBytes -= w.replyMarks[written].n
-		written++
-	}
-	w.replyMarks = append(w.replyMarks[:0], w.replyMarks[written:]...)
-	if w.repliesWritten != nil && w.replyBytes <= replyLimit {
-		close(w.repliesWritten)
-		w.repliesWritten = nil
-	}
-}
-
-// awaited is somebody who waits until bytes are written.
-type awaited struct {
-	end  int64         // writtenTotal that it waits for
-	done chan struct{} // closed then, or when writing has failed
+	return w.writtenLocked(w.queueEnd)
 }
 
 // written returns a channel that is closed when everything that is queued now is
@@ -265,12 +144,35 @@ type awaited struct {
 func (w *writer) written() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil || w.writtenTotal == w.queuedTotal {
+	return w.writtenLocked(w.queueEnd)
+}
+
+func (w *writer) writtenLocked(offset int64) <-chan struct{} {
+	if !w.pendingLocked(offset) {
 		return closedChan
 	}
-	a := awaited{end: w.queuedTotal, done: make(chan struct{})}
-	w.awaited = append(w.awaited, a)
-	return a.done
+	m := mark{offset: offset, reached: make(chan struct{})}
+	w.marks.add(m)
+	return m.reached
+}
+
+// pendingLocked reports whether bytes up to offset are still to be written.
+func (w *writer) pendingLocked(offset int64) bool {
+	return w.err == nil && w.writtenEnd < offset
+}
+
+// whenFlushed calls f once, from any goroutine or this one, when everything
+// that is queued now is written or nothing can be any more.
+func (w *writer) whenFlushed(f func()) {
+	w.mu.Lock()
+	pending := w.pendingLocked(w.queueEnd)
+	if pending {
+		w.marks.add(mark{offset: w.queueEnd, run: f})
+	}
+	w.mu.Unlock()
+	if !pending {
+		f()
+	}
 }
 
 // patience is how long awaitWritten waits for a peer that takes nothing. The time from
@@ -299,14 +201,6 @@ func (w *writer) awaitWritten() {
 	}
 }
 
-// notifyLocked wakes those who wait for no more than has been written.
-func (w *writer) notifyLocked() {
-	for len(w.awaited) > 0 && (w.awaited[0].end <= w.writtenTotal || w.err != nil) {
-		close(w.awaited[0].done)
-		w.awaited = w.awaited[1:]
-	}
-}
-
 // gatherLocked appends buf to the queue. It copies small frames together, so that they
 // go out in one write.
 func (w *writer) gatherLocked(buf *buffer) []*buffer {
@@ -317,10 +211,10 @@ func (w *writer) gatherLocked(buf *buffer) []*buffer {
 	tail := w.queue[last]
 	var batch *buffer
 	switch {
-	case w.ch.sock == nil && len(tail.b)+len(buf.b) > packetLength, len(buf.b) > gatherLength:
+	case w.sock == nil && len(tail.b)+len(buf.b) > packetLength, len(buf.b) > gatherLength:
 		return append(w.queue, buf)
 	case tail.free() >= len(buf.b):
-	case w.ch.sock == nil:
+	case w.sock == nil:
 		batch = getBuffer(packetLength)
 	case len(tail.b) > gatherLength:
 		return append(w.queue, buf)
@@ -346,48 +240,18 @@ func (w *writer) fail(err error) {
 		return
 	}
 	w.err = err
+	w.stopWatchingLocked()
 	releaseAll(w.queue)
 	w.queue, w.spare = nil, nil
-	w.unreserveLocked(0)
-	w.notifyLocked()
-	if w.repliesWritten != nil {
-		close(w.repliesWritten)
-		w.repliesWritten = nil
-	}
-	flushed := w.takeFlushedLocked()
+	reached := w.marks.reach(math.MaxInt64)
 	w.mu.Unlock()
-	runAll(flushed)
+	w.room.close(err)
+	reached.run()
 	w.failed(err)
 }
 
 func releaseAll(queue []*buffer) {
 	for _, buf := range queue {
 		buf.release()
-	}
-}
-
-// whenFlushed calls f once, from any goroutine or this one, when everything
-// that was queued is written or cannot be any more.
-func (w *writer) whenFlushed(f func()) {
-	w.mu.Lock()
-	if w.err == nil && (w.flushing || len(w.queue) > 0) {
-		w.flushed = append(w.flushed, f)
-		f = nil
-	}
-	w.mu.Unlock()
-	if f != nil {
-		f()
-	}
-}
-
-func (w *writer) takeFlushedLocked() []func() {
-	f := w.flushed
-	w.flushed = nil
-	return f
-}
-
-func runAll(funcs []func()) {
-	for _, f := range funcs {
-		f()
 	}
 }

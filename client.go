@@ -33,8 +33,12 @@ type Client struct {
 }
 
 // NewClient returns a client for the connection, which may be of any kind.
-// The client reads from it at once.
+// The client reads from it at once. It panics when conn is nil, as it is after dialling
+// has failed.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
+	if isNil(conn) {
+		panic("ttrpc: nil connection")
+	}
 	c := &Client{
 		cfg:        clientConfig{conn: defaultConnConfig},
 		userClosed: make(chan struct{}),
@@ -46,6 +50,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c.streamChain = chainStreamClient(c.cfg.stream)
 	c.conn = newConn(conn, c, c.cfg.conn)
 	c.conn.codec = c.cfg.codec
+	c.conn.setWriteTimeout(c.cfg.writeTimeout)
 	go c.readLoop()
 	return c
 }
@@ -62,7 +67,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
-		c.conn.ch.awaitWritten()
+		c.conn.ch.w.awaitWritten()
 	}
 	return nil
 }
@@ -88,7 +93,7 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // The caller of a unary call also begins to wait: if lead is true it has the turn.
 func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err error) {
 	conn := c.conn
-	if err := conn.ch.reserve(ctx, nil, len(buf.b)); err != nil {
+	if err := conn.ch.w.room.take(ctx, nil, len(buf.b)); err != nil {
 		buf.release()
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return false, ctxErr
@@ -98,7 +103,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	conn.mu.Lock()
 	if conn.err != nil || conn.unsent != nil {
 		conn.mu.Unlock()
-		conn.ch.unreserve(len(buf.b))
+		conn.ch.w.room.give(len(buf.b))
 		buf.release()
 		return false, ErrClosed
 	}
@@ -106,7 +111,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	s.id = conn.nextIDLocked()
 	putStreamID(buf.b, s.id)
 	conn.insertLocked(e)
-	flusher := conn.ch.enqueueAndClaim(buf, &s.requestEnd)
+	flusher := conn.ch.w.enqueueAndClaim(buf, &s.requestEnd)
 	if _, unary := e.(*call); unary {
 		c.unary++
 		lead = c.reader.turn.takeOrPark(s)
@@ -120,7 +125,7 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 		if gather {
 			conn.yield()
 		}
-		conn.ch.writeClaimed()
+		conn.ch.w.writeClaimed()
 	}
 	return lead, nil
 }

@@ -89,14 +89,14 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	}
 	lead, err := c.open(ctx, call, buf)
 	if err != nil {
-		return err
+		return c.conn.refusal(err)
 	}
 	resp := c.await(ctx, call, lead)
 	if resp.err != nil {
 		return resp.err
 	}
 	defer resp.buf.release()
-	r, err := parseResponse(resp.buf.bytes())
+	r, err := parseResponse(resp.buf.bytes(), maxDetails(c.conn.maxLength))
 	if err != nil {
 		return err
 	}
@@ -121,13 +121,13 @@ type callResult struct {
 func newCall() *call { return &call{result: make(chan callResult, 1)} }
 
 // place is part of entry.
-func (call *call) place() *slot { return &call.slot }
+func (cl *call) place() *slot { return &cl.slot }
 
 // end is part of entry.
-func (call *call) end(err error) { call.result <- callResult{err: err} }
+func (cl *call) end(err error) { cl.result <- callResult{err: err} }
 
 // receivable is part of entry.
-func (call *call) receivable() bool { return len(call.result) > 0 }
+func (cl *call) receivable() bool { return len(cl.result) > 0 }
 
 // await returns the response of a unary call, or the error of ctx when that ends
 // before. If lead is true the caller has the turn to read.
@@ -164,7 +164,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 // encodeRequest makes a frame of a request, with 0 for its stream id.
 func (c *Client) encodeRequest(req *requestEnvelope, fl flags) (*buffer, error) {
 	size := req.size()
-	if err := checkMessageLength(size, c.conn.maxLength); err != nil {
+	if err := checkMessageLength(size, c.conn.maxLength, requestNotSent); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(headerLength + size)

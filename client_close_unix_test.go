@@ -40,7 +40,7 @@ func TestCloseManyUnread(t *testing.T) {
 				all, peers = append(all, c), append(peers, theirs)
 			}
 			for _, c := range all {
-				waitFor(t, "the connection to be full", func() bool { return c.conn.ch.stuckSince.Load() != 0 })
+				waitFor(t, "the connection to be full", func() bool { return c.conn.ch.w.stuckSince.Load() != 0 })
 			}
 			start := time.Now()
 			for _, c := range all {

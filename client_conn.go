@@ -1,9 +1,6 @@
 package ttrpc
 
-import (
-	"fmt"
-	"io"
-)
+import "io"
 
 // This file is what a Client is to its conn: see endpoint.
 
@@ -32,7 +29,7 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {
-		if err := openResponse(buf); err != nil {
+		if err := openResponse(buf, maxDetails(c.conn.maxLength)); err != nil {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
@@ -46,9 +43,9 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 }
 
 // openResponse leaves the message of a response in its buffer, or returns the
-// error that came with it.
-func openResponse(buf *buffer) error {
-	r, err := parseResponse(buf.bytes())
+// error that came with it, or for a status of more than most details.
+func openResponse(buf *buffer, most int) error {
+	r, err := parseResponse(buf.bytes(), most)
 	if err == nil {
 		err = clientError(r.status)
 	}
@@ -74,7 +71,7 @@ func (c *Client) route(h header) (entry, error) {
 	}
 	_, unary := e.(*call)
 	if unary && h.typ == messageTypeData {
-		return nil, &streamError{h: h, err: fmt.Errorf("%w: data on a unary call", ErrProtocol)}
+		return nil, &streamError{h: h, err: errProtocol("data on a unary call: the method is a stream; call it with NewStream")}
 	}
 	if c.reader.turn.unpark(e.place()) {
 		c.reader.woke = true
@@ -104,7 +101,7 @@ func (c *Client) streamFailed(err *streamError) error {
 // may still be answered, and the end of the last of them is that of the connection.
 func (c *Client) writeFailed(err error) {
 	conn := c.conn
-	sent := conn.ch.writtenBytes()
+	sent := conn.ch.w.writtenBytes()
 	var lost []entry
 	conn.mu.Lock()
 	conn.unsent = err
@@ -124,9 +121,9 @@ func (c *Client) writeFailed(err error) {
 	case idle:
 		conn.fail(err)
 	case conn.ch.sock != nil:
-		conn.failAfter(socketDrainLimit, err)
+		conn.failAfter(socketLateLimit, err)
 	default:
-		conn.failAfter(drainLimit, err)
+		conn.failAfter(lateLimit, err)
 	}
 }
 

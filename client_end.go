@@ -60,6 +60,6 @@ func (c *Client) Shutdown(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	conn.ch.awaitWritten()
+	conn.ch.w.awaitWritten()
 	return nil
 }

@@ -2,7 +2,6 @@ package ttrpc
 
 import (
 	"context"
-	"fmt"
 	"io"
 )
 
@@ -130,7 +129,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 		if cs.stop != nil {
 			cs.stop()
 		}
-		return nil, err
+		return nil, c.conn.refusal(err)
 	}
 	if err := ctx.Err(); err != nil {
 		// The watch may have come too early to find the stream in the table.
@@ -141,7 +140,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 
 func (cs *clientStream) SendMsg(m any) error {
 	if !cs.desc.StreamingClient {
-		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
+		return errProtocol("the client of this stream does not send")
 	}
 	if err := cs.ctx.Err(); err != nil {
 		return err // the watch on it may not have run yet
@@ -159,7 +158,7 @@ func (cs *clientStream) SendMsg(m any) error {
 
 func (cs *clientStream) CloseSend() error {
 	if !cs.desc.StreamingClient {
-		return fmt.Errorf("%w: the client of this stream does not send", ErrProtocol)
+		return errProtocol("the client of this stream does not send")
 	}
 	buf, err := cs.encodeData(nil, flagRemoteClosed|flagNoData)
 	if err != nil {
@@ -171,8 +170,8 @@ func (cs *clientStream) CloseSend() error {
 		}
 		return err
 	}
-	cs.conn.ch.flush()
-	written := cs.conn.ch.written()
+	cs.conn.ch.w.flush()
+	written := cs.conn.ch.w.written()
 	select {
 	case <-written:
 		return nil
@@ -181,7 +180,7 @@ func (cs *clientStream) CloseSend() error {
 	select {
 	case <-written:
 		return nil
-	case <-cs.ended(): // perhaps because the context has
+	case <-cs.stream.done(): // perhaps because the context has
 	case <-cs.ctx.Done():
 	}
 	return cs.ctx.Err()
@@ -195,7 +194,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	}
 	defer msg.buf.release()
 	if msg.typ == messageTypeData && !cs.desc.StreamingServer {
-		err := fmt.Errorf("%w: data from a server that does not stream", ErrProtocol)
+		err := errProtocol("data from a server that does not stream")
 		cs.client.abandon(&cs.stream, err)
 		cs.drop(err) // if it ended by itself just now
 		cs.setRecvErr(err)

@@ -18,16 +18,16 @@ type pauseClock struct {
 	since atomic.Int64 // start of the present pause; 0 for none
 }
 
-func (p *pauseClock) begin() { p.since.Store(clock()) }
+func (pc *pauseClock) begin() { pc.since.Store(clock()) }
 
-func (p *pauseClock) end() {
-	p.sum.Add(clock() - p.since.Load())
-	p.since.Store(0)
+func (pc *pauseClock) end() {
+	pc.sum.Add(clock() - pc.since.Load())
+	pc.since.Store(0)
 }
 
-func (p *pauseClock) total() time.Duration {
-	since := p.since.Load()
-	sum := p.sum.Load()
+func (pc *pauseClock) total() time.Duration {
+	since := pc.since.Load()
+	sum := pc.sum.Load()
 	if since != 0 {
 		sum += clock() - since
 	}

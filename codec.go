@@ -91,13 +91,13 @@ type payload struct {
 }
 
 // newPayload measures m.
-func (c codec) newPayload(m any) (p payload, err error) {
+func (cd codec) newPayload(m any) (p payload, err error) {
 	p.msg = m
 	switch m := m.(type) {
 	case nil:
 		return p, errors.New("ttrpc: cannot encode a nil message")
 	case proto.Message:
-		if vt, ok := m.(vtMarshaler); ok && c.vt && suitsVT(m) {
+		if vt, ok := m.(vtMarshaler); ok && cd.vt && suitsVT(m) {
 			p.kind, p.size = payloadVT, vt.SizeVT()
 		} else if isLazy(m) {
 			p.kind = payloadRaw
@@ -216,7 +216,7 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 
 // unmarshal resets m and fills it from b. It keeps no reference to b. It refuses
 // messages with more levels than their decoder has stack for.
-func (c codec) unmarshal(b []byte, m any) error {
+func (cd codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
 	}
@@ -226,7 +226,7 @@ func (c codec) unmarshal(b []byte, m any) error {
 	}
 	switch m := m.(type) {
 	case proto.Message:
-		if vt, ok := m.(vtUnmarshaler); ok && c.vt && suitsVT(m) {
+		if vt, ok := m.(vtUnmarshaler); ok && cd.vt && suitsVT(m) {
 			proto.Reset(m)
 			err = vt.UnmarshalVT(b)
 		} else {
@@ -267,7 +267,18 @@ func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) 
 	return f(protoimpl.X.ProtoMessageV2Of(m))
 }
 
+// unsupportedMessage tells apart a message that was not given by its pointer, which is
+// an easy mistake.
 func unsupportedMessage(m any) error {
+	t := reflect.TypeOf(m)
+	meant := reflect.PointerTo(t)
+	if t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Pointer {
+		meant = t.Elem()
+	}
+	switch reflect.Zero(meant).Interface().(type) {
+	case proto.Message, sizedMarshaler, toMarshaler, plainMarshaler, xxxMarshaler, protoiface.MessageV1:
+		return fmt.Errorf("ttrpc: %T is not a protobuf message; did you mean %v?", m, meant)
+	}
 	return fmt.Errorf("ttrpc: %T is not a protobuf message", m)
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // noOptions is the codec of clients and servers without options.
@@ -247,7 +248,9 @@ func TestCannotEncode(t *testing.T) {
 		{"text", "string is not a protobuf message"},
 		{5, "int is not a protobuf message"},
 		{struct{ X int }{}, "struct { X int } is not a protobuf message"},
-		{gogotypes.Mixin{}, "types.Mixin is not a protobuf message"}, // not a pointer
+		{gogotypes.Mixin{}, "types.Mixin is not a protobuf message; did you mean *types.Mixin?"},
+		{wrapperspb.StringValue{}, "wrapperspb.StringValue is not a protobuf message; did you mean *wrapperspb.StringValue?"},
+		{new(*KeyValue), "**ttrpc.KeyValue is not a protobuf message; did you mean *ttrpc.KeyValue?"},
 		{&struct{}{}, "*struct {} is not a protobuf message"},
 		{&failingMessage{}, "*ttrpc.failingMessage"},
 		{&failingMarshal{}, "*ttrpc.failingMarshal"},

@@ -42,21 +42,21 @@ type vtWalk struct {
 	open map[protoreflect.FullName]bool
 }
 
-func (w vtWalk) suits(md protoreflect.MessageDescriptor) bool {
-	if open, seen := w.open[md.FullName()]; seen {
+func (vw vtWalk) suits(md protoreflect.MessageDescriptor) bool {
+	if open, seen := vw.open[md.FullName()]; seen {
 		return !open
 	}
 	if md.ExtensionRanges().Len() > 0 {
 		return false
 	}
-	w.open[md.FullName()] = true
+	vw.open[md.FullName()] = true
 	fields := md.Fields()
 	for i := 0; i < fields.Len(); i++ {
 		fd := fields.Get(i)
-		if fd.Kind() == protoreflect.GroupKind || fd.Message() != nil && !w.suits(fd.Message()) {
+		if fd.Kind() == protoreflect.GroupKind || fd.Message() != nil && !vw.suits(fd.Message()) {
 			return false
 		}
 	}
-	w.open[md.FullName()] = false
+	vw.open[md.FullName()] = false
 	return true
 }

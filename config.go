@@ -18,6 +18,8 @@ type clientConfig struct {
 	onClose func()
 	unary   []UnaryClientInterceptor
 	stream  []StreamClientInterceptor
+
+	writeTimeout time.Duration // 0 for none
 }
 
 // ClientOpts configures a client.
@@ -56,11 +58,22 @@ func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) C
 // WithClientLimits sets the limits of the client's connection. It panics when
 // one is out of range: see Limits. (Not in released versions.)
 func WithClientLimits(l Limits) ClientOpts {
-	cfg, err := l.config()
+	cfg, err := l.config(defaultConnConfig)
 	if err != nil {
 		panic(err)
 	}
 	return func(c *Client) { c.cfg.conn = cfg }
+}
+
+// WithClientWriteTimeout ends the connection when the server takes nothing, for that
+// time, of the bytes that wait to be written to it: see WithServerWriteTimeout. Calls and
+// streams then return ErrClosed. It panics when d is not positive. (Not in released
+// versions.)
+func WithClientWriteTimeout(d time.Duration) ClientOpts {
+	if d <= 0 {
+		panic(fmt.Sprintf("ttrpc: write timeout %v is not positive", d))
+	}
+	return func(c *Client) { c.cfg.writeTimeout = d }
 }
 
 // WithClientVTProtobuf has the client encode and decode messages by the methods that
@@ -71,9 +84,9 @@ func WithClientVTProtobuf() ClientOpts {
 }
 
 // Limits bound what one connection may cost. A zero field stands for its
-// default. They are limits of a message, a stream and the queue: on a server whose
-// peers are not trusted WithServerMaxCalls has to join them. The section on limits in
-// the package documentation says what they come to. (Not in released versions.)
+// default. They are limits of a message, a stream and the queue: a server whose peers
+// are not trusted has WithServerUntrustedPeers beside or instead of them. The section on
+// limits in the package documentation says what they come to. (Not in released versions.)
 type Limits struct {
 	// MaxMessageLength is the longest message that is sent or accepted, in
 	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
@@ -94,17 +107,17 @@ type Limits struct {
 	MaxStreamBuffer int
 }
 
-func (l Limits) config() (connConfig, error) {
-	cfg := defaultConnConfig
-	if l.MaxMessageLength < 0 || l.MaxMessageLength > maxMessageLengthLimit {
-		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", l.MaxMessageLength, maxMessageLengthLimit)
+// config returns the limits, with those of cfg for zero fields.
+func (lim Limits) config(cfg connConfig) (connConfig, error) {
+	if lim.MaxMessageLength < 0 || lim.MaxMessageLength > maxMessageLengthLimit {
+		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", lim.MaxMessageLength, maxMessageLengthLimit)
 	}
-	if l.MaxPendingWrite < 0 || l.MaxStreamBuffer < 0 {
+	if lim.MaxPendingWrite < 0 || lim.MaxStreamBuffer < 0 {
 		return cfg, errors.New("ttrpc: a limit is negative")
 	}
-	setLimit(&cfg.maxLength, l.MaxMessageLength)
-	setLimit(&cfg.maxQueued, l.MaxPendingWrite)
-	setLimit(&cfg.maxInbox, l.MaxStreamBuffer)
+	setLimit(&cfg.maxLength, lim.MaxMessageLength)
+	setLimit(&cfg.maxQueued, lim.MaxPendingWrite)
+	setLimit(&cfg.maxInbox, lim.MaxStreamBuffer)
 	return cfg, nil
 }
 
@@ -116,10 +129,14 @@ func setLimit(limit *int, value int) {
 
 type serverConfig struct {
 	conn             connConfig
+	connDefaults     connConfig // of the fields that WithServerLimits leaves out
 	codec            codec
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
-	maxCalls         int // per connection; 0 for no limit
+	writeTimeout     time.Duration // 0 for none
+	maxCalls         int           // per connection; 0 for no limit
+	maxHandlers      int           // of the server; 0 for no limit
+	maxConns         connLimits
 	maxMetadata      int
 	goroutinePerCall bool
 	unary            []UnaryServerInterceptor
@@ -157,6 +174,22 @@ func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 			return fmt.Errorf("ttrpc: handshake timeout %v is not positive", d)
 		}
 		c.handshakeTimeout = d
+		return nil
+	}
+}
+
+// WithServerWriteTimeout ends a connection whose peer takes nothing, for that time, of the
+// bytes that wait to be written to it: responses, messages of streams. On unix and TCP
+// sockets and on TLS a part of a message counts as progress; on other connections a Write
+// has to return, which may be of the longest message. The calls that run end as
+// with any end of their connection, and the log has a line. By default there is no limit,
+// as a peer that is stopped may go on later. (Not in released versions.)
+func WithServerWriteTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		if d <= 0 {
+			return fmt.Errorf("ttrpc: write timeout %v is not positive", d)
+		}
+		c.writeTimeout = d
 		return nil
 	}
 }
@@ -208,18 +241,18 @@ func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) S
 	}
 }
 
-// WithServerLimits sets the limits of each connection. (Not in released
-// versions.)
+// WithServerLimits sets the limits of each connection. After WithServerUntrustedPeers
+// a zero field stands for the limit of that option. (Not in released versions.)
 func WithServerLimits(l Limits) ServerOpt {
 	return func(c *serverConfig) (err error) {
-		c.conn, err = l.config()
+		c.conn, err = l.config(c.connDefaults)
 		return err
 	}
 }
 
 // WithServerMaxCalls limits how many calls and streams may run at once on each
 // connection. One more is answered with ResourceExhausted at once. By default
-// there is no limit: who serves peers that are not trusted sets one. A call counts
+// there is no limit: WithServerUntrustedPeers sets one. A call counts
 // until its handler has returned and its response is queued, even if its stream ended
 // before. (Not in released versions.)
 func WithServerMaxCalls(n int) ServerOpt {
@@ -286,7 +319,8 @@ func WithServerVTProtobuf() ServerOpt {
 // it, means. It runs on the handler's goroutine with what was recovered, nil for
 // runtime.Goexit, and the stack of the panic. The error that it returns goes to the
 // client; nil stands for a status Internal that does not say more. It may panic, to
-// end the process; the client may get an answer before that. (Not in released
+// end the process; the client may get an answer before that. The value may have text
+// of the client's in it, of any length and with any characters. (Not in released
 // versions.)
 type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
 
@@ -302,16 +336,19 @@ func WithServerPanicHandler(h PanicHandler) ServerOpt {
 
 // Logger takes what an operator should know, in one call of Printf for each event.
 // That is a line, save for a panic, whose stack follows in the same call on lines
-// of its own. *log.Logger is one. It may be called by several goroutines at once.
-// (Not in released versions.)
+// of its own, which are indented. An event has at most 16 KiB of printable characters:
+// line breaks and others that come from a peer are escaped, and a peer's name is quoted.
+// *log.Logger is one. It may be called by several goroutines at once. (Not in released
+// versions.)
 type Logger interface {
 	Printf(format string, args ...any)
 }
 
 // WithServerLogger has the server write to l instead of the standard logger of
-// package log: connections that were refused or broke the protocol, panics,
-// and failures to accept. At most ten lines a second are written. (Not in
-// released versions.)
+// package log: connections that were refused, those that failed or broke the protocol,
+// panics, and failures to accept. At most ten events a second of each of these kinds are
+// written, so that a flood of one hides no other, and within a second how many were left
+// out. (Not in released versions.)
 func WithServerLogger(l Logger) ServerOpt {
 	return func(c *serverConfig) error {
 		c.logger = l

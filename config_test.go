@@ -44,14 +44,17 @@ func TestLimitsAreChecked(t *testing.T) {
 
 // A limit that is not set stays what it is by default.
 func TestLimitsDefaults(t *testing.T) {
+	config := func(maxLength, maxQueued, maxInbox int) connConfig {
+		return connConfig{maxLength: maxLength, maxQueued: maxQueued, maxInbox: maxInbox}
+	}
 	for _, test := range []struct {
 		limits Limits
 		want   connConfig
 	}{
-		{Limits{}, connConfig{4 << 20, 1 << 20, 4 << 20}},
-		{Limits{MaxMessageLength: 5}, connConfig{5, 1 << 20, 4 << 20}},
-		{Limits{MaxPendingWrite: 5}, connConfig{4 << 20, 5, 4 << 20}},
-		{Limits{MaxStreamBuffer: 5}, connConfig{4 << 20, 1 << 20, 5}},
+		{Limits{}, config(4<<20, 1<<20, 4<<20)},
+		{Limits{MaxMessageLength: 5}, config(5, 1<<20, 4<<20)},
+		{Limits{MaxPendingWrite: 5}, config(4<<20, 5, 4<<20)},
+		{Limits{MaxStreamBuffer: 5}, config(4<<20, 1<<20, 5)},
 	} {
 		s, err := NewServer(WithServerLimits(test.limits))
 		if err != nil {
@@ -69,7 +72,7 @@ func TestLimitsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (connConfig{4 << 20, 1 << 20, 4 << 20}); s.cfg.conn != want || s.cfg.maxMetadata != 1<<20 || s.cfg.maxCalls != 0 {
+	if want := config(4<<20, 1<<20, 4<<20); s.cfg.conn != want || s.cfg.maxMetadata != 1<<20 || s.cfg.maxCalls != 0 {
 		t.Errorf("without options: %+v", s.cfg)
 	}
 }
@@ -103,6 +106,11 @@ func TestServerOptions(t *testing.T) {
 		{"no time for handshakes", []ServerOpt{WithServerHandshakeTimeout(0)}, "not positive"},
 		{"negative time for handshakes", []ServerOpt{WithServerHandshakeTimeout(-1)}, "not positive"},
 		{"no calls", []ServerOpt{WithServerMaxCalls(0)}, "not positive"},
+		{"no handlers", []ServerOpt{WithServerMaxHandlers(0)}, "not positive"},
+		{"negative connections", []ServerOpt{WithServerMaxConns(-1, 0)}, "negative"},
+		{"negative connections of a user", []ServerOpt{WithServerMaxConns(0, -1)}, "negative"},
+		{"connections without limit", []ServerOpt{WithServerMaxConns(0, 0)}, ""},
+		{"untrusted peers", []ServerOpt{WithServerUntrustedPeers(), WithServerUntrustedPeers()}, ""},
 		{"negative metadata", []ServerOpt{WithServerMaxMetadata(-1)}, "negative"},
 		{"no metadata", []ServerOpt{WithServerMaxMetadata(0)}, ""},
 		{"no logger, no panic handler", []ServerOpt{WithServerLogger(nil), WithServerPanicHandler(nil)}, ""},

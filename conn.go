@@ -3,42 +3,16 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
-const (
-	// slowConsumerLimit is how long, in all, a connection stops reading for
-	// a stream whose receiver takes nothing.
-	slowConsumerLimit = time.Second
-
-	// drainLimit is how long a client that cannot write any more goes on
-	// reading for calls that it has sent: responses from before the server
-	// closed may be waiting there.
-	drainLimit = time.Second
-
-	// socketDrainLimit is the same on a kernel socket, where the peer's end
-	// can be read after them and ends it: the limit is for a peer that
-	// closed its reading side alone.
-	socketDrainLimit = 5 * time.Second
-
-	// lingerLimit is how long a connection that we close stays open for
-	// what was queued before, while the peer takes nothing of it.
-	lingerLimit = 100 * time.Millisecond
-
-	// farewell is the time between the last response and the close of a
-	// connection that drains.
-	farewell = 5 * time.Millisecond
-
-	// maxLinger is how long it stays open in all.
-	maxLinger = time.Second
-)
+// slowConsumerLimit is how long, in all, a connection stops reading for a stream whose
+// receiver takes nothing.
+const slowConsumerLimit = time.Second
 
 // An endpoint is the owner of a conn, a Client or a serverConn, and does for it
 // whatever differs between them. The goroutine that reads calls all methods but
@@ -120,6 +94,7 @@ type conn struct {
 	unsent   error              // as draining, and then fail with this: no call can be sent any more, or Shutdown (client)
 	err      error              // why the connection ended, as it came: see endReason; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
+	endTime  int64              // the clock when it fires
 	leaving  bool               // endTimer runs for no more than farewell
 }
 
@@ -128,6 +103,8 @@ type connConfig struct {
 	maxLength int // of a message either way, in bytes
 	maxQueued int // bytes that wait to be written
 	maxInbox  int // bytes that wait in a stream
+
+	passing bool // take descriptors from the peer, as old kernels do; tests alone set it
 }
 
 var defaultConnConfig = connConfig{
@@ -141,9 +118,13 @@ var defaultConnConfig = connConfig{
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	unblock(nc)
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
-	c := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
-	c.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, c.writeFailed)
-	return c
+	cn := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
+	if !cfg.passing && refuseDescriptors(nc) && cn.ch.sock != nil {
+		cn.ch.sock.refuses = true
+	}
+	_, cn.ch.isClient = e.(*Client)
+	return cn
 }
 
 // yieldLimit is how long a yield may take before it counts as a failure: longer than
@@ -154,209 +135,75 @@ const yieldLimit = 5 * time.Millisecond
 // yield is for a flusher that is about to write. It lets others run that likely send
 // something, too: one write does for all. Where goroutines compute, the flusher waits
 // behind them instead, and yields no more for a while.
-func (c *conn) yield() {
-	if !c.yields.ready() {
+func (cn *conn) yield() {
+	if !cn.yields.ready() {
 		return
 	}
 	start := clock()
 	runtime.Gosched()
 	if clock()-start > int64(yieldLimit) {
-		c.yields.failed()
+		cn.yields.failed()
 	}
 }
 
 // handleError is the one place that tells an error of a stream, after which
 // reading goes on, from one that ends the connection.
-func (c *conn) handleError(err error) (goOn bool) {
+func (cn *conn) handleError(err error) (goOn bool) {
 	var se *streamError
 	if errors.As(err, &se) {
-		err = c.endpoint.streamFailed(se)
+		err = cn.endpoint.streamFailed(se)
 	}
 	if err != nil {
-		c.fail(err)
+		cn.fail(err)
 	}
 	return err == nil
 }
 
-// fail ends the connection: it ends every stream, closes the socket or leaves that
-// to linger, and closes done. Every terminal error comes here, from reading, from
-// writing and from Close; the first one counts.
-func (c *conn) fail(err error) {
-	c.mu.Lock()
-	if c.err != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.err = err
-	streams := c.streams
-	c.streams = nil
-	if c.endTimer != nil {
-		c.endTimer.Stop()
-	}
-	c.mu.Unlock()
-
-	c.ch.refuse()
-	ended := closeError(err)
-	for _, e := range streams {
-		e.end(ended)
-	}
-	c.ch.interrupt() // a receiver that leads: the socket may stay open for a while
-	c.closeChannel(err)
-	close(c.done)
-	c.endpoint.ended(err)
-}
-
-// closeChannel closes the socket: at once, unless it is we who close and
-// something is still being written.
-func (c *conn) closeChannel(err error) {
-	c.ch.flush() // what a read loop has gathered, which may be in a handler for long
-	if err != ErrClosed && err != ErrServerClosed {
-		c.ch.close()
-		return
-	}
-	flushed := make(chan struct{})
-	c.ch.whenFlushed(func() {
-		c.ch.close()
-		close(flushed)
-	})
-	select {
-	case <-flushed:
-	default:
-		go c.linger(flushed)
-	}
-}
-
-// linger is the goroutine that closes the socket when what was queued before is
-// not written in time.
-func (c *conn) linger(flushed <-chan struct{}) {
-	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
-	defer timer.Stop()
-	progress := c.ch.progress.Load()
-	for waited := time.Duration(0); waited < maxLinger; waited += lingerLimit {
-		select {
-		case <-flushed:
-			return
-		case <-timer.C:
-			timer.Reset(lingerLimit)
-		}
-		before := progress
-		if progress = c.ch.progress.Load(); progress == before {
-			break
-		}
-	}
-	c.ch.close()
-}
-
-// writeFailed is called when nothing can be written any more. The peer may have sent
-// something before it went away, so reading goes on for a while, until it reports the
-// end itself.
-func (c *conn) writeFailed(err error) {
-	c.mu.Lock()
-	over := c.err != nil
-	c.mu.Unlock()
-	if !over {
-		c.endpoint.writeFailed(err)
-	}
-}
-
 // insertLocked adds a stream or call to the table.
-func (c *conn) insertLocked(e entry) {
-	if c.streams == nil {
-		c.streams = make(map[streamID]entry)
+func (cn *conn) insertLocked(e entry) {
+	if cn.streams == nil {
+		cn.streams = make(map[streamID]entry)
 	}
-	c.streams[e.place().id] = e
+	cn.streams[e.place().id] = e
 }
 
 // nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
 // and those in use are left out.
-func (c *conn) nextIDLocked() streamID {
+func (cn *conn) nextIDLocked() streamID {
 	for {
-		if c.lastID == 0 {
-			c.lastID = 1
+		if cn.lastID == 0 {
+			cn.lastID = 1
 		} else {
-			c.lastID += 2 // from the highest odd id to 1
+			cn.lastID += 2 // from the highest odd id to 1
 		}
-		if c.streams[c.lastID] == nil {
-			return c.lastID
+		if cn.streams[cn.lastID] == nil {
+			return cn.lastID
 		}
 	}
 }
 
 // lookup returns the entry with that id, or nil.
-func (c *conn) lookup(id streamID) entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.streams[id]
+func (cn *conn) lookup(id streamID) entry {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	return cn.streams[id]
 }
 
 // removeLocked takes e out of the table and reports whether it was there. A function
 // that removes an entry also ends it.
-func (c *conn) removeLocked(e entry) bool {
+func (cn *conn) removeLocked(e entry) bool {
 	id := e.place().id
-	if c.streams[id] != e {
+	if cn.streams[id] != e {
 		return false
 	}
-	delete(c.streams, id)
-	if len(c.streams) > 0 {
+	delete(cn.streams, id)
+	if len(cn.streams) > 0 {
 		return true
 	}
-	if c.unsent != nil {
-		go c.fail(c.unsent) // not under mu, which fail takes
-	} else if c.draining {
-		go c.closeFlushed()
+	if cn.unsent != nil {
+		go cn.fail(cn.unsent) // not under mu, which fail takes
+	} else if cn.draining {
+		go cn.closeFlushed()
 	}
 	return true
-}
-
-// waitDeliver gives st a message although its inbox was full. It waits for room,
-// and so does everything else on the connection, for as long as inbox.awaitRoom
-// allows; then it returns an error of that stream alone.
-func (c *conn) waitDeliver(st *stream, m message) error {
-	c.ch.flushReplies()
-	c.pauses.begin()
-	defer c.pauses.end()
-	for !st.push(m) {
-		room, wait := st.awaitRoom()
-		timer := time.NewTimer(wait)
-		select {
-		case <-room:
-			timer.Stop()
-			continue
-		case <-timer.C:
-		case <-c.done:
-			timer.Stop()
-		}
-		m.buf.release()
-		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: ErrStreamFull}
-	}
-	return nil
-}
-
-// replyTimeout is how long reading waits for a peer that does not read the
-// replies to what is refused, before it loses its connection.
-const replyTimeout = 10 * time.Second
-
-// waitReplies waits until the replies of whoever reads, who cannot wait for room
-// when there is one to send, are written as far as it takes. Nothing is read in
-// the meantime: only a peer that sends what is refused, and does not read what it
-// gets, waits for itself.
-func (c *conn) waitReplies() error {
-	c.ch.flushReplies()
-	timer := time.NewTimer(replyTimeout)
-	defer timer.Stop()
-	room, written := c.ch.replyRoom()
-	for {
-		select {
-		case <-room:
-			return nil
-		case <-c.done:
-			return ErrClosed
-		case <-timer.C:
-		}
-		before := written
-		if room, written = c.ch.replyRoom(); written == before {
-			return fmt.Errorf("%w: the peer does not read the replies to what is refused", ErrProtocol)
-		}
-		timer.Reset(replyTimeout)
-	}
 }

@@ -12,10 +12,10 @@ import (
 // the causes of handlers' contexts. Calls get closeError, which is ErrClosed bare.
 
 // endReason returns why the connection has ended, nil while it has not.
-func (c *conn) endReason() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return endReason(c.err)
+func (cn *conn) endReason() error {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	return endReason(cn.err)
 }
 
 // endReason returns err, which ended a connection, as an error that Is ErrClosed, unless
@@ -29,9 +29,9 @@ func endReason(err error) error {
 
 // causeOf returns the cause of the end of a handler's context, whose stream ends because
 // of err: ErrClosed hides why the connection ended.
-func (c *conn) causeOf(err error) error {
+func (cn *conn) causeOf(err error) error {
 	if err == ErrClosed {
-		return c.endReason()
+		return cn.endReason()
 	}
 	return err
 }

@@ -36,7 +36,8 @@
 // protocol has nothing for it.
 //
 // A handler's context ends when the handler returns, when the connection ends, at
-// the deadline, and with the context given to Serve. It has the metadata
+// the deadline, and with the context given to Serve. It has the metadata, which goes on
+// with calls that the handler makes with it unless WithMetadata(ctx, nil) says otherwise
 // (GetMetadata) and what the handshake learned of the peer (PeerFromContext).
 //
 // # Errors
@@ -46,7 +47,8 @@
 // the server broke the protocol or the request could not be written though the server
 // is there; *OversizedMessageErr; of streams also
 // ErrStreamClosed and ErrStreamFull; and those of messages that cannot be encoded or
-// decoded. A message is at most 4 MiB unless both sides set other Limits.
+// decoded. An error is the server's if status.FromError accepts it and it is no
+// *OversizedMessageErr; every other one is of this side. A message is at most 4 MiB unless both sides set other Limits.
 //
 // # Limits
 //
@@ -58,21 +60,56 @@
 //	W  bytes that wait to be written              1 MiB    Limits.MaxPendingWrite
 //	D  bytes of a call's metadata                 1 MiB    WithServerMaxMetadata
 //	   time of a handshake                        10 s     WithServerHandshakeTimeout
+//	   time in which the peer takes nothing       none     WithServerWriteTimeout
 //
-// with the default in the middle. By default a peer is trusted with the number of its
-// calls: a server whose peers are not wants WithServerMaxCalls, without which the
-// others bound each call but not the connection. The number of connections is up to
-// the listener.
+// with the default in the middle, and what a server may cost by
+//
+//	h  calls and streams of all connections       none     WithServerMaxHandlers
+//	c  connections, in all and of each user       none     WithServerMaxConns
+//
+// By default a peer is trusted with the number of its calls and connections. A server
+// whose peers are not trusted wants WithServerUntrustedPeers, which sets all of these.
 //
 // Whatever the peer sends, and if it reads nothing, one connection then takes at most
 //
 //	n·(S + 3M + 1.25D + 16 KiB) + 2W + 2M + 1 MiB
 //
-// of a server's memory, beside what the handlers themselves keep, such as the
+// of a server's live heap, beside what the handlers themselves keep, such as the
 // messages that they have received. With the defaults and n = 4 that is 80 MiB; with
 // M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers come in powers of two,
-// and for M between two of them the next one counts.
-// A client is bounded alike, without D and with n its own calls.
+// and for M between two of them the next one counts. A client is bounded alike, without D
+// and with n its own calls; the details of a status count there as entries of metadata do,
+// and there may be M/128 of them in a response.
+//
+// All connections of a server together take at most
+//
+//	h·(S + 3M + 1.25D + 16 KiB) + c·(2W + 2M + 1 MiB)
+//
+// With WithServerUntrustedPeers, h = 1000 and c = 128, that is 4.6 GiB; for one user,
+// who has 8 connections with 100 calls each, 3.2 GiB, beside calls whose
+// connections have ended: handlers that go on count in h, and keep the metadata.
+//
+// On unix and TCP sockets and on TLS a message takes nothing before its first byte, 64 KiB
+// up to as many bytes, and then at most 16 times as much as has come. On other connections
+// it takes its length at once: one that carries messages may have to be read so.
+//
+// A process has more memory than its live heap: the runtime lets garbage gather until
+// the heap is twice that (GOGC=100). Resident memory is at most twice the figure of all
+// connections together, and 15 MiB for the process; or 1.5 times the figure, and those
+// 15 MiB, with a GOMEMLIMIT of 1.25 times, which is a soft limit, for more work of the
+// collector. The memory that handlers keep comes on top. A server with n = 4 and ten
+// hostile connections, one after another, has 74 MiB of live heap, and 133 MiB of
+// resident memory, or 99 with GOMEMLIMIT=100MiB.
+//
+// A peer that passes descriptors along with its bytes (SCM_RIGHTS), whose close may take
+// as long as it likes, holds up no call, Close or Shutdown. Linux refuses them from 6.16
+// on: the peer gets EPERM. A Handshaker of the user's own may take some before that. On
+// older kernels they end the connection. There a peer can still hold one thread for each
+// connection that it makes, and up to 253 descriptors, if their close waits for a
+// filesystem of its own; one thread, by descriptors that it passes to a connection that has
+// just ended; and a leader, beyond the deadline of its call, if the process has no descriptor
+// left. On TLS over unix sockets, on connections of other types and on other systems than
+// Linux it can hold one thread for each connection.
 //
 // # Connections
 //
@@ -93,7 +130,7 @@ package ttrpc
 //	           has it do the handshake first. Owns the reading half of the channel
 //	           while it has the turn. Ends with the connection, or with a handshaker
 //	           that goes on for longer. When a handler that a server's read loop
-//	           runs takes too long, another one takes its place (serverConn.readOn),
+//	           runs takes too long, another one takes its place (serverConn.startReadLoop),
 //	           and the first ends with that call.
 //	writing    writer.writeAll. Started by whoever queued a frame when the socket did
 //	           not take all of it at once, when the sender is about to send more, or
@@ -106,8 +143,10 @@ package ttrpc
 //	lingering  conn.linger. Started by conn.fail when this side closes and something
 //	           is still being written. Closes the socket when that is out, makes no
 //	           progress for lingerLimit, or has had maxLinger.
-//	Close      of the net.Conn, started by closeConn unless that is a socket. Ends
+//	Close      of the net.Conn, started by closeConn unless that is a TCP socket. Ends
 //	           when that returns, for which others wait no longer than lingerLimit.
+//	passed     closePassed, started by the goroutine that reads when the peer has
+//	           passed descriptors. Ends when they are closed.
 //
 //	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or
 //	           of a leader before, when the stop function returns.
@@ -135,8 +174,10 @@ package ttrpc
 //	           doing so a moment ago.
 //
 // Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write or are shut down, and for turns that
-// nobody takes; and context.AfterFunc for the contexts of streams and of leaders.
+// for the end of connections that cannot write, whose peer takes nothing or that are
+// shut down, for requests and messages that a handler leaves behind at the end, for turns
+// that nobody takes, and for the count of log lines that a server left out
+// (limitedLogger.report); and context.AfterFunc for the contexts of streams and of leaders.
 //
 // # Invariants
 //
@@ -147,31 +188,45 @@ package ttrpc
 //     (Client.streamFailed), or with the connection (conn.fail). Nothing
 //     else is counted: a connection is idle when the table is empty. The caller of a
 //     unary call gets one result, from whoever takes its stream out, if not itself.
-//  2. What is refused never touches the table (serverConn.reject).
+//     TestClientCancel, TestClientStreamEnds, TestResponseBeforeCancel, TestServerShutdown.
+//  2. What is refused never touches the table (serverConn.reject):
+//     TestServerRejectsUnknownMethod, TestServerIDInUse.
 //  3. Reading waits for nothing but frames, save in two places, for a limited time,
 //     and in the read loop: conn.waitDeliver for the receiver of a full stream,
 //     conn.waitReplies for a peer that does not read the answers to what it should
 //     not have sent. A read loop runs a handler only where that is known to be quick,
 //     and with a watchdog that has another read loop go on when it is not.
+//     TestServerSlowConsumer, TestServerRepliesUnread, TestLeaderLeavesFullStream,
+//     TestOnlyQuickHandlersOnReadLoop, TestLeaseWalk, TestLifecycleCloseInHandler.
 //  4. Nothing is written on a stream after its final frame: that is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
+//     TestNothingAfterFinalFrame, TestClientSends.
 //  5. No caller blocks in a system call that its context cannot end: callers write
 //     without waiting, and a read of theirs is interrupted (channel.interrupt). No
-//     lock is held across one that may block.
+//     lock is held across one that may block. TestCancelOfLeader,
+//     TestContextsUnderNoLock, TestThousandCallersOnHungPeer.
 //  6. One function ends a connection, conn.fail. The first error wins; it ends every
 //     stream, closes the socket or leaves that to conn.linger, and closes done. Every
 //     terminal error of reading and writing goes there, whatever its type.
+//     TestClientConnectionEnds, TestClientReservedByte, TestClientWriteError.
 //  7. A client's ids rise on the wire: an id is given, put into the table and its
-//     request queued under one lock (Client.open).
+//     request queued under one lock (Client.open): TestIDWithRequest, TestRaceIDsRise.
 //  8. A buffer has one owner, who hands it on or releases it, once; buffer.release
 //     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
-//     collector empties.
+//     collector empties. The request of a unary call goes with the first of two, the
+//     return of its handler and the end of its stream, or with a decode that still
+//     runs then (callRequest). The messages of a server's stream go with its handler,
+//     or when that takes none for slowConsumerLimit after the stream's end
+//     (stream.dropLateLocked). TestBufferReleasedTwice, and the ledger (keepLedger) of
+//     many others.
 //
 //  9. Code of others (methods of contexts and their stop functions, of connections and
 //     listeners, loggers) runs under no lock of ours. A stop function runs without the
 //     turn to read, too: on its owner's goroutine after that is passed on, or on one of
 //     its own (stopWatch). A panic of a caller's context costs that caller alone
-//     (Client.lead, Client.await).
+//     (Client.lead, Client.await). TestContextsUnderNoLock, TestContextOfLeader,
+//     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
+//     TestWriterMarks.
 //
-// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu; that of
-// watchdog last.
+// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu, budget.mu;
+// that of watchdog last.

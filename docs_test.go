@@ -54,7 +54,7 @@ func TestProtocolSections(t *testing.T) {
 	}
 }
 
-// What doc.go says of the code names methods and fields that are there.
+// The methods, fields and tests that doc.go names are there.
 func TestDocNames(t *testing.T) {
 	_, maintainers, found := strings.Cut(readFile(t, "doc.go"), "\npackage ttrpc\n")
 	if !found {
@@ -64,13 +64,20 @@ func TestDocNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var code strings.Builder
+	var code, tests strings.Builder
 	for _, name := range files {
-		if !strings.HasSuffix(name, "_test.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			tests.WriteString(readFile(t, name))
+		} else {
 			code.WriteString(readFile(t, name))
 		}
 	}
-	names := regexp.MustCompile(`\b(Client|Server|buffer|channel|conn|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(maintainers, -1) {
+		if !strings.Contains(tests.String(), "\nfunc "+name+"(") {
+			t.Errorf("doc.go names %s, which there is not", name)
+		}
+	}
+	names := regexp.MustCompile(`\b(Client|Server|budget|buffer|channel|conn|lease|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
 		FindAllStringSubmatch(maintainers, -1)
 	if len(names) == 0 {
 		t.Fatal("doc.go names no code: does this test still look for what it has?")
@@ -85,30 +92,45 @@ func TestDocNames(t *testing.T) {
 	}
 }
 
-// The program at the top of the README is a part of an example that is compiled
-// and run.
-func TestReadmeExample(t *testing.T) {
-	readme, _, _ := strings.Cut(readFile(t, "README.md"), "\n## ")
-	example := readFile(t, "example_test.go")
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
-	if len(blocks) == 0 {
-		t.Fatal("README.md has no example")
+// The README has the programs of example/hello, from their package clauses on, which are
+// compiled and run there.
+func TestReadmePrograms(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readFile(t, "README.md"), -1)
+	programs := []string{"example/hello/server/main.go", "example/hello/client/main.go"}
+	if len(blocks) != len(programs) {
+		t.Fatalf("README.md has %d programs, want %v", len(blocks), programs)
 	}
-	for _, block := range blocks {
-		if !strings.Contains(example, block[1]) {
-			t.Errorf("example_test.go has not this:\n%s", block[1])
+	for i, name := range programs {
+		comment, program, _ := strings.Cut(readFile(t, name), "\npackage ")
+		if !strings.HasPrefix(comment, "//") || blocks[i][1] != "package "+program {
+			t.Errorf("README.md has another program than %s:\n%s", name, blocks[i][1])
 		}
 	}
+}
+
+// The README fits on a few screens: its details are in the documents that it links to.
+func TestReadmeLength(t *testing.T) {
+	const limit = 160
+	if n := strings.Count(readFile(t, "README.md"), "\n"); n > limit {
+		t.Errorf("README.md has %d lines, at most %d are wanted", n, limit)
+	}
+}
+
+// documents are the Markdown files for users and maintainers.
+var documents = []string{
+	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md",
+	"SECURITY.md", "SWITCHING.md",
+	"bench/README.md", "cmd/README.md", "e2e/README.md", "hostile/README.md",
 }
 
 // Files that a document links to exist, and so do the sections that it links to.
 func TestDocumentLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
-	for _, name := range []string{"README.md", "PROTOCOL.md", "CHANGELOG.md", "CONTRIBUTING.md"} {
+	for _, name := range documents {
 		text := readFile(t, name)
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			target := m[1]
-			if target == "" {
+			target := filepath.Join(filepath.Dir(name), m[1])
+			if m[1] == "" {
 				target = name
 			}
 			if _, err := os.Stat(target); err != nil {
@@ -137,7 +159,7 @@ func TestDocumentedTargets(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):.*## `).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {
 		targets[m[1]] = true
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+	for _, name := range documents {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)").FindAllStringSubmatch(readFile(t, name), -1) {
 			if !targets[m[1]] {
 				t.Errorf("%s names make %s, which there is not", name, m[1])

@@ -49,12 +49,12 @@ type requestEnvelope struct {
 }
 
 // size returns the encoded length in bytes.
-func (r *requestEnvelope) size() int {
-	n := sizeStringField(r.service) + sizeStringField(r.method) + r.payload.sizeField()
-	if r.timeout != 0 {
-		n += 1 + protowire.SizeVarint(uint64(r.timeout))
+func (re *requestEnvelope) size() int {
+	n := sizeStringField(re.service) + sizeStringField(re.method) + re.payload.sizeField()
+	if re.timeout != 0 {
+		n += 1 + protowire.SizeVarint(uint64(re.timeout))
 	}
-	r.eachPair(func(key, value string) error {
+	re.eachPair(func(key, value string) error {
 		n += 1 + protowire.SizeBytes(sizePair(key, value))
 		return nil
 	})
@@ -62,44 +62,38 @@ func (r *requestEnvelope) size() int {
 }
 
 // append adds the encoding to b, which is best large enough for it.
-func (r *requestEnvelope) append(b []byte) ([]byte, error) {
-	if !utf8.ValidString(r.service) || !utf8.ValidString(r.method) {
+func (re *requestEnvelope) append(b []byte) ([]byte, error) {
+	if !utf8.ValidString(re.service) || !utf8.ValidString(re.method) {
 		return nil, fmt.Errorf("ttrpc: encode request: service or method: %w", errInvalidUTF8)
 	}
-	b = appendStringField(b, requestService, r.service)
-	b = appendStringField(b, requestMethod, r.method)
-	b, err := r.payload.appendField(b, requestPayload)
+	b = appendStringField(b, requestService, re.service)
+	b = appendStringField(b, requestMethod, re.method)
+	b, err := re.payload.appendField(b, requestPayload)
 	if err != nil {
 		return nil, err
 	}
-	if r.timeout != 0 {
+	if re.timeout != 0 {
 		b = protowire.AppendTag(b, requestTimeout, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(r.timeout))
+		b = protowire.AppendVarint(b, uint64(re.timeout))
 	}
-	err = r.eachPair(func(key, value string) error {
-		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return fmt.Errorf("ttrpc: encode metadata %q: %w", key, errInvalidUTF8)
-		}
-		b = protowire.AppendTag(b, requestMetadata, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(sizePair(key, value)))
-		b = appendStringField(b, keyValueKey, key)
-		b = appendStringField(b, keyValueValue, value)
-		return nil
+	err = re.eachPair(func(key, value string) (err error) {
+		b, err = appendPair(b, requestMetadata, key, value)
+		return err
 	})
 	return b, err
 }
 
 // eachPair calls f for each metadata entry until it fails.
-func (r *requestEnvelope) eachPair(f func(key, value string) error) error {
-	for _, kv := range r.pairs {
+func (re *requestEnvelope) eachPair(f func(key, value string) error) error {
+	for _, kv := range re.pairs {
 		if err := f(kv.GetKey(), kv.GetValue()); err != nil {
 			return err
 		}
 	}
-	if r.pairs != nil {
+	if re.pairs != nil {
 		return nil
 	}
-	for key, values := range r.metadata {
+	for key, values := range re.metadata {
 		for _, value := range values {
 			if err := f(key, value); err != nil {
 				return err
@@ -134,19 +128,24 @@ type requestView struct {
 	payload         []byte
 	hasPayload      bool
 	timeout         int64 // nanoseconds; 0 is none
-	metadata        MD
-	metadataSize    int // bytes of all keys and values, and metadataOverhead for each entry
+	metadataCollector
+}
+
+// metadataCollector gathers pairs of metadata off the wire.
+type metadataCollector struct {
+	metadata     MD
+	metadataSize int // bytes of all keys and values, and metadataOverhead for each entry
 }
 
 // hasMessage reports whether the request of a stream on which the client sends
 // carries its first message: a payload of no bytes is none if the flags say so.
-func (r *requestView) hasMessage(fl flags) bool {
-	return r.hasPayload && (len(r.payload) > 0 || !fl.has(flagNoData))
+func (rv *requestView) hasMessage(fl flags) bool {
+	return rv.hasPayload && (len(rv.payload) > 0 || !fl.has(flagNoData))
 }
 
 // parse decodes b. It keeps no more metadata than maxMetadata bytes, though
 // metadataSize counts all of it.
-func (r *requestView) parse(b []byte, maxMetadata int) error {
+func (rv *requestView) parse(b []byte, maxMetadata int) error {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -154,15 +153,15 @@ func (r *requestView) parse(b []byte, maxMetadata int) error {
 		}
 		switch {
 		case f.num == requestService && f.typ == protowire.BytesType:
-			r.service, err = f.bytes, validUTF8(f.bytes)
+			rv.service, err = f.bytes, validUTF8(f.bytes)
 		case f.num == requestMethod && f.typ == protowire.BytesType:
-			r.method, err = f.bytes, validUTF8(f.bytes)
+			rv.method, err = f.bytes, validUTF8(f.bytes)
 		case f.num == requestPayload && f.typ == protowire.BytesType:
-			r.payload, r.hasPayload = f.bytes, true
+			rv.payload, rv.hasPayload = f.bytes, true
 		case f.num == requestTimeout && f.typ == protowire.VarintType:
-			r.timeout = int64(f.varint)
+			rv.timeout = int64(f.varint)
 		case f.num == requestMetadata && f.typ == protowire.BytesType:
-			err = r.parsePair(f.bytes, maxMetadata)
+			err = rv.parsePair(f.bytes, maxMetadata)
 		}
 		if err != nil {
 			return fmt.Errorf("decode request: %w", err)
@@ -171,7 +170,9 @@ func (r *requestView) parse(b []byte, maxMetadata int) error {
 	return nil
 }
 
-func (r *requestView) parsePair(b []byte, maxMetadata int) error {
+// parsePair decodes a KeyValue. It keeps no more than maxMetadata bytes in all, though
+// metadataSize counts each pair.
+func (mcol *metadataCollector) parsePair(b []byte, maxMetadata int) error {
 	var key, value []byte
 	for len(b) > 0 {
 		f, err := consumeField(&b)
@@ -188,14 +189,14 @@ func (r *requestView) parsePair(b []byte, maxMetadata int) error {
 			return err
 		}
 	}
-	r.metadataSize += len(key) + len(value) + metadataOverhead
-	if r.metadataSize > maxMetadata {
+	mcol.metadataSize += len(key) + len(value) + metadataOverhead
+	if mcol.metadataSize > maxMetadata {
 		return nil
 	}
-	if r.metadata == nil {
-		r.metadata = MD{}
+	if mcol.metadata == nil {
+		mcol.metadata = MD{}
 	}
-	r.metadata.Append(string(key), string(value))
+	mcol.metadata.Append(string(key), string(value))
 	return nil
 }
 
@@ -213,7 +214,8 @@ type responseView struct {
 	payload []byte
 }
 
-func parseResponse(b []byte) (r responseView, err error) {
+// parseResponse decodes b. It refuses a status of more than most details.
+func parseResponse(b []byte, most int) (r responseView, err error) {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -228,7 +230,7 @@ func parseResponse(b []byte) (r responseView, err error) {
 				r.status = &spb.Status{}
 			}
 			// A message field that comes twice is merged, says protobuf.
-			if err := mergeStatus(r.status, f.bytes); err != nil {
+			if err := mergeStatus(r.status, f.bytes, most); err != nil {
 				return r, fmt.Errorf("ttrpc: decode response: status: %w", err)
 			}
 		case f.num == responsePayload && f.typ == protowire.BytesType:

@@ -17,12 +17,13 @@ import (
 
 var (
 	// ErrProtocol says that the other side, or the caller, broke a rule of
-	// the protocol. It comes wrapped.
+	// the protocol. It comes wrapped, in an error whose text names the rule.
 	ErrProtocol = errors.New("protocol error")
 
 	// ErrClosed is returned by calls and streams of a client whose connection has
-	// ended. It is bare, save for what waits while the server breaks the protocol:
-	// that gets an error that Is both ErrClosed and ErrProtocol.
+	// ended. It is bare, save for what waits while the server breaks the protocol,
+	// and for every call on a connection whose peer speaks another protocol: these
+	// get an error that Is both ErrClosed and ErrProtocol.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is returned, bare, by Serve after Close or Shutdown.
@@ -34,9 +35,12 @@ var (
 
 	// ErrStreamFull ends a stream whose receiver took no message for a
 	// second while its buffer was full: the connection's other calls are not
-	// held up by it any longer. (Since v1.2.9.)
+	// held up by it any longer. It comes wrapped. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
+
+// errNotReceived is ErrStreamFull with its reason.
+var errNotReceived = fmt.Errorf("%w: RecvMsg was not called for %v", ErrStreamFull, slowConsumerLimit)
 
 // OversizedMessageErr says that a message is longer than the limit of its
 // connection. From SendMsg and NewStream, and from Call for its request, nothing was
@@ -46,25 +50,69 @@ var (
 type OversizedMessageErr struct {
 	messageLength int
 	maximumLength int
+	fate          messageFate
 	err           error
+}
+
+// messageFate says which message was too long, and what became of it. The text of
+// the error may go to the other side, and so it names the sides.
+type messageFate uint8
+
+const (
+	fateUnknown messageFate = iota
+	requestNotSent
+	responseNotSent
+	messageNotSent
+	requestDropped
+	responseDropped
+	messageDropped
+)
+
+var messageFates = [...]string{
+	fateUnknown:     "",
+	requestNotSent:  "the request was not sent",
+	responseNotSent: "the response was not sent",
+	messageNotSent:  "the message was not sent",
+	requestDropped:  "the server dropped the request",
+	responseDropped: "the client dropped the response",
+	messageDropped:  "the receiver dropped the message",
+}
+
+func (f messageFate) String() string { return messageFates[f] }
+
+// droppedFrame is the fate of a frame that was too long for this side.
+func droppedFrame(t messageType) messageFate {
+	switch t {
+	case messageTypeRequest:
+		return requestDropped
+	case messageTypeResponse:
+		return responseDropped
+	}
+	return messageDropped
 }
 
 // OversizedMessageError returns an *OversizedMessageErr when messageLength is
 // over the default limit of 4 MiB, else nil. The length is of all that follows
 // a frame's header, in bytes.
 func OversizedMessageError(messageLength int) error {
-	return checkMessageLength(messageLength, defaultMaxMessageLength)
+	return checkMessageLength(messageLength, defaultMaxMessageLength, fateUnknown)
 }
 
-func checkMessageLength(length, maximum int) error {
+// checkMessageLength returns an error of a message over the maximum, with that fate. The
+// text begins as in releases: programs read the numbers from it.
+func checkMessageLength(length, maximum int, fate messageFate) error {
 	if length <= maximum {
 		return nil
+	}
+	text := fmt.Sprintf("message length %d exceed maximum message size of %d", length, maximum)
+	if fate != fateUnknown {
+		text += fmt.Sprintf(": %v; Limits.MaxMessageLength is the limit", fate)
 	}
 	return &OversizedMessageErr{
 		messageLength: length,
 		maximumLength: maximum,
-		err: status.Errorf(codes.ResourceExhausted,
-			"message length %d exceed maximum message size of %d", length, maximum),
+		fate:          fate,
+		err:           status.Error(codes.ResourceExhausted, text),
 	}
 }
 
@@ -82,8 +130,23 @@ func (e *OversizedMessageErr) GRPCStatus() *status.Status { return status.Conver
 // with its envelope.
 func (e *OversizedMessageErr) RejectedLength() int { return e.messageLength }
 
+// Received reports whether the message had come from the other side and was dropped
+// here. Otherwise this side refused to send it, and the other has not seen anything of
+// it. (Not in released versions.)
+func (e *OversizedMessageErr) Received() bool { return e.fate >= requestDropped }
+
 // MaximumLength returns the limit in bytes, which includes the envelope.
 func (e *OversizedMessageErr) MaximumLength() int { return e.maximumLength }
+
+// protocolError is ErrProtocol with the rule that was broken.
+type protocolError struct{ text string }
+
+func errProtocol(format string, args ...any) error {
+	return &protocolError{text: fmt.Sprintf(format, args...)}
+}
+
+func (e *protocolError) Error() string { return "ttrpc: " + ErrProtocol.Error() + ": " + e.text }
+func (e *protocolError) Unwrap() error { return ErrProtocol }
 
 // streamError is an error that concerns one stream: the connection goes on.
 // Every other error out of the frame layer, or of handling a frame, ends it.
@@ -100,11 +163,11 @@ func newStatus(code codes.Code, format string, args ...any) *spb.Status {
 	return &spb.Status{Code: int32(code), Message: fmt.Sprintf(format, args...)}
 }
 
-// errStatus gives err a gRPC code. What errors.Is finds in err is still found.
-func errStatus(code codes.Code, err error) error { return &codeError{code, err} }
+// withCode gives err a gRPC code. What errors.Is finds in err is still found.
+func withCode(code codes.Code, err error) error { return &codeError{code, err} }
 
 func errInternal(format string, args ...any) error {
-	return errStatus(codes.Internal, fmt.Errorf(format, args...))
+	return withCode(codes.Internal, fmt.Errorf(format, args...))
 }
 
 type codeError struct {
@@ -136,7 +199,10 @@ func isClosedError(err error) bool {
 // that cannot be sent though the peer is there. It is ErrClosed as well as its cause.
 type connError struct{ cause error }
 
-func (e *connError) Error() string   { return "ttrpc: connection failed: " + e.cause.Error() }
+func (e *connError) Error() string {
+	return "ttrpc: connection failed: " + strings.TrimPrefix(e.cause.Error(), "ttrpc: ")
+}
+
 func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 
 // closeError turns the error that ended a connection into what its calls
@@ -158,29 +224,29 @@ func writeError(err error) error {
 	return &connError{cause: err}
 }
 
-// errorStatus turns the error of a handler into the status that the client
-// receives: a gRPC status as it is, the errors of errorCode by kind, anything else
+// statusOf turns the error of a handler into the status that the client
+// receives: a gRPC status as it is, the errors of codeOf by kind, anything else
 // as Unknown. It returns nil for nil.
-func errorStatus(err error) *spb.Status {
+func statusOf(err error) *spb.Status {
 	if err == nil {
 		return nil
 	}
-	var st *spb.Status
+	var pb *spb.Status
 	if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
-		st = s.Proto()
+		pb = s.Proto()
 	} else {
-		st = &spb.Status{Code: int32(errorCode(err)), Message: err.Error()}
+		pb = &spb.Status{Code: int32(codeOf(err)), Message: err.Error()}
 	}
 	// Protobuf refuses to encode a string that is not UTF-8.
-	st.Message = strings.ToValidUTF8(st.Message, "\uFFFD")
-	return st
+	pb.Message = strings.ToValidUTF8(pb.Message, "\uFFFD")
+	return pb
 }
 
-// errorCode finds the errors of contexts in wrapped errors, too. The others count
+// codeOf finds the errors of contexts in wrapped errors, too. The others count
 // bare alone, save for the wrappers of package os: the error of a handler that failed
 // to start a process wraps fs.ErrNotExist, and a client must not take that for the
 // answer that its object is gone.
-func errorCode(err error) codes.Code {
+func codeOf(err error) codes.Code {
 	switch err {
 	case io.EOF:
 		return codes.OutOfRange
@@ -204,6 +270,14 @@ func errorCode(err error) codes.Code {
 	return codes.Unknown
 }
 
+// plural returns "1 thing" or "2 things".
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // truncate cuts s to at most n bytes, between runes.
 func truncate(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
@@ -211,11 +285,11 @@ func truncate(s string, n int) string {
 
 // clientError turns a status that came with a response into an error; nil for
 // none and for OK.
-func clientError(st *spb.Status) error {
-	if st == nil || codes.Code(st.Code) == codes.OK {
+func clientError(pb *spb.Status) error {
+	if pb == nil || codes.Code(pb.Code) == codes.OK {
 		return nil
 	}
-	return status.ErrorProto(st)
+	return status.ErrorProto(pb)
 }
 
 // localDeadline returns context.DeadlineExceeded in place of the server's status

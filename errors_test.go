@@ -65,6 +65,13 @@ func TestOversizedMessageError(t *testing.T) {
 	}
 }
 
+func TestErrNotReceived(t *testing.T) {
+	const want = "ttrpc: stream buffer full: RecvMsg was not called for 1s"
+	if !errors.Is(errNotReceived, ErrStreamFull) || errNotReceived.Error() != want {
+		t.Errorf("got %q, want %q, which is ErrStreamFull", errNotReceived, want)
+	}
+}
+
 // opError is an error as package net returns it.
 func opError(err error) error {
 	return &net.OpError{Op: "read", Net: "unix", Err: os.NewSyscallError("read", err)}

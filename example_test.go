@@ -481,3 +481,24 @@ func ExampleWithOnClose() {
 	// the connection is closed
 	// and OnClose has returned
 }
+
+// A server for users that it does not trust, which allows them longer messages than
+// the limits for such servers do.
+func ExampleWithServerUntrustedPeers() {
+	socket, stop := serveShelf(
+		ttrpc.WithServerUntrustedPeers(),
+		ttrpc.WithServerLimits(ttrpc.Limits{MaxMessageLength: 2 << 20}))
+	defer stop()
+	client := dialShelf(socket)
+	defer client.Close()
+	stub := inventory.NewInventoryClient(client)
+
+	for _, mebibytes := range []int{1, 3} {
+		name := strings.Repeat("x", mebibytes<<20)
+		_, err := stub.GetItem(context.Background(), &inventory.GetItemRequest{Name: name})
+		fmt.Println(mebibytes, "MiB:", status.Code(err))
+	}
+	// Output:
+	// 1 MiB: NotFound
+	// 3 MiB: ResourceExhausted
+}

@@ -33,8 +33,8 @@ const (
 	messageTypeData     messageType = 3
 )
 
-func (t messageType) String() string {
-	switch t {
+func (mt messageType) String() string {
+	switch mt {
 	case messageTypeRequest:
 		return "request"
 	case messageTypeResponse:
@@ -42,7 +42,10 @@ func (t messageType) String() string {
 	case messageTypeData:
 		return "data"
 	}
-	return fmt.Sprintf("type(%d)", uint8(t))
+	if name, ok := extensionName(mt); ok {
+		return name
+	}
+	return fmt.Sprintf("type(%d)", uint8(mt))
 }
 
 // flags modify a frame. They keep the specification's names, which are those

@@ -164,7 +164,7 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var want Response
 		wantErr := proto.Unmarshal(b, &want)
-		got, err := parseResponse(b)
+		got, err := parseResponse(b, len(b))
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("decoding: got error %v, the runtime says %v", err, wantErr)
 		}
@@ -250,7 +250,7 @@ func FuzzStatus(f *testing.F) {
 		want, got := &spb.Status{Message: "before"}, &spb.Status{Message: "before"}
 		wantErr := proto.UnmarshalOptions{Merge: true}.Unmarshal(b, want)
 		input := bytes.Clone(b)
-		err := mergeStatus(got, input)
+		err := mergeStatus(got, input, len(input))
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("decoding: got error %v, the runtime says %v", err, wantErr)
 		}

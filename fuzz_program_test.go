@@ -416,7 +416,7 @@ func (p *program) want(what string, got error, want func(error) bool) {
 
 func noError(err error) bool { return err == nil }
 
-func withCode(code codes.Code) func(error) bool {
+func hasCode(code codes.Code) func(error) bool {
 	return func(err error) bool { return err != nil && status.Code(err) == code }
 }
 
@@ -425,7 +425,7 @@ func (p *program) step(op byte, arg int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	accepted := noError
 	if p.draining {
-		accepted = withCode(codes.Unavailable)
+		accepted = hasCode(codes.Unavailable)
 	}
 	var ps *programStream
 	if len(p.streams) > 0 {
@@ -435,7 +435,7 @@ func (p *program) step(op byte, arg int) {
 	case 0:
 		p.want("Echo", echo(ctx, p.c, strings.Repeat("e", arg*11)), accepted)
 	case 1:
-		want := withCode(codes.AlreadyExists)
+		want := hasCode(codes.AlreadyExists)
 		if p.draining {
 			want = accepted
 		}
@@ -444,7 +444,7 @@ func (p *program) step(op byte, arg int) {
 		value := strings.Repeat("d", arg*11)
 		want := accepted
 		if doubled(value) == tooLongToSend && !p.draining {
-			want = withCode(codes.ResourceExhausted)
+			want = hasCode(codes.ResourceExhausted)
 		}
 		var m KeyValue
 		err := p.c.Call(ctx, testService, "Double", text(value), &m)
@@ -546,7 +546,7 @@ func (ps *programStream) orLate(want func(error) bool) func(error) bool {
 // isLate says whether err is what a stream gets that nobody reads: on our side or
 // on the server's.
 func isLate(err error) bool {
-	return err == ErrStreamFull || status.Code(err) == codes.ResourceExhausted || err == io.EOF
+	return errors.Is(err, ErrStreamFull) || status.Code(err) == codes.ResourceExhausted || err == io.EOF
 }
 
 // wantSent is want for a stream's sender. What one hears whose stream failed, as late

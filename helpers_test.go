@@ -202,3 +202,12 @@ func waitFor(t testing.TB, what string, done func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// settle waits for the end of what goes on in the background: connections linger
+// for a moment.
+func settle(t testing.TB) {
+	t.Helper()
+	if leaked := leakedGoroutines(testTimeout); leaked != "" {
+		t.Fatalf("goroutines are left:\n%s", leaked)
+	}
+}

@@ -54,9 +54,8 @@ func withHungPeer(t *testing.T, f func(t *testing.T, ours, theirs net.Conn)) {
 func waitingCalls(c *conn) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ch.writer.mu.Lock()
-	defer c.ch.writer.mu.Unlock()
-	return len(c.streams) + c.ch.waiters.Len()
+	_, waiting := c.ch.w.room.load()
+	return len(c.streams) + waiting
 }
 
 // wantSoon checks that n calls return want, and that the last one does so in time.

@@ -1,6 +1,9 @@
 package ttrpc
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // inboxOverhead is the cost of a message beside its bytes, for the limit of an
 // inbox: a peer may send many empty ones.
@@ -32,15 +35,15 @@ type inbox struct {
 	// some.
 	room chan struct{}
 
-	// taken is the connection's pause clock (conn.pauses) when a receiver last took a
+	// lastTake is the connection's pause clock (conn.pauses) when a receiver last took a
 	// message, or when the first of those that wait came: a receiver has been late
 	// for as long as reading has paused since then.
-	taken time.Duration
+	lastTake time.Duration
 }
 
 func (in *inbox) init(paused time.Duration) {
 	in.queue, in.head = in.space[:0], 0
-	in.taken = paused
+	in.lastTake = paused
 }
 
 // put adds a message and takes over its buffer, unless it returns false: then the
@@ -59,7 +62,7 @@ func (in *inbox) put(m message, limit int, paused time.Duration) bool {
 		return true
 	}
 	if in.empty() {
-		in.taken = paused // no receiver is late yet
+		in.lastTake = paused // no receiver is late yet
 	}
 	in.append(m)
 	in.size += m.size()
@@ -93,7 +96,7 @@ func (in *inbox) take(paused time.Duration) (m message, ok bool, err error) {
 	in.queue[in.head] = message{}
 	in.head++
 	in.size -= m.size()
-	in.taken = paused
+	in.lastTake = paused
 	in.giveRoom()
 	return m, true, nil
 }
@@ -111,8 +114,13 @@ func (in *inbox) close(err error) {
 	}
 }
 
-// discard drops the messages that wait, and closes the inbox.
+// discard drops the messages that wait, and closes the inbox. One that was closed
+// before has another error now if messages are lost: io.EOF would say that all were
+// received.
 func (in *inbox) discard(err error) {
+	if in.err == io.EOF && !in.empty() {
+		in.err = nil
+	}
 	for i, m := range in.queue {
 		m.buf.release()
 		in.queue[i] = message{}
@@ -132,7 +140,7 @@ func (in *inbox) awaitRoom(limit int, paused time.Duration) (<-chan struct{}, ti
 	if in.room == nil {
 		in.room = make(chan struct{})
 	}
-	return in.room, in.taken + slowConsumerLimit - paused
+	return in.room, in.lastTake + slowConsumerLimit - paused
 }
 
 func (in *inbox) giveRoom() {

@@ -87,6 +87,27 @@ func TestInboxClose(t *testing.T) {
 	})
 }
 
+// An inbox that is complete says so unless some of it is lost.
+func TestInboxDiscardComplete(t *testing.T) {
+	settle(t)
+	keepLedger(t, func() {
+		for taken, want := range []string{ErrClosed.Error(), ErrClosed.Error(), "EOF"} {
+			var in inbox
+			in.init(0)
+			in.put(waiting("x"), 1<<20, 0)
+			in.put(waiting("x"), 1<<20, 0)
+			in.close(io.EOF)
+			for i := 0; i < taken; i++ {
+				takeText(&in)
+			}
+			in.discard(ErrClosed)
+			if got := takeText(&in); got != want {
+				t.Errorf("%d of two were taken: got %s, want %s", taken, got, want)
+			}
+		}
+	})
+}
+
 // An inbox takes one message beyond its limit, and the last one always; room comes
 // with a take or the end, and not before.
 func TestInboxRoom(t *testing.T) {

@@ -52,6 +52,16 @@ type UnaryServerInterceptor func(context.Context, Unmarshaler, *UnaryServerInfo,
 // UnaryClientInterceptor runs around a unary call, on the caller's goroutine.
 // The request has its metadata and payload already; what the interceptor
 // changes in it is sent.
+//
+// The error of the Invoker is nil when the server has answered with an error: that is in
+// the Response's Status until the outermost interceptor has returned. One that counts
+// failures looks at both:
+//
+//	err := invoke(ctx, req, resp)
+//	code := status.Code(err)
+//	if err == nil {
+//		code = codes.Code(resp.GetStatus().GetCode())
+//	}
 type UnaryClientInterceptor func(context.Context, *Request, *Response, *UnaryClientInfo, Invoker) error
 
 // StreamServerInterceptor runs around the handler of a stream, on the

@@ -117,9 +117,9 @@ func TestCloseEndsLeader(t *testing.T) {
 		open := false // when the call returned
 		call := goErr(func() error {
 			err := c.Call(testContext(t), testService, "Block", &KeyValue{}, &KeyValue{})
-			c.conn.ch.mu.Lock()
-			open = c.conn.ch.err == nil
-			c.conn.ch.mu.Unlock()
+			c.conn.ch.w.mu.Lock()
+			open = c.conn.ch.w.err == nil
+			c.conn.ch.w.mu.Unlock()
 			return err
 		})
 		if !leads(c) {
@@ -151,5 +151,40 @@ func TestCloseEndsLeader(t *testing.T) {
 		within(t, "Close", closed)
 		within(t, "the end of the connection", read)
 		return
+	}
+}
+
+// A leader that comes upon a message for a stream that is full leaves it to the read
+// loop, which may wait for the stream's receiver: the leader's context still ends its
+// call.
+func TestLeaderLeavesFullStream(t *testing.T) {
+	desc := echoMethods()
+	send := make(chan struct{})
+	desc.Streams["Burst"] = Stream{StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+		<-send
+		for i := 0; i < 20; i++ {
+			if err := ss.SendMsg(&KeyValue{Value: strings.Repeat("x", 8<<10)}); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}}
+	_, addr := newTestServer(t, desc)
+	c := dialTest(t, addr, WithClientLimits(Limits{MaxStreamBuffer: 64 << 10}))
+	if _, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Burst", &KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	result, cancel := leading(t, c, func(ctx context.Context) error {
+		return c.Call(ctx, testService, "Block", &KeyValue{}, &KeyValue{})
+	})
+	close(send)
+	waitFor(t, "reading to pause", func() bool { return c.conn.pauses.since.Load() != 0 })
+	start := time.Now()
+	cancel()
+	if err := within(t, "the call", result); err != context.Canceled {
+		t.Errorf("got %v, want Canceled", err)
+	}
+	if d := time.Since(start); d > slowConsumerLimit/2 {
+		t.Errorf("the call returned %v after the end of its context", d)
 	}
 }

@@ -72,9 +72,9 @@ func TestLifecycleSlowToClose(t *testing.T) {
 	c := NewClient(nc)
 	called := goErr(func() error { return echo(context.Background(), c, "x") })
 	waitFor(t, "a write, which waits", func() bool {
-		c.conn.ch.writer.mu.Lock()
-		defer c.conn.ch.writer.mu.Unlock()
-		return c.conn.ch.flushing
+		c.conn.ch.w.mu.Lock()
+		defer c.conn.ch.w.mu.Unlock()
+		return c.conn.ch.w.flushing
 	})
 	within(t, "Client.Close", goErr(c.Close))
 	if err := within(t, "the call", called); err != ErrClosed {

@@ -193,7 +193,7 @@ func TestPanicHandlerGoexit(t *testing.T) {
 	waitFor(t, "one reader and no call", func() bool {
 		readers := 0
 		for _, stack := range goroutinesOf("github.com/containerd/ttrpc") {
-			if strings.Contains(stack, "(*serverConn).readOn") {
+			if strings.Contains(stack, "(*serverConn).startReadLoop") {
 				readers++
 			}
 		}

@@ -1,56 +1,206 @@
 package ttrpc
 
 import (
+	"fmt"
 	"log"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
-// logLinesPerSecond keeps a peer from filling a disk with its failures.
-const logLinesPerSecond = 10
+const (
+	// logEventsPerSecond, of each kind, keeps a peer from filling a disk with its
+	// failures.
+	logEventsPerSecond = 10
 
-// limitedLogger writes so many lines a second, and how many it left out.
+	// maxLogEvent is the longest event, in bytes, of which maxLogNote are for the note
+	// that says how much was left out.
+	maxLogEvent = 16 << 10
+	maxLogNote  = 64
+
+	// maxLogValue is how many bytes of a panic's value go into an event, which has to
+	// have room for the stack.
+	maxLogValue = 2 << 10
+
+	// maxNameLength is how many bytes of a name that a peer has chosen go into an
+	// event or an answer.
+	maxNameLength = 256
+)
+
+// logKind is a kind of event in the log.
+type logKind uint8
+
+const (
+	logPanic   logKind = iota // in a handler or a handshaker
+	logRefused                // a connection that is not served
+	logFailed                 // a connection that ended otherwise than by its close
+	logAccept                 // a listener that has no connection to give
+	logKinds                  // how many kinds there are
+)
+
+func (lk logKind) String() string {
+	switch lk {
+	case logPanic:
+		return "panics"
+	case logRefused:
+		return "refused connections"
+	case logFailed:
+		return "failed connections"
+	case logAccept:
+		return "failures to accept"
+	}
+	return "logKind(" + strconv.Itoa(int(lk)) + ")"
+}
+
+// A limitedLogger writes so many events a second of each kind, and how many it left
+// out: a flood of one kind hides no other. Its text may come from a peer in part, and so
+// an event is one line of printable characters, save for the stack of a panic, whose
+// lines are indented.
 type limitedLogger struct {
 	to Logger // nil for the standard logger
 
-	mu      sync.Mutex
-	second  time.Time // start of the second that lines counts in
-	lines   int
-	skipped int
+	mu        sync.Mutex
+	budgets   [logKinds]logBudget
+	reporting bool // report is running, or will be when its timer fires
 }
 
-func (l *limitedLogger) Printf(format string, args ...any) {
-	ok, skipped := l.allow(time.Now())
-	if !ok {
+// logBudget is what a limitedLogger knows of a kind of event.
+type logBudget struct {
+	second  time.Time // start of the second that written counts in
+	written int
+	skipped int // events left out that report has not written about
+}
+
+// event logs an event of one line.
+func (lg *limitedLogger) event(kind logKind, format string, args ...any) {
+	if lg.allow(kind, time.Now()) {
+		lg.write("ttrpc: "+fmt.Sprintf(format, args...), "")
+	}
+}
+
+// panicked logs a panic with its stack.
+func (lg *limitedLogger) panicked(stack []byte, format string, args ...any) {
+	if lg.allow(logPanic, time.Now()) {
+		lg.write("ttrpc: "+fmt.Sprintf(format, args...), string(stack))
+	}
+}
+
+func (lg *limitedLogger) write(line, stack string) {
+	text := logText(line, stack)
+	if lg.to != nil {
+		lg.to.Printf("%s", text)
 		return
 	}
-	if skipped > 0 {
-		l.write("ttrpc: %d log lines were left out", skipped)
-	}
-	l.write("ttrpc: "+format, args...)
+	log.Print(text)
 }
 
-func (l *limitedLogger) write(format string, args ...any) {
-	if l.to != nil {
-		l.to.Printf(format, args...)
-		return
+// allow reports whether an event may be written now. Those that may not are counted,
+// and a timer has the count written: one a logger, while there is a count.
+func (lg *limitedLogger) allow(kind logKind, now time.Time) bool {
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	b := &lg.budgets[kind]
+	if now.Sub(b.second) >= time.Second {
+		b.second, b.written = now, 0
 	}
-	log.Printf(format, args...)
+	if b.written < logEventsPerSecond {
+		b.written++
+		return true
+	}
+	b.skipped++
+	if !lg.reporting {
+		lg.reporting = true
+		time.AfterFunc(time.Second, lg.report)
+	}
+	return false
 }
 
-// allow says whether a line may be written now, and how many were not since
-// the last.
-func (l *limitedLogger) allow(now time.Time) (ok bool, skipped int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now.Sub(l.second) >= time.Second {
-		l.second, l.lines = now, 0
+// report writes how many events were left out. The timer runs it on a goroutine of its
+// own, which ends with it. If the logger took so long that more were left out in the
+// meantime, there is another timer.
+func (lg *limitedLogger) report() {
+	lg.mu.Lock()
+	var skipped [logKinds]int
+	for kind := range skipped {
+		skipped[kind], lg.budgets[kind].skipped = lg.budgets[kind].skipped, 0
 	}
-	if l.lines == logLinesPerSecond {
-		l.skipped++
-		return false, 0
+	lg.mu.Unlock()
+
+	for kind, n := range skipped {
+		if n > 0 {
+			lg.write(fmt.Sprintf("ttrpc: %d log lines were left out (%v)", n, logKind(kind)), "")
+		}
 	}
-	l.lines++
-	skipped, l.skipped = l.skipped, 0
-	return true, skipped
+
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	lg.reporting = false
+	for kind := range lg.budgets {
+		if lg.budgets[kind].skipped > 0 && !lg.reporting {
+			lg.reporting = true
+			time.AfterFunc(time.Second, lg.report)
+		}
+	}
 }
+
+// logText returns an event of at most maxLogEvent bytes: line with everything in it that
+// is not printable escaped, line breaks too, and the lines of stack, each indented.
+func logText(line, stack string) string {
+	b, left := appendPrintable(nil, line, maxLogEvent-maxLogNote)
+	stack = strings.TrimRight(stack, "\n")
+	for more := len(stack) > 0; more && left == 0; {
+		var next string
+		next, stack, more = strings.Cut(stack, "\n")
+		b, left = appendPrintable(append(b, "\n\t"...), next, maxLogEvent-maxLogNote)
+	}
+	if left += len(stack); left > 0 {
+		b = fmt.Appendf(b, "… (%d bytes left out)", left)
+	}
+	return string(b)
+}
+
+// appendPrintable adds s to b, with characters that are not printable escaped, until b
+// has limit bytes. It returns how many bytes of s are left.
+func appendPrintable(b []byte, s string, limit int) (_ []byte, left int) {
+	for i, n := 0, 0; i < len(s); i += n {
+		var r rune
+		r, n = utf8.DecodeRuneInString(s[i:])
+		length := len(b)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b = fmt.Appendf(b, `\x%02x`, s[i])
+		case r == '\t' || unicode.IsPrint(r):
+			b = append(b, s[i:i+n]...)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b = append(b, quoted[1:len(quoted)-1]...)
+		}
+		if len(b) > limit {
+			return b[:length], len(s) - i
+		}
+	}
+	return b, 0
+}
+
+// limitedValue prints as the value of a panic does, but not at any length.
+type limitedValue struct{ value any }
+
+func (lv limitedValue) String() string { return cut(fmt.Sprint(lv.value), maxLogValue) }
+
+// cut returns s if it has at most n bytes, and else the first n, less a part of a rune,
+// with a note.
+func cut[T string | []byte](s T, n int) string {
+	if len(s) <= n {
+		return string(s)
+	}
+	for i := 1; i < utf8.UTFMax && !utf8.RuneStart(s[n]); i++ {
+		n--
+	}
+	return fmt.Sprintf("%s… (%d bytes left out)", s[:n], len(s)-n)
+}
+
+// quoteName quotes a name that a peer has chosen.
+func quoteName(name string) string { return strconv.Quote(cut(name, maxNameLength)) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"strings"
 	"sync"
@@ -59,49 +60,24 @@ func (l *logRecorder) wait(t testing.TB, texts ...string) string {
 	}
 }
 
-// At most so many lines a second are written, and then how many were left out.
+// At most so many lines a second are written, and the others counted.
 func TestLogRateLimit(t *testing.T) {
-	l := &limitedLogger{}
+	l := &limitedLogger{to: newLogRecorder()} // the count comes when the test is over
 	start := time.Unix(1000, 0)
 	for second := 0; second < 3; second++ {
 		now := start.Add(time.Duration(second) * time.Second)
 		for i := 0; i < 25; i++ {
-			ok, skipped := l.allow(now.Add(time.Duration(i) * 10 * time.Millisecond))
-			if want := i < logLinesPerSecond; ok != want {
+			ok := l.allow(logFailed, now.Add(time.Duration(i)*10*time.Millisecond))
+			if want := i < logEventsPerSecond; ok != want {
 				t.Fatalf("second %d, line %d: allowed is %v, want %v", second, i, ok, want)
-			}
-			want := 0
-			if second > 0 && i == 0 {
-				want = 25 - logLinesPerSecond
-			}
-			if skipped != want {
-				t.Fatalf("second %d, line %d: %d were left out, want %d", second, i, skipped, want)
 			}
 		}
 	}
-}
-
-// The lines that are left out are counted in the log.
-func TestLogSaysWhatIsLeftOut(t *testing.T) {
-	rec := newLogRecorder()
-	l := &limitedLogger{to: rec}
-	for i := 0; i < 3*logLinesPerSecond; i++ {
-		l.Printf("line %d", i)
-	}
-	written := len(rec.all())
-	if written < logLinesPerSecond || written > 2*logLinesPerSecond+2 {
-		t.Errorf("%d lines were written at once", written)
-	}
 	l.mu.Lock()
-	l.second = l.second.Add(-time.Second) // the next second
-	skipped := l.skipped
-	l.mu.Unlock()
-	if skipped == 0 {
-		t.Fatal("nothing was left out")
+	defer l.mu.Unlock()
+	if got, want := l.budgets[logFailed].skipped, 3*(25-logEventsPerSecond); got != want {
+		t.Errorf("%d were left out, want %d", got, want)
 	}
-	l.Printf("after")
-	rec.wait(t, fmt.Sprintf("ttrpc: %d log lines were left out", skipped))
-	rec.wait(t, "ttrpc: after")
 }
 
 // A hostile peer cannot fill a disk: what it does wrong on many connections is
@@ -164,8 +140,9 @@ func TestLogDefault(t *testing.T) {
 	var buf bytes.Buffer
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(&buf)
-	(&limitedLogger{}).Printf("a line of %s", "text")
-	if got := buf.String(); !strings.HasSuffix(got, "ttrpc: a line of text\n") {
+	(&limitedLogger{}).event(logFailed, "a line of %s", "text")
+	log.SetOutput(io.Discard) // no count of an earlier server's lines comes from now on
+	if got := buf.String(); !strings.Contains(got, "ttrpc: a line of text\n") {
 		t.Errorf("got %q", got)
 	}
 }

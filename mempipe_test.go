@@ -196,3 +196,16 @@ type memAddr struct{}
 
 func (memAddr) Network() string { return "mem" }
 func (memAddr) String() string  { return "memory" }
+
+// countedConn tells of its writes before it makes them, which waits for proceed.
+type countedConn struct {
+	net.Conn
+	lengths chan<- int
+	proceed <-chan struct{}
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.lengths <- len(b)
+	<-c.proceed
+	return len(b), nil
+}

@@ -2,7 +2,6 @@ package ttrpc
 
 import (
 	"context"
-	"strings"
 )
 
 // metadataOverhead is what an entry of metadata costs beside its bytes, for
@@ -11,58 +10,94 @@ import (
 // by: TestMetadataCost.
 const metadataOverhead = 128
 
-// MD is the metadata of a call: values by key. Keys are case-insensitive; the
-// methods fold them to lower case, and so are those that arrive from a peer. In an MD
-// written as a literal keys must be lower case for Get to find them.
+// MD is the metadata of a call: values by key. Keys are case-insensitive in their ASCII
+// letters: the methods fold those to lower case and leave all else as it is, and keys
+// that arrive from a peer are folded alike. In an MD written as a literal Get finds keys
+// with capitals, too; Set and Append add another.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.
 type MD map[string][]string
 
+// foldKey returns key with its ASCII letters in lower case. Unicode's lower case would
+// turn the Kelvin sign into an ASCII k, which a filter in front has not seen, and makes
+// other letters longer.
+func foldKey(key string) string {
+	for i := 0; i < len(key); i++ {
+		if isUpper(key[i]) {
+			return foldFrom(key, i)
+		}
+	}
+	return key
+}
+
+// foldFrom is foldKey for a key whose first capital is at index i.
+func foldFrom(key string, i int) string {
+	folded := []byte(key)
+	for ; i < len(folded); i++ {
+		if isUpper(folded[i]) {
+			folded[i] += 'a' - 'A'
+		}
+	}
+	return string(folded)
+}
+
+func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
+
 // Get returns the values of key and whether there are any.
-func (m MD) Get(key string) ([]string, bool) {
-	values := m[strings.ToLower(key)]
-	if len(values) == 0 {
+func (md MD) Get(key string) ([]string, bool) {
+	key = foldKey(key)
+	if values := md[key]; len(values) > 0 {
+		return values, true
+	}
+	// An MD written as a literal may have capitals: the first of its spellings counts.
+	found := ""
+	for k, values := range md {
+		if len(values) > 0 && (found == "" || k < found) && foldKey(k) == key {
+			found = k
+		}
+	}
+	if found == "" {
 		return nil, false
 	}
-	return values, true
+	return md[found], true
 }
 
 // Set replaces the values of key. Without values it removes the key.
-func (m MD) Set(key string, values ...string) {
-	key = strings.ToLower(key)
+func (md MD) Set(key string, values ...string) {
+	key = foldKey(key)
 	if len(values) == 0 {
-		delete(m, key)
+		delete(md, key)
 		return
 	}
-	m[key] = values
+	md[key] = values
 }
 
 // Append adds values to those of key.
-func (m MD) Append(key string, values ...string) {
+func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
 	}
-	key = strings.ToLower(key)
-	m[key] = append(m[key], values...)
+	key = foldKey(key)
+	md[key] = append(md[key], values...)
 }
 
 // Clone returns a deep copy, nil for nil. (Since v1.2.7.)
-func (m MD) Clone() MD {
-	if m == nil {
+func (md MD) Clone() MD {
+	if md == nil {
 		return nil
 	}
-	c := make(MD, len(m))
-	for key, values := range m {
+	c := make(MD, len(md))
+	for key, values := range md {
 		c[key] = append([]string(nil), values...)
 	}
 	return c
 }
 
-// pairs returns m as it goes over the wire, nil when it is empty.
-func (m MD) pairs() []*KeyValue {
+// pairs returns md as it goes over the wire, nil when it is empty.
+func (md MD) pairs() []*KeyValue {
 	var kvs []*KeyValue
-	for key, values := range m {
+	for key, values := range md {
 		for _, value := range values {
 			kvs = append(kvs, &KeyValue{Key: key, Value: value})
 		}
@@ -99,7 +134,8 @@ func GetMetadataValue(ctx context.Context, name string) (string, bool) {
 // not change while such a call is being sent.
 //
 // In a handler, ctx carries the metadata of the incoming call, and a call made
-// with it passes that on.
+// with it passes that on, tokens and all. WithMetadata(ctx, nil) is a context
+// whose calls pass on none.
 func WithMetadata(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, metadataKey{}, md)
 }

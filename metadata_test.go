@@ -55,6 +55,46 @@ func TestMD(t *testing.T) {
 	}
 }
 
+// Letters beyond ASCII keep their case. Some would become longer when folded, and the
+// Kelvin sign would become the ASCII letter k, behind the back of a filter.
+func TestMetadataFoldsASCIIAlone(t *testing.T) {
+	for key, want := range map[string]string{
+		"":                  "",
+		"ABCXYZ-abc_@[`{09": "abcxyz-abc_@[`{09",
+		"to\u212Aen":        "to\u212Aen", // Kelvin sign
+		"\u023A":            "\u023A",     // one byte longer in lower case
+		"\u0130D":           "\u0130d",    // two runes in lower case
+		"\u00DCber-K":       "\u00DCber-k",
+	} {
+		md := MD{}
+		md.Set(key, "set")
+		md.Append(key, "appended")
+		if want := (MD{want: {"set", "appended"}}); !reflect.DeepEqual(md, want) {
+			t.Errorf("Set, Append: %+q, want %+q", md, want)
+		}
+		if v, _ := md.Get(key); len(v) != 2 {
+			t.Errorf("Get(%+q): %q", key, v)
+		}
+		if v, _ := GetMetadataValue(WithMetadata(context.Background(), md), key); v != "set" {
+			t.Errorf("GetMetadataValue(%+q): %q", key, v)
+		}
+		if md.Set(key); len(md) != 0 {
+			t.Errorf("Set(%+q) without values left %+q", key, md)
+		}
+		frame := wireMarshal(&Request{Metadata: []*KeyValue{{Key: key, Value: "v"}}})
+		var view requestView
+		if err := view.parse(frame, defaultMaxMetadata); err != nil || !reflect.DeepEqual(view.metadata, MD{want: {"v"}}) {
+			t.Errorf("%+q arrives as %+q, %v, want %+q", key, view.metadata, err, want)
+		}
+		if allocs := testing.AllocsPerRun(10, func() { MD(nil).Get("lower-case") }); allocs > 0 {
+			t.Errorf("Get allocates %v times", allocs)
+		}
+	}
+	if v, ok := (MD{"token": {"secret"}}).Get("to\u212Aen"); ok {
+		t.Errorf("a Kelvin sign finds the key with a k: %q", v)
+	}
+}
+
 func TestMetadataOfContext(t *testing.T) {
 	ctx := context.Background()
 	if md, ok := GetMetadata(ctx); ok || md != nil {
@@ -131,6 +171,7 @@ func TestMetadataOfCalls(t *testing.T) {
 			{MD{"a": {"1", "2", "1"}, "b": {""}}, "a=1,2,1;b="},
 			{MD{"UPPER": {"Value"}}, "upper=Value"}, // put in past Set
 			{MD{"ünï": {"çode"}}, "ünï=çode"},
+			{MD{"\u212A-\u023A-K": {"v"}}, "\u212A-\u023A-k=v"},
 			{MD{"long": {strings.Repeat("v", 100_000)}}, "long=" + strings.Repeat("v", 100_000)},
 		} {
 			var resp KeyValue

@@ -16,9 +16,9 @@ type methodCost struct {
 // add counts a sample. It counts as ten times limit at the most, so that one alone
 // does not bring a low average above limit: it may have been held up by something
 // else.
-func (c *methodCost) add(d, limit time.Duration) {
+func (mc *methodCost) add(d, limit time.Duration) {
 	average := int64(min(d, 10*limit))
-	if old := c.average.Load() - 1; old >= 0 {
+	if old := mc.average.Load() - 1; old >= 0 {
 		difference := average - old
 		if difference > 0 {
 			average = old + difference/16
@@ -26,11 +26,11 @@ func (c *methodCost) add(d, limit time.Duration) {
 			average = old + difference/4
 		}
 	}
-	c.average.Store(average + 1)
+	mc.average.Store(average + 1)
 }
 
 // below says whether the average is known to be at most limit.
-func (c *methodCost) below(limit time.Duration) bool {
-	average := c.average.Load()
+func (mc *methodCost) below(limit time.Duration) bool {
+	average := mc.average.Load()
 	return average != 0 && average <= int64(limit)
 }

@@ -269,14 +269,14 @@ func TestGatheredWrites(t *testing.T) {
 	defer ch.close()
 	queue := func(lengths ...int) {
 		for _, n := range lengths {
-			if err := ch.reserve(context.Background(), nil, n); err != nil {
+			if err := ch.w.room.take(context.Background(), nil, n); err != nil {
 				t.Fatal(err)
 			}
 			buf := getBuffer(n)
 			buf.b = buf.b[:n]
-			ch.enqueue(buf)
+			ch.w.enqueue(buf)
 		}
-		ch.flush()
+		ch.w.flush()
 	}
 	queue(100)
 	if n := within(t, "a write", lengths); n != 100 {
@@ -289,19 +289,6 @@ func TestGatheredWrites(t *testing.T) {
 			t.Errorf("a write of %d bytes, want %d", n, want)
 		}
 	}
-}
-
-// countedConn tells of its writes before it makes them, which waits for proceed.
-type countedConn struct {
-	net.Conn
-	lengths chan<- int
-	proceed <-chan struct{}
-}
-
-func (c *countedConn) Write(b []byte) (int, error) {
-	c.lengths <- len(b)
-	<-c.proceed
-	return len(b), nil
 }
 
 // Whatever ends the multiplexer ends what runs over it, at both ends: no call

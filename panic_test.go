@@ -213,7 +213,7 @@ func TestPanicHandlerCrashesUnread(t *testing.T) {
 			s.mu.Lock()
 			conn := s.connsLocked()[0].conn
 			s.mu.Unlock()
-			waitFor(t, "a full queue", func() bool { return conn.ch.stuckSince.Load() != 0 })
+			waitFor(t, "a full queue", func() bool { return conn.ch.w.stuckSince.Load() != 0 })
 		}
 		w.request(3, "Misbehave", 0, &KeyValue{Value: "panic"})
 		<-testContext(t).Done()

@@ -36,16 +36,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 }
 
 // afterwards is longer than anything that goes on after a connection was closed.
-const afterwards = 2 * drainLimit
-
-// settle waits for the end of what goes on in the background: connections linger
-// for a moment.
-func settle(t testing.TB) {
-	t.Helper()
-	if leaked := leakedGoroutines(testTimeout); leaked != "" {
-		t.Fatalf("goroutines are left:\n%s", leaked)
-	}
-}
+const afterwards = 2 * lateLimit
 
 // rawFrame is a frame as a script writes it.
 type rawFrame struct {
@@ -100,6 +91,17 @@ func request(id streamID, method string, fl flags, m proto.Message) rawFrame {
 
 func requestFrame(id streamID, fl flags, req *Request) rawFrame {
 	return rawFrame{id: id, typ: messageTypeRequest, flags: fl, body: mustMarshal(req)}
+}
+
+// kindOf returns the flags of a request for one of the server's methods Hold….
+func kindOf(method string) flags {
+	switch method {
+	case "HoldStream", "HoldClient":
+		return flagRemoteOpen
+	case "HoldServer":
+		return flagRemoteClosed
+	}
+	return 0
 }
 
 // response is a successful one, with the empty status that the June 2019 client

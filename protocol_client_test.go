@@ -551,7 +551,7 @@ func TestClientWriteError(t *testing.T) {
 		c.conn.ch.conn.(*memConn).failWrite(errPipe)
 		third := goCall(t, context.Background(), c, text("x"))
 		synctest.Wait()
-		time.Sleep(drainLimit - time.Millisecond)
+		time.Sleep(lateLimit - time.Millisecond)
 		second.wantPending("while the client goes on reading")
 		p.send(response(1, text("in time")))
 		first.wantValue("a response after writing has failed", "in time")

@@ -43,7 +43,7 @@ func TestServerFramesInPieces(t *testing.T) {
 		got := map[streamID]codes.Code{}
 		for i := 0; i < 3; i++ {
 			f := p.next("three frames in one write")
-			r, err := parseResponse(f.body)
+			r, err := parseResponse(f.body, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,10 +380,10 @@ func TestServerFirstMessage(t *testing.T) {
 	}
 }
 
-// A server's stream gets its request, also when that has no bytes, whatever the
-// flags say: released Go servers ignore them.
+// A server's stream gets its request, also when that has no bytes, whatever else the
+// flags say.
 func TestServerStreamRequest(t *testing.T) {
-	for _, fl := range []flags{flagRemoteClosed, 0, flagRemoteOpen, flagRemoteClosed | flagNoData} {
+	for _, fl := range []flags{flagRemoteClosed, flagRemoteClosed | 0x80, flagRemoteClosed | flagNoData} {
 		for _, value := range []string{"value", ""} {
 			fl, value := fl, value
 			bubble(t, func(t *testing.T) {
@@ -402,7 +402,7 @@ func TestServerStreamRequest(t *testing.T) {
 func TestServerUnaryIgnoresFlags(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, p := serverPeer(t)
-		for i, fl := range []flags{flagRemoteClosed, flagRemoteOpen, flagNoData, 0xff} {
+		for i, fl := range []flags{flagNoData, 0x8, 0x80, 0xfc} {
 			id := streamID(2*i + 1)
 			p.send(request(id, "Echo", fl, text("x")))
 			p.want("a unary call with flags", response(id, text("x")))
@@ -457,7 +457,7 @@ func TestServerStreamEnds(t *testing.T) {
 		test := test
 		bubble(t, func(t *testing.T) {
 			st, p := serverPeer(t)
-			p.send(request(1, test.method, flagRemoteOpen, nil))
+			p.send(request(1, test.method, kindOf(test.method), nil))
 			call := st.call()
 			call.returns(test.m, test.err)
 			p.want(test.method, test.want)
@@ -478,7 +478,7 @@ func TestServerNoResponseMessage(t *testing.T) {
 			method, m := method, m
 			bubble(t, func(t *testing.T) {
 				st, p := serverPeer(t)
-				p.send(request(1, method, 0, nil))
+				p.send(request(1, method, kindOf(method), nil))
 				st.call().returns(m, nil)
 				p.wantStatus("no message", 1, codes.Internal)
 				p.alive("after", 3)
@@ -529,7 +529,7 @@ func TestServerMetadata(t *testing.T) {
 		method := method
 		bubble(t, func(t *testing.T) {
 			st, p := serverPeer(t)
-			p.send(requestFrame(1, 0, &Request{Service: testService, Method: method, Metadata: []*KeyValue{
+			p.send(requestFrame(1, kindOf(method), &Request{Service: testService, Method: method, Metadata: []*KeyValue{
 				{Key: "Color", Value: "red"}, {Key: "empty"}, {Key: "color", Value: "blue"}, {},
 			}}))
 			call := st.call()

@@ -520,7 +520,7 @@ func TestIDWithRequest(t *testing.T) {
 		}
 		yield() // until they wait for an id
 		before := c.conn.lastID
-		c.conn.ch.writer.mu.Lock() // nothing is queued
+		c.conn.ch.w.mu.Lock() // nothing is queued
 		c.conn.mu.Unlock()
 		for i := 0; i < 20; i++ {
 			yield()
@@ -531,7 +531,7 @@ func TestIDWithRequest(t *testing.T) {
 				c.conn.mu.Unlock()
 			}
 		}
-		c.conn.ch.writer.mu.Unlock()
+		c.conn.ch.w.mu.Unlock()
 		for _, result := range opened {
 			if err := within(t, "NewStream", result); err != nil {
 				t.Error(err)

@@ -507,9 +507,8 @@ func TestContextEndsSending(t *testing.T) {
 		}
 		// Two of them are let in, for one is always let in beside what fits.
 		waitFor(t, name+": a full queue", func() bool {
-			c.conn.ch.writer.mu.Lock()
-			defer c.conn.ch.writer.mu.Unlock()
-			return c.conn.ch.waiters.Len() >= 2*callers-4
+			_, waiting := c.conn.ch.w.room.load()
+			return waiting >= 2*callers-4
 		})
 		deadline, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		start := time.Now()

@@ -41,13 +41,15 @@ type Server struct {
 	services    atomic.Pointer[registry]
 	watchdog    watchdog
 	lastRequest atomic.Int64 // clock when the last request came, or a little before: see busy
+	calls       callCount    // on all connections
 
 	mu        sync.Mutex
 	state     serverState
 	stopped   chan struct{}              // closed when state leaves serverOpen
 	listeners map[*net.Listener]struct{} // pointers: a listener need not be comparable
 	conns     map[*serverConn]struct{}
-	noConns   chan struct{} // closed when Shutdown was called and the last conn is gone; nil before
+	byUID     map[uint32]int // how many of conns count for a uid: see countConnLocked
+	noConns   chan struct{}  // closed when Shutdown was called and the last conn is gone; nil before
 }
 
 // serverState only ever rises.
@@ -59,8 +61,8 @@ const (
 	serverClosed               // Close
 )
 
-func (s serverState) String() string {
-	switch s {
+func (state serverState) String() string {
+	switch state {
 	case serverOpen:
 		return "open"
 	case serverDraining:
@@ -74,6 +76,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	s := &Server{
 		cfg: serverConfig{
 			conn:             defaultConnConfig,
+			connDefaults:     defaultConnConfig,
 			handshakeTimeout: defaultHandshakeTimeout,
 			maxMetadata:      defaultMaxMetadata,
 			busyInterval:     defaultBusyInterval,
@@ -81,6 +84,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		stopped:   make(chan struct{}),
 		listeners: make(map[*net.Listener]struct{}),
 		conns:     make(map[*serverConn]struct{}),
+		byUID:     make(map[uint32]int),
 	}
 	for _, opt := range opts {
 		if err := opt(&s.cfg); err != nil {
@@ -90,18 +94,19 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	s.unaryChain = chainUnaryServer(s.cfg.unary)
 	s.streamChain = chainStreamServer(s.cfg.stream)
 	s.log.to = s.cfg.logger
+	s.calls.max = int64(s.cfg.maxHandlers)
 	s.services.Store(&registry{})
 	return s, nil
 }
 
 // Register registers a service of unary methods. It panics when there is one
-// of that name.
+// of that name, or a method is nil.
 func (s *Server) Register(name string, methods map[string]Method) {
 	s.RegisterService(name, &ServiceDesc{Methods: methods})
 }
 
 // RegisterService registers a service. It panics when there is one of that
-// name. It may be called while the server serves. (Since v1.2.0.)
+// name, or a method or a stream's handler is nil. It may be called while the server serves. (Since v1.2.0.)
 func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,13 +121,17 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // descriptors, it waits out.
 //
 // ctx is the parent of the contexts of all handlers. Its end ends theirs, and
-// nothing else: Serve goes on.
+// nothing else: Serve goes on. It panics when l is nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if isNil(l) {
+		panic("ttrpc: nil listener")
+	}
 	defer func() { closeListeners([]net.Listener{l}).wait() }()
 	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
 	defer s.removeListener(&l)
+	s.refuseDescriptors(l)
 	serving := s.newServing(ctx)
 	defer serving.leave()
 
@@ -143,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return err
 		}
 		backoff = min(max(2*backoff, 5*time.Millisecond), time.Second)
-		s.log.Printf("accept failed, next try in %v: %v", backoff, err)
+		s.log.event(logAccept, "accept failed, next try in %v: %v", backoff, err)
 		timer := time.NewTimer(backoff)
 		select {
 		case <-timer.C:
@@ -173,7 +182,7 @@ func isTemporary(err error) bool {
 // 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
 // no connection is left and the listeners are closed, or the error of ctx when that
 // ends before: then the rest goes on, and Close can end it. For the Close of listeners
-// and of connections that are not sockets it waits a tenth of a second whatever ctx
+// and of connections that are not TCP sockets it waits a tenth of a second whatever ctx
 // says. Else its error is the first of closing a listener. A handler that calls it waits
 // for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -240,8 +249,8 @@ func (s *Server) leaving() bool {
 // Close stops accepting and ends all connections: the contexts of running handlers
 // end, and their clients get ErrClosed. It waits neither for the handlers nor for
 // what was queued before, which is still written as far as the client takes it, for a
-// second at most; for the Close of listeners and of connections that are not sockets it
-// waits a tenth of a second at most. It returns the first error of closing a listener.
+// second at most; for the Close of listeners and of connections that are not TCP sockets
+// it waits a tenth of a second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)
@@ -314,11 +323,17 @@ func (s *Server) checkNoConnsLocked() {
 // startConn adds a connection and starts its goroutine.
 func (s *Server) startConn(serving *serving, nc net.Conn) {
 	sc := &serverConn{server: s, serving: serving, nc: nc}
+	uid := s.uidOfSocket(nc)
 	s.mu.Lock()
 	if s.state != serverOpen {
 		s.mu.Unlock()
 		closeConn(nc)
 		serving.tell(ErrServerClosed)
+		return
+	}
+	if err := s.admitConnLocked(sc, uid); err != nil {
+		s.mu.Unlock()
+		sc.turnAway(err)
 		return
 	}
 	s.conns[sc] = struct{}{}
@@ -342,8 +357,9 @@ func (s *Server) forgetConn(sc *serverConn) bool {
 		return false
 	}
 	delete(s.conns, sc)
+	s.setUIDLocked(sc, connUID{})
 	sc.serving.conns--
 	s.checkNoConnsLocked()
 	s.endWatchdogLocked()
-	return sc.serving.overLocked()
+	return sc.serving.unusedLocked()
 }

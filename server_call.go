@@ -1,7 +1,6 @@
 package ttrpc
 
 import (
-	"errors"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -21,16 +20,10 @@ type serverCall struct {
 	method *method
 	bursts burst
 
-	// lease is not nil while the read loop runs the call and may
-	// still read.
-	lease *lease
+	// onReadLoop is set while the read loop runs the call, and may still read.
+	onReadLoop bool
 
-	// The request of a unary call: payload points into request. That is released
-	// when the handler has returned and nobody decodes it: some interceptors
-	// return before the method does. Each of them counts in readers.
-	request *buffer
-	payload []byte
-	readers atomic.Int32
+	request callRequest // of a unary call
 }
 
 // newServerCall takes over buf, into which req points.
@@ -42,11 +35,10 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	}
 	st := &call.stream
 	st.id, st.ctx = h.id, &call.ctx
-	st.unary = m.unary != nil
-	if st.unary {
+	if m.unary != nil {
 		st.conn = sc.conn
-		call.request, call.payload = buf, req.payload
-		call.readers.Store(1)
+		st.request = &call.request
+		call.request.init(buf, req.payload)
 		return call
 	}
 	st.init(sc.conn)
@@ -65,28 +57,10 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 // nothing of it after that: a handler may keep its context, or its end of the stream,
 // and the call with it.
 func (call *serverCall) free() {
-	if call.stream.unary {
-		call.readRequest(-1)
+	if call.stream.unary() {
+		call.request.close()
 	} else {
 		call.stream.drop(ErrStreamClosed)
-	}
-}
-
-// readRequest adds n to the readers of the request, and says false when there are
-// none any more. The last one releases it.
-func (call *serverCall) readRequest(n int32) bool {
-	for {
-		readers := call.readers.Load()
-		if readers == 0 {
-			return false
-		}
-		if call.readers.CompareAndSwap(readers, readers+n) {
-			if readers+n == 0 {
-				call.request.release()
-				call.request, call.payload = nil, nil // the call may be kept
-			}
-			return true
-		}
 	}
 }
 
@@ -110,50 +84,56 @@ func growStack() byte {
 var stackUse atomic.Uint32
 
 // run runs the handler and answers, also when the handler panics or calls
-// runtime.Goexit. It is a goroutine of its own unless the call has a lease.
+// runtime.Goexit. It is a goroutine of its own unless the call is run on the read loop.
 func (call *serverCall) run() {
-	var frame *buffer
 	start := clock()
-	if call.lease != nil {
-		call.lease.method = call.method
-		call.lease.begin(start)
+	if call.onReadLoop {
+		call.sc.lend(start, call.method)
 	}
+	var frame *buffer
+	defer func() { call.end(start, frame) }()
+	call.handle(&frame)
+}
+
+// handle runs the handler and sets frame to the answer. That stays nil when the panic
+// handler ends the goroutine, or the process.
+func (call *serverCall) handle(frame **buffer) {
 	defer func() {
-		ending := frame == nil // the panic handler ends the goroutine, or the process
-		if ending {
-			frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
-		}
-		now := clock()
-		took := time.Duration(now - start)
-		if call.lease != nil && !call.lease.end(start) {
-			call.lease = nil // it has expired
-		}
-		call.method.cost.add(took, quickHandler)
-		call.sc.conn.lastReply.Store(now)
-		call.ctx.cancel(nil)
-		call.free()
-		if ending {
-			call.answerEnding(frame)
-		} else {
-			call.answer(frame)
+		if *frame == nil {
+			*frame = call.errorFrame(call.panicked(recover()))
 		}
 	}()
-	defer func() {
-		if frame == nil {
-			frame = call.errorFrame(call.panicked(recover()))
-		}
-	}()
-	if call.stream.unary {
-		frame = call.runUnary()
+	if call.stream.unary() {
+		*frame = call.runUnary()
 	} else {
-		frame = call.runStream()
+		*frame = call.runStream()
+	}
+}
+
+// end ends the call of a handler that began at start, and sends the answer last: the
+// client may send its next call as soon as it has that.
+func (call *serverCall) end(start int64, frame *buffer) {
+	ending := frame == nil
+	if ending {
+		frame = call.errorFrame(errInternal("the handler of %s panicked", call.method.fullName))
+	}
+	now := clock()
+	call.onReadLoop = call.onReadLoop && call.sc.lease.reclaim(start)
+	call.method.cost.add(time.Duration(now-start), quickHandler)
+	call.sc.conn.lastReply.Store(now)
+	call.ctx.cancel(nil)
+	call.free()
+	if ending {
+		call.answerEnding(frame)
+	} else {
+		call.answer(frame)
 	}
 }
 
 // answer sends the final frame.
 func (call *serverCall) answer(frame *buffer) {
 	sc, st := call.sc, &call.stream
-	if call.lease == nil {
+	if !call.onReadLoop {
 		sc.reply(st, frame)
 	} else if !sc.replyHere(st, frame) {
 		go sc.reply(st, frame)
@@ -164,12 +144,12 @@ func (call *serverCall) answer(frame *buffer) {
 // panic may end the process.
 func (call *serverCall) answerEnding(frame *buffer) {
 	sc, st := call.sc, &call.stream
-	if !sc.conn.ch.tryReserve(len(frame.b)) {
+	if !sc.conn.ch.w.room.tryTake(len(frame.b)) {
 		go sc.reply(st, frame)
 		return
 	}
 	sc.finish(st, frame)
-	sc.conn.ch.flush()
+	sc.conn.ch.w.flush()
 }
 
 // panicked turns a panic into the error that the client gets. value is nil for
@@ -186,8 +166,8 @@ func (call *serverCall) panicked(value any) error {
 		}
 		return err
 	}
-	call.sc.server.log.Printf("connection %s, stream %d: %v: %v\n%s",
-		call.sc.describe(), call.stream.id, err, value, stack)
+	call.sc.server.log.panicked(stack, "connection %s, stream %d: %v: %v",
+		call.sc.describe(), call.stream.id, err, limitedValue{value})
 	return err
 }
 
@@ -212,70 +192,30 @@ func (call *serverCall) runUnary() *buffer {
 
 // unmarshal decodes the request. It is what the handler gets.
 func (call *serverCall) unmarshal(m any) error {
-	if !call.readRequest(1) {
-		return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
+	if !call.request.beginDecode() {
+		return call.requestGone()
 	}
-	defer call.readRequest(-1)
-	return unmarshalRequest(call.sc.conn.codec, call.payload, m)
+	defer call.request.endDecode()
+	return unmarshalRequest(call.sc.conn.codec, call.request.payload, m)
+}
+
+// requestGone returns why a request cannot be decoded any more: the error that ended
+// the stream, such as ErrClosed for the end of the connection, unless that is the
+// return of the handler.
+func (call *serverCall) requestGone() error {
+	if err := call.stream.sendError(); err != nil && err != ErrStreamClosed {
+		return err
+	}
+	return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 }
 
 // unmarshalRequest decodes what the client has sent. What is no message of this kind
 // is the client's fault, and handlers return the error as it is.
 func unmarshalRequest(c codec, b []byte, m any) error {
 	if err := c.unmarshal(b, m); err != nil {
-		return errStatus(codes.InvalidArgument, err)
+		return withCode(codes.InvalidArgument, err)
 	}
 	return nil
-}
-
-// runStream runs the handler and returns the stream's final frame.
-func (call *serverCall) runStream() *buffer {
-	var resp any
-	var err error
-	server := &streamServer{call: call}
-	if chain := call.sc.server.streamChain; chain != nil {
-		info := &StreamServerInfo{
-			FullMethod:      call.method.fullName,
-			StreamingClient: call.method.stream.StreamingClient,
-			StreamingServer: call.method.stream.StreamingServer,
-		}
-		resp, err = chain(&call.ctx, server, info, call.method.stream.Handler)
-	} else {
-		resp, err = call.method.stream.Handler(&call.ctx, server)
-	}
-	if err == nil {
-		var frame *buffer
-		if call.method.stream.StreamingServer {
-			frame, err = call.encodeLastData(resp)
-		} else {
-			frame, err = call.encodeResponse(resp)
-		}
-		if err == nil {
-			return frame
-		}
-	}
-	return call.errorFrame(err)
-}
-
-// encodeLastData ends a stream of data, with a last message if there is one.
-func (call *serverCall) encodeLastData(resp any) (*buffer, error) {
-	if isNil(resp) {
-		return call.encodeData(nil, flagRemoteClosed|flagNoData)
-	}
-	return call.encodeData(resp, flagRemoteClosed)
-}
-
-// encodeData makes a frame of a stream's message. One that cannot be encoded is the
-// handler's fault.
-func (call *serverCall) encodeData(m any, fl flags) (*buffer, error) {
-	frame, err := call.stream.encodeData(m, fl)
-	if err != nil {
-		var oversized *OversizedMessageErr
-		if !errors.As(err, &oversized) {
-			err = errStatus(codes.Internal, err)
-		}
-	}
-	return frame, err
 }
 
 // encodeResponse makes a successful response.
@@ -285,17 +225,17 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	}
 	p, err := call.sc.conn.codec.newPayload(resp)
 	if err != nil {
-		return nil, errStatus(codes.Internal, err)
+		return nil, withCode(codes.Internal, err)
 	}
 	size := sizeResponse(statusOK, &p)
-	if err := checkMessageLength(size, call.sc.conn.maxLength); err != nil {
+	if err := checkMessageLength(size, call.sc.conn.maxLength, responseNotSent); err != nil {
 		return nil, err
 	}
 	frame := getBuffer(headerLength + size)
 	b, err := appendResponse(frame.b[:headerLength], statusOK, &p)
 	if err != nil {
 		frame.release()
-		return nil, errStatus(codes.Internal, err)
+		return nil, withCode(codes.Internal, err)
 	}
 	frame.b = b
 	putHeader(b, header{length: uint32(size), id: call.stream.id, typ: messageTypeResponse})
@@ -303,27 +243,27 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 }
 
 func (call *serverCall) errorFrame(err error) *buffer {
-	return responseFrame(call.stream.id, errorStatus(err), call.sc.conn.maxLength)
+	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxLength)
 }
 
 // responseFrame makes a response that carries a status, which is not OK. What
 // does not fit into maxLength bytes loses its details, and then the end of its
 // message.
-func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
+func responseFrame(id streamID, status *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code
-	length := sizeStatus(st)
+	length := sizeStatus(status)
 	if length > maxLength-overhead {
-		message := st.GetMessage()
+		message := status.GetMessage()
 		if room := max(maxLength-overhead, 0); len(message) > room {
 			message = truncate(message, room)
 		}
-		st = &spb.Status{Code: st.GetCode(), Message: message}
-		length = sizeStatus(st)
+		status = &spb.Status{Code: status.GetCode(), Message: message}
+		length = sizeStatus(status)
 	}
 	size := 1 + protowire.SizeBytes(length)
 	frame := getBuffer(headerLength + size)
 	b := protowire.AppendTag(frame.b[:headerLength], responseStatus, protowire.BytesType)
-	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), st)
+	b, err := appendStatus(protowire.AppendVarint(b, uint64(length)), status)
 	if err != nil {
 		frame.release()
 		return responseFrame(id, newStatus(codes.Internal, "the status of the error cannot be encoded: %v", err), maxLength)
@@ -331,34 +271,4 @@ func responseFrame(id streamID, st *spb.Status, maxLength int) *buffer {
 	frame.b = b
 	putHeader(b, header{length: uint32(size), id: id, typ: messageTypeResponse})
 	return frame
-}
-
-// streamServer implements StreamServer.
-type streamServer struct{ call *serverCall }
-
-func (s *streamServer) SendMsg(m any) error {
-	call := s.call
-	frame, err := call.encodeData(m, 0)
-	if err != nil {
-		return err
-	}
-	if err := call.stream.send(&call.ctx, frame, moreFrames); err != nil {
-		return err
-	}
-	call.bursts.flush(call.sc.conn.ch)
-	return nil
-}
-
-func (s *streamServer) RecvMsg(m any) error {
-	call := s.call
-	call.bursts.received()
-	if err := call.ctx.Err(); err != nil && call.stream.open() {
-		return err // a client that goes on sending must not keep it from the handler
-	}
-	msg, err := call.stream.recv(&call.ctx)
-	if err != nil {
-		return err
-	}
-	defer msg.buf.release()
-	return unmarshalRequest(call.sc.conn.codec, msg.buf.bytes(), m)
 }

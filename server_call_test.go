@@ -33,13 +33,16 @@ func TestNothingAfterFinalFrame(t *testing.T) {
 		}
 		sent := make(chan error, 1)
 		sc.remove(st, ErrStreamClosed, func() {
-			sc.conn.ch.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
+			if st.sendErr == nil { // remove has its lock, which it may lose to a sender
+				t.Error("the final frame is queued before senders are refused")
+			}
+			sc.conn.ch.w.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
 			go func() { sent <- st.send(context.Background(), late, moreFrames) }()
 			for i := 0; i < 100 && len(sent) == 0; i++ {
 				runtime.Gosched()
 			}
 		})
-		sc.conn.ch.flush()
+		sc.conn.ch.w.flush()
 		if err := within(t, "send", sent); err != ErrStreamClosed {
 			t.Fatalf("stream %d: send: got %v, want ErrStreamClosed", id, err)
 		}
@@ -128,7 +131,7 @@ func TestUndecodableRequest(t *testing.T) {
 	w := dialWire(t, addr)
 	for i, method := range []string{"Echo", "Repeat"} {
 		id := streamID(1 + 2*i)
-		w.write(header{id: id, typ: messageTypeRequest}, wireMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
+		w.write(header{id: id, typ: messageTypeRequest, flags: flags(i)}, wireMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
 		if _, resp := w.readResponse(); codes.Code(resp.Status.GetCode()) != codes.InvalidArgument {
 			t.Errorf("%s: got %v, want InvalidArgument", method, resp)
 		}
@@ -228,9 +231,10 @@ func TestHandlerContext(t *testing.T) {
 	w.request(3, "S", flagRemoteOpen|flagNoData, nil)
 	wantEnd("return of a stream", within(t, "S", contexts), context.Canceled)
 
+	kind := map[string]flags{"WaitStream": flagRemoteOpen | flagNoData}
 	for id, method := range map[streamID]string{5: "Wait", 7: "WaitStream"} {
 		start := time.Now()
-		w.write(header{id: id, typ: messageTypeRequest, flags: flagRemoteOpen | flagNoData},
+		w.write(header{id: id, typ: messageTypeRequest, flags: kind[method]},
 			wireMarshal(&Request{Service: testService, Method: method, TimeoutNano: int64(20 * time.Millisecond)}))
 		ctx := within(t, method, contexts)
 		if deadline, ok := ctx.Deadline(); !ok || deadline.Before(start.Add(20*time.Millisecond)) || time.Until(deadline) > 20*time.Millisecond {
@@ -249,7 +253,7 @@ func TestHandlerContext(t *testing.T) {
 
 	var open []context.Context
 	for id, method := range map[streamID]string{31: "Wait", 33: "WaitStream"} {
-		w.request(id, method, flagRemoteOpen|flagNoData, nil)
+		w.request(id, method, kind[method], nil)
 		ctx := within(t, method, contexts)
 		if deadline, ok := ctx.Deadline(); ok {
 			t.Errorf("%s: a call without a timeout has the deadline %v", method, deadline)

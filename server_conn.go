@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"sync/atomic"
-	"unicode"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -27,11 +24,15 @@ type serverConn struct {
 	peer    any
 	refused bool
 
+	// uid is the user for whom the connection counts. Guarded by server.mu.
+	uid connUID
+
 	// abort ends the handshake; nil before it and without a handshaker.
 	// Guarded by server.mu.
 	abort func()
 
-	lease lease // of the right to read, while the read loop runs a handler
+	lease   lease   // of the right to read, while the read loop runs a handler
+	lentFor *method // whose handler it is; the read loop sets it before it lends the right
 
 	// running is how many handlers run. It can be more than there are
 	// streams: one that failed ends before its handler does.
@@ -63,8 +64,8 @@ func (sc *serverConn) started() *conn {
 // drain closes the connection as soon as no call runs. In a handshake none
 // does.
 func (sc *serverConn) drain() {
-	if c := sc.started(); c != nil {
-		c.drain()
+	if cn := sc.started(); cn != nil {
+		cn.drain()
 	} else {
 		sc.abandonHandshake()
 	}
@@ -72,8 +73,8 @@ func (sc *serverConn) drain() {
 
 // close ends the connection now.
 func (sc *serverConn) close() {
-	if c := sc.started(); c != nil {
-		c.fail(ErrServerClosed)
+	if cn := sc.started(); cn != nil {
+		cn.fail(ErrServerClosed)
 	} else {
 		sc.abandonHandshake()
 	}
@@ -81,13 +82,13 @@ func (sc *serverConn) close() {
 
 // tellCalls has the contexts of the calls that run note the end of Serve's context.
 func (sc *serverConn) tellCalls() {
-	c := sc.started()
-	if c == nil {
+	cn := sc.started()
+	if cn == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.streams {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	for _, e := range cn.streams {
 		e.(*stream).ctx.Err()
 	}
 }
@@ -95,7 +96,7 @@ func (sc *serverConn) tellCalls() {
 // ended is part of endpoint.
 func (sc *serverConn) ended(err error) {
 	if !isClosedError(err) && err != ErrServerClosed {
-		sc.server.log.Printf("connection %s failed: %v", sc.describe(), err)
+		sc.server.log.event(logFailed, "connection %s failed: %v", sc.describe(), err)
 	}
 	sc.server.removeConn(sc)
 	sc.serving.tell(endReason(err))
@@ -106,27 +107,19 @@ func (sc *serverConn) ended(err error) {
 func (sc *serverConn) writeFailed(err error) { sc.conn.failAfter(lingerLimit, err) }
 
 // describe names the connection in the log. During the handshake refuse calls it, and
-// the peer is not known.
+// the peer is not known. Names are quoted: a peer may bind its socket to any, and one
+// that looks like the text around it is not to pass for that.
 func (sc *serverConn) describe() string {
 	if sc.peer != nil {
-		return "from " + printable(describePeer(sc.peer))
+		return "from " + describePeer(sc.peer)
 	}
 	if addr := sc.nc.RemoteAddr(); addr != nil && addr.String() != "" && addr.String() != "@" { // a unix socket without a name
-		return "from " + printable(addr.String())
+		return "from " + quoteName(addr.String())
 	}
 	if addr := sc.nc.LocalAddr(); addr != nil {
-		return "to " + printable(addr.String())
+		return "to " + quoteName(addr.String())
 	}
 	return fmt.Sprintf("(%T)", sc.nc)
-}
-
-// printable quotes what is not: a peer may bind its unix socket to any name, and a
-// line of the log is to stay one.
-func printable(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // handleFrame is part of endpoint: PROTOCOL.md, section "The server's rules".
@@ -152,15 +145,15 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		buf.release()
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "%v", err))
 	}
-	method, st := sc.admit(&req)
-	if st != nil {
+	method, status := sc.admit(&req, h.flags)
+	if status != nil {
 		buf.release()
-		return sc.reject(h.id, st)
+		return sc.reject(h.id, status)
 	}
 	call := newServerCall(sc, method, h, &req, buf)
-	if st := sc.insert(call); st != nil {
+	if status := sc.insert(call); status != nil {
 		call.free()
-		return sc.reject(h.id, st)
+		return sc.reject(h.id, status)
 	}
 	if sc.serving.ctx.Err() != nil {
 		call.ctx.settle(call.ctx.parentContext()) // it ended before the call came
@@ -176,7 +169,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
 // admit finds the method of a request, or a status that refuses it.
-func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
+func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	if req.metadataSize > sc.server.cfg.maxMetadata {
 		return nil, newStatus(codes.ResourceExhausted, "metadata of %d bytes exceeds the maximum of %d",
 			req.metadataSize, sc.server.cfg.maxMetadata)
@@ -184,30 +177,33 @@ func (sc *serverConn) admit(req *requestView) (*method, *spb.Status) {
 	m, serviceExists := sc.server.services.Load().find(req.service, req.method)
 	switch {
 	case !serviceExists:
-		return nil, newStatus(codes.Unimplemented, "unknown service %s", req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown service %s", cut(req.service, maxNameLength))
 	case m == nil:
-		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s", req.method, req.service)
+		return nil, newStatus(codes.Unimplemented, "unknown method %s of service %s",
+			cut(req.method, maxNameLength), req.service)
 	}
-	return m, nil
+	return m, m.refuse(fl)
 }
 
 // insert puts the call into the table, or returns a status that refuses it. The
 // Rust client can send an id below an earlier one: only one in use is refused.
 func (sc *serverConn) insert(call *serverCall) *spb.Status {
-	c, id := sc.conn, call.stream.id
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	cn, id := sc.conn, call.stream.id
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
 	switch {
-	case c.streams[id] != nil:
+	case cn.streams[id] != nil:
 		return newStatus(codes.InvalidArgument, "stream id %d is in use", id)
-	case c.err != nil || c.draining:
+	case cn.err != nil || cn.draining:
 		return newStatus(codes.Unavailable, "the server is shutting down")
 	case sc.server.cfg.maxCalls > 0 && int(sc.running.Load()) >= sc.server.cfg.maxCalls:
-		return newStatus(codes.ResourceExhausted, "more than %d calls at once on this connection", sc.server.cfg.maxCalls)
+		return newStatus(codes.ResourceExhausted, "more than %s at once on this connection: see WithServerMaxCalls", plural(sc.server.cfg.maxCalls, "call"))
+	case !sc.server.calls.begin():
+		return newStatus(codes.ResourceExhausted, "more than %s at once on this server: see WithServerMaxHandlers", plural(sc.server.cfg.maxHandlers, "call"))
 	}
-	c.lastID = max(c.lastID, id)
-	c.insertLocked(&call.stream)
-	sc.running.Add(1)
+	cn.lastID = max(cn.lastID, id)
+	cn.insertLocked(&call.stream)
+	sc.running.Add(1) // until callOver
 	return nil
 }
 
@@ -226,10 +222,10 @@ func (sc *serverConn) lookup(id streamID) *stream {
 
 // handleData gives a message to its stream.
 func (sc *serverConn) handleData(h header, buf *buffer) error {
-	c := sc.conn
-	c.mu.Lock()
-	st, lastID := sc.streamLocked(h.id), c.lastID
-	c.mu.Unlock()
+	cn := sc.conn
+	cn.mu.Lock()
+	st, lastID := sc.streamLocked(h.id), cn.lastID
+	cn.mu.Unlock()
 	switch {
 	case st == nil:
 		buf.release()
@@ -239,9 +235,9 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
 	case !st.mayReceive():
 		buf.release()
-		return &streamError{h: h, code: codes.InvalidArgument, err: fmt.Errorf("%w: data after the client's last message", ErrProtocol)}
+		return &streamError{h: h, code: codes.InvalidArgument, err: errProtocol("data after the client's last message")}
 	}
-	c.deliver(st, message{
+	cn.deliver(st, message{
 		typ:  h.typ,
 		last: h.flags.has(flagRemoteClosed),
 		none: h.flags.has(flagNoData),
@@ -254,7 +250,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 // A frame that was to begin a stream is answered, too. One for a stream that has
 // ended is not, nor is one of a kind that a later version may know.
 func (sc *serverConn) streamFailed(e *streamError) error {
-	id, status := e.h.id, errorStatus(e.err)
+	id, status := e.h.id, statusOf(e.err)
 	status.Code = int32(e.code)
 	st := sc.lookup(id)
 	switch {
@@ -262,7 +258,7 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	case st != nil:
 		sc.remove(st, e.err, func() { sc.queueReply(id, status) })
 		st.drop(e.err)
-		sc.conn.ch.flush()
+		sc.conn.ch.w.flush()
 	case !id.isClient() || e.h.typ == messageTypeRequest:
 		return sc.reject(id, status)
 	}
@@ -271,25 +267,25 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 
 // reject answers a frame that has no stream.
 func (sc *serverConn) reject(id streamID, status *spb.Status) error {
-	c := sc.conn
-	c.mu.Lock()
+	cn := sc.conn
+	cn.mu.Lock()
 	if id.isClient() {
-		c.lastID = max(c.lastID, id) // data that follows is late, not new
+		cn.lastID = max(cn.lastID, id) // data that follows is late, not new
 	}
-	over := c.err != nil
-	c.mu.Unlock()
+	over := cn.err != nil
+	cn.mu.Unlock()
 	if over {
 		return nil // the end of the connection, which comes next, says it all
 	}
 	sc.queueReply(id, status)
-	c.ch.flush()
+	cn.ch.w.flush()
 	return nil
 }
 
 // queueReply queues a reply of whoever reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
-	if full := sc.conn.ch.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
+	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
 		sc.conn.reader.repliesFull = true
 	}
 }
@@ -297,18 +293,18 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 // reply sends the final frame of a call whose handler has returned. It waits for
 // room, unless the connection ends. It takes over frame.
 func (sc *serverConn) reply(st *stream, frame *buffer) {
-	if err := sc.conn.ch.reserve(context.Background(), nil, len(frame.b)); err != nil {
+	if err := sc.conn.ch.w.room.take(context.Background(), nil, len(frame.b)); err != nil {
 		frame.release()
-		sc.running.Add(-1)
+		sc.callOver()
 		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
 		return
 	}
 	sc.finish(st, frame)
-	if sc.conn.ch.claim() {
+	if sc.conn.ch.w.claim() {
 		if sc.running.Load() > 0 {
 			sc.conn.yield()
 		}
-		sc.conn.ch.writeClaimedWaiting()
+		sc.conn.ch.w.writeClaimedWaiting()
 	}
 }
 
@@ -316,7 +312,7 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 // It says false, and nothing has happened, when there is no room.
 func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	ch := sc.conn.ch
-	if !ch.tryReserve(len(frame.b)) {
+	if !ch.w.room.tryTake(len(frame.b)) {
 		return false
 	}
 	ch.unflushed = true
@@ -330,10 +326,10 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 // The call stops running first: the client may send its next one as soon as it
 // has the response. Until there is room the call counts, as it costs a goroutine.
 func (sc *serverConn) finish(st *stream, frame *buffer) {
-	sc.running.Add(-1)
+	sc.callOver()
 	ch := sc.conn.ch
-	if !sc.remove(st, ErrStreamClosed, func() { ch.enqueue(frame) }) {
-		ch.unreserve(len(frame.b))
+	if !sc.remove(st, ErrStreamClosed, func() { ch.w.enqueue(frame) }) {
+		ch.w.room.give(len(frame.b))
 		frame.release()
 	}
 }
@@ -343,18 +339,18 @@ func (sc *serverConn) finish(st *stream, frame *buffer) {
 // when the stream has ended already. Nothing is sent on a stream after its final
 // frame: that is queued and data is refused from one step on.
 func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
-	c := sc.conn
-	c.mu.Lock()
-	if c.streams[st.id] != st {
-		c.mu.Unlock()
+	cn := sc.conn
+	cn.mu.Lock()
+	if cn.streams[st.id] != st {
+		cn.mu.Unlock()
 		return false
 	}
 	st.mu.Lock()
 	st.closeSendLocked(err)
 	queue()
 	st.mu.Unlock()
-	c.removeLocked(st)
-	c.mu.Unlock()
+	cn.removeLocked(st)
+	cn.mu.Unlock()
 	st.end(err)
 	return true
 }

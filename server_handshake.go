@@ -21,7 +21,7 @@ func (sc *serverConn) establish() (ok bool) {
 	if err != nil {
 		return false
 	}
-	if !sc.start(nc, peer) {
+	if err = sc.start(nc, peer); err != nil {
 		closeConn(nc)
 		return false
 	}
@@ -32,8 +32,7 @@ func (sc *serverConn) establish() (ok bool) {
 // connection is refused, whether the handshaker returns or not: what it returns
 // after that is closed.
 func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
-	h := sc.server.cfg.handshaker
-	if h == nil {
+	if sc.server.cfg.handshaker == nil {
 		return sc.nc, nil, nil
 	}
 	limit := sc.server.cfg.handshakeTimeout
@@ -42,20 +41,27 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	defer cancel()
 	sc.setAbort(cancel)
 	givenUp := func() error { return fmt.Errorf("handshake given up (%w), its limit is %v", ctx.Err(), limit) }
-	stop := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
+	inTime := context.AfterFunc(ctx, func() { sc.refuse(givenUp()) })
+	defer inTime() // before cancel, also when the handshaker ends the goroutine
+	nc, peer, err = sc.runHandshaker(ctx)
+	if (!inTime() || ctx.Err() != nil) && err == nil {
+		err = givenUp()
+	}
+	if err != nil && !isNil(nc) {
+		closeConn(nc)
+	}
+	return nc, peer, err
+}
+
+// runHandshaker runs the handshaker, whose panic is an error.
+func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic in handshake: %v\n%s", r, debug.Stack())
-		}
-		if (!stop() || ctx.Err() != nil) && err == nil {
-			err = givenUp()
-		}
-		if err != nil && nc != nil {
-			closeConn(nc)
+			err = &handshakePanic{value: r, stack: debug.Stack()}
 		}
 	}()
-	nc, peer, err = h.Handshake(ctx, sc.nc)
-	if err == nil && nc == nil {
+	nc, peer, err = sc.server.cfg.handshaker.Handshake(ctx, sc.nc)
+	if err == nil && isNil(nc) {
 		err = errors.New("the handshaker returned no connection")
 	}
 	return nc, peer, err
@@ -78,10 +84,30 @@ func (sc *serverConn) refuse(err error) {
 
 	closeConn(sc.nc)
 	if open {
-		s.log.Printf("connection %s refused: %v", sc.describe(), err)
+		sc.logRefusal(err)
 	}
 	s.removeConn(sc)
 	sc.serving.tell(err)
+}
+
+func (sc *serverConn) logRefusal(err error) {
+	const format = "connection %s refused: %v"
+	var p *handshakePanic
+	if errors.As(err, &p) {
+		sc.server.log.panicked(p.stack, format, sc.describe(), err)
+		return
+	}
+	sc.server.log.event(logRefused, format, sc.describe(), err)
+}
+
+// handshakePanic is the error of a handshaker that panicked.
+type handshakePanic struct {
+	value any
+	stack []byte
+}
+
+func (hp *handshakePanic) Error() string {
+	return fmt.Sprintf("panic in handshake: %v", limitedValue{hp.value})
 }
 
 // setAbort makes cancel what ends the handshake when the server is closed.
@@ -109,18 +135,23 @@ func (sc *serverConn) abandonHandshake() {
 }
 
 // start makes the conn, unless the connection was refused or the server closed in
-// the meantime.
-func (sc *serverConn) start(nc net.Conn, peer any) bool {
+// the meantime, or the peer's user has too many.
+func (sc *serverConn) start(nc net.Conn, peer any) error {
 	s := sc.server
-	c := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
+	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock
+	cn.setWriteTimeout(s.cfg.writeTimeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != serverOpen || sc.refused {
-		return false
+		return ErrServerClosed
+	}
+	if uid := uidOfPeer(peer); uid.known {
+		if err := s.countConnLocked(sc, uid); err != nil {
+			return err
+		}
 	}
 	sc.peer = peer
-	c.codec = s.cfg.codec
-	sc.conn = c
-	sc.lease.watchdog, sc.lease.taken = &s.watchdog, sc.readOn
-	return true
+	cn.codec = s.cfg.codec
+	sc.conn = cn
+	return nil
 }

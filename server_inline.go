@@ -3,7 +3,6 @@ package ttrpc
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -54,148 +53,121 @@ func (s *Server) busy(now int64) bool {
 // runHere runs a call on the read loop. It returns errReadLent when another read loop
 // has taken over in the meantime.
 func (sc *serverConn) runHere(call *serverCall) error {
-	call.lease = &sc.lease
+	call.onReadLoop = true
 	returned := false
 	defer func() {
-		if !returned && call.lease != nil {
-			sc.readOn() // the handler called runtime.Goexit, and reading goes on elsewhere
+		if !returned && call.onReadLoop {
+			sc.startReadLoop() // the handler called runtime.Goexit, and reading goes on elsewhere
 		}
 	}()
 	call.run()
 	returned = true
-	if call.lease == nil {
+	if !call.onReadLoop {
 		return errReadLent
 	}
 	return nil
 }
 
-// readOn starts another read loop in place of one that cannot go on.
-func (sc *serverConn) readOn() { go sc.readLoop() }
+// lend lends out the right to read for a handler of m. now is the clock.
+func (sc *serverConn) lend(now int64, m *method) {
+	sc.lentFor = m
+	sc.lease.lend(now)
+	if sc.lease.enlist() {
+		sc.server.watchdog.add(sc)
+	}
+}
+
+// leaseExpired has another read loop take over from one whose handler takes too long.
+// The watchdog calls it.
+func (sc *serverConn) leaseExpired() {
+	sc.lentFor.inline.failed() // before the next call of it is read
+	sc.startReadLoop()
+}
+
+// startReadLoop starts another read loop in place of one that cannot go on.
+func (sc *serverConn) startReadLoop() { go sc.readLoop() }
 
 // errReadLent ends a read loop whose right to read another one has.
 var errReadLent = errors.New("another goroutine reads")
 
-// A lease is the right to read a connection while its holder runs a handler.
-// Either the holder ends it, and reads on, or the watchdog takes it.
-type lease struct {
-	since  atomic.Int64 // clock when the handler began; 0 while none runs
-	method *method      // whose handler it is; set before begin
-
-	watchdog *watchdog
-	taken    func() // starts another read loop
-
-	watched atomic.Bool // in watchdog.leases
-	seen    int64       // since at the watchdog's last look; only its goroutine's
-}
-
-// begin lends the right to read out. now is the clock.
-func (l *lease) begin(now int64) {
-	l.since.Store(now)
-	// The watchdog clears watched before it looks at since for the last time,
-	// and this is the other way round: one of them sees the other.
-	if !l.watched.Load() && l.watched.CompareAndSwap(false, true) {
-		l.watchdog.watch(l)
-	}
-}
-
-// end takes the right back, for the handler that began at start. It says false
-// when another goroutine has it.
-func (l *lease) end(start int64) bool { return l.since.CompareAndSwap(start, 0) }
-
-// check takes the lease when it has been out for too long, and says whether it
-// did, and whether the lease was in use since the last look.
-func (l *lease) check(now int64) (expired, active bool) {
-	since := l.since.Load()
-	if since != 0 && now-since > int64(handlerGrace) && l.since.CompareAndSwap(since, 0) {
-		l.method.inline.failed() // before the next call of it is read
-		return true, true
-	}
-	active = since != 0 || l.seen != 0
-	l.seen = since
-	return false, active
-}
-
-// forget says that the watchdog does not look any more; false if it has to,
-// because a handler has just begun.
-func (l *lease) forget() bool {
-	l.watched.Store(false)
-	return l.since.Load() == 0 || !l.watched.CompareAndSwap(false, true)
-}
-
 // watchdog looks at the leases of a server's connections that use theirs. Its
 // goroutine is there while there are any.
 type watchdog struct {
-	mu     sync.Mutex
-	leases []*lease
-	runs   bool
-	quit   chan struct{} // closed by end; nil before the first watch
-	ended  bool
+	mu    sync.Mutex
+	conns []*serverConn // whose leases it looks at
+	runs  bool
+	quit  chan struct{} // closed by end; nil before the first add
+	ended bool
 }
 
-// watch adds a lease. The watchdog drops it when it is not used any more.
-func (w *watchdog) watch(l *lease) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.leases = append(w.leases, l)
-	if w.quit == nil {
-		w.quit = make(chan struct{})
+// add adds a connection to the list. The watchdog drops it when its lease is not used
+// any more.
+func (wd *watchdog) add(sc *serverConn) {
+	wd.mu.Lock()
+	defer wd.mu.Unlock()
+	wd.conns = append(wd.conns, sc)
+	if wd.quit == nil {
+		wd.quit = make(chan struct{})
 	}
-	if !w.runs && !w.ended {
-		w.runs = true
-		go w.run()
+	if !wd.runs && !wd.ended {
+		wd.runs = true
+		go wd.run()
 	}
 }
 
 // end ends the goroutine at once: no connection is left, and none comes.
-func (w *watchdog) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.quit != nil && !w.ended {
-		close(w.quit)
+func (wd *watchdog) end() {
+	wd.mu.Lock()
+	defer wd.mu.Unlock()
+	if wd.quit != nil && !wd.ended {
+		close(wd.quit)
 	}
-	w.ended = true
+	wd.ended = true
 }
 
 // run ends when no lease is left. Where the timers of the system are coarse the
 // ticks come a millisecond apart.
-func (w *watchdog) run() {
+func (wd *watchdog) run() {
 	ticker := time.NewTicker(handlerGrace)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			if !w.look(clock()) {
+			if !wd.look(clock()) {
 				return
 			}
-		case <-w.quit:
+		case <-wd.quit:
 			return
 		}
 	}
 }
 
-// look checks every lease and says whether any is left.
-func (w *watchdog) look(now int64) bool {
-	w.mu.Lock()
-	var expired []*lease
-	kept := w.leases[:0]
-	for _, l := range w.leases {
-		over, active := l.check(now)
-		if over {
-			expired = append(expired, l)
+// look looks at every lease and reports whether any is left.
+func (wd *watchdog) look(now int64) bool {
+	wd.mu.Lock()
+	var expired []*serverConn
+	kept := wd.conns[:0]
+	for _, sc := range wd.conns {
+		l := &sc.lease
+		if l.expire(now) {
+			expired = append(expired, sc)
+		} else if !l.inUse() {
+			l.delist()
+			if !l.lent() || !l.enlist() {
+				continue
+			}
 		}
-		if active || !l.forget() {
-			kept = append(kept, l)
-		}
+		kept = append(kept, sc)
 	}
-	for i := len(kept); i < len(w.leases); i++ {
-		w.leases[i] = nil
+	for i := len(kept); i < len(wd.conns); i++ {
+		wd.conns[i] = nil
 	}
-	w.leases = kept
-	w.runs = len(kept) > 0
-	runs := w.runs
-	w.mu.Unlock()
-	for _, l := range expired {
-		l.taken()
+	wd.conns = kept
+	wd.runs = len(kept) > 0
+	runs := wd.runs
+	wd.mu.Unlock()
+	for _, sc := range expired {
+		sc.leaseExpired()
 	}
 	return runs
 }

@@ -60,6 +60,23 @@ func TestIsolatedCallsHaveGoroutines(t *testing.T) {
 	}
 }
 
+// The read loop runs no handler of a method that is not known to be quick.
+func TestOnlyQuickHandlersOnReadLoop(t *testing.T) {
+	desc, stacks := stackMethods()
+	s, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	for _, average := range []int64{0, int64(quickHandler) + 1} {
+		for i := 0; i < 20; i++ {
+			makeQuick(t, s, "Stack")
+			m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
+			m.cost.average.Store(average)
+			if ranHere(t, c, stacks) {
+				t.Fatalf("the read loop ran a handler that takes %v", time.Duration(average))
+			}
+		}
+	}
+}
+
 // A method whose handler took long on the read loop has goroutines of its own for
 // many calls after that, however quick they are.
 func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
@@ -71,11 +88,7 @@ func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 		return ranHere(t, c, stacks)
 	})
 	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
-	l := &lease{method: m}
-	l.since.Store(1)
-	if expired, _ := l.check(1 + int64(2*handlerGrace)); !expired {
-		t.Fatal("a lease that is out for too long does not expire")
-	}
+	m.inline.failed() // serverConn.leaseExpired
 	for i := 0; i < firstBackoff; i++ {
 		m.cost.average.Store(1)
 		if ranHere(t, c, stacks) {

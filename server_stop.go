@@ -10,14 +10,10 @@ import (
 // This file is how Shutdown and Close end connections and listeners, whose Close may
 // block: beside each other.
 
-// endAll ends connections; those whose Close may wait beside each other.
+// endAll ends connections, beside each other: each may wait for its Close.
 func endAll(conns []*serverConn, end func(*serverConn)) {
 	var wg sync.WaitGroup
 	for _, sc := range conns {
-		if c := sc.started(); c != nil && c.ch.sock != nil {
-			end(sc)
-			continue
-		}
 		sc := sc
 		wg.Add(1)
 		go func() {
@@ -55,12 +51,12 @@ func closeListeners(listeners []net.Listener) *listenerClosing {
 }
 
 // wait waits for a limited time. It returns the error if the listeners are closed then.
-func (c *listenerClosing) wait() error {
+func (lc *listenerClosing) wait() error {
 	timer := time.NewTimer(lingerLimit)
 	defer timer.Stop()
 	select {
-	case <-c.done:
-		return c.err
+	case <-lc.done:
+		return lc.err
 	case <-timer.C:
 		return nil
 	}

@@ -271,6 +271,31 @@ func TestCloseWhileAcceptFails(t *testing.T) {
 	}
 }
 
+// A name of any length that is not there is not sent back whole: that would be 4 MiB of
+// answer and thrice that of garbage.
+func TestUnimplementedLongName(t *testing.T) {
+	c, _ := newTestPair(t, echoMethods())
+	for _, letter := range []string{"n", "\u00e9", "\u20ac", "\U0001f600"} { // of one to four bytes
+		name := strings.Repeat(letter, (4<<20-100)/len(letter))
+		for what, err := range map[string]error{
+			"service": c.Call(testContext(t), name, "M", &KeyValue{}, &KeyValue{}),
+			"method":  c.Call(testContext(t), testService, name, &KeyValue{}, &KeyValue{}),
+		} {
+			text := status.Convert(err).Message()
+			if status.Code(err) != codes.Unimplemented || len(text) > 400 {
+				t.Errorf("%s of %d bytes: got a text of %d, %.100v", what, len(name), len(text), err)
+			}
+			if want := "unknown " + what + " " + name[:256/len(letter)*len(letter)] + "… ("; !strings.HasPrefix(text, want) {
+				t.Errorf("%s: got  %.500q\nwant %q", what, text, want)
+			}
+		}
+	}
+	longest := strings.Repeat("n", 256)
+	if err := c.Call(testContext(t), longest, "M", &KeyValue{}, &KeyValue{}); status.Convert(err).Message() != "unknown service "+longest {
+		t.Errorf("256 bytes: got %v", err)
+	}
+}
+
 // An unknown service or method is Unimplemented, never NotFound (regression 7):
 // containerd falls back to an older API on it.
 func TestUnimplemented(t *testing.T) {

@@ -22,8 +22,9 @@ type serving struct {
 }
 
 func (s *Server) newServing(ctx context.Context) *serving {
-	v := &serving{server: s, ctx: ctx, stop: func() {}}
+	v := &serving{server: s, stop: func() {}}
 	if ctx.Done() == nil {
+		v.ctx = context.WithoutCancel(ctx) // it never ends
 		return v
 	}
 	derived, cancel := context.WithCancel(ctx)
@@ -53,9 +54,9 @@ func (v *serving) tellCalls() {
 func (v *serving) leave() {
 	v.server.mu.Lock()
 	v.returned = true
-	over := v.overLocked()
+	unused := v.unusedLocked()
 	v.server.mu.Unlock()
-	if over {
+	if unused {
 		v.stop()
 	}
 }
@@ -67,6 +68,6 @@ func (v *serving) tell(err error) {
 	}
 }
 
-// overLocked reports whether no call looks at ctx any more, and none will. Whoever
+// unusedLocked reports whether no call looks at ctx any more, and none will. Whoever
 // made it so calls stop, without the lock: that may run code of the user's context.
-func (v *serving) overLocked() bool { return v.returned && v.conns == 0 }
+func (v *serving) unusedLocked() bool { return v.returned && v.conns == 0 }

@@ -243,9 +243,9 @@ func writing(s *Server) bool {
 	defer s.mu.Unlock()
 	for _, sc := range s.connsLocked() {
 		ch := sc.conn.ch
-		ch.writer.mu.Lock()
-		busy := ch.flushing || len(ch.queue) > 0
-		ch.writer.mu.Unlock()
+		ch.w.mu.Lock()
+		busy := ch.w.flushing || len(ch.w.queue) > 0
+		ch.w.mu.Unlock()
 		if busy {
 			return true
 		}

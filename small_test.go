@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -127,39 +126,4 @@ func TestBufferReleasedTwice(t *testing.T) {
 		}
 	}()
 	buf.release()
-}
-
-// A sender that gives up waiting for room at the moment when it gets it does not keep
-// it.
-func TestReserveGivenUp(t *testing.T) {
-	near, far := memPipe(0)
-	defer far.Close()
-	w := &newChannel(near, 100, 100, func(error) {}).writer
-	for i := 0; i < 300; i++ {
-		if !w.tryReserve(100) {
-			t.Fatalf("round %d: there is no room: %d bytes are reserved for nobody", i, w.reserved)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		result := goErr(func() error { return w.reserve(ctx, nil, 50) })
-		waitFor(t, "the sender", func() bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return w.waiters.Len() == 1
-		})
-		w.mu.Lock()
-		cancel()
-		for j := 0; j < i%20; j++ {
-			runtime.Gosched() // the sender sees its context's end, and waits for the lock
-		}
-		w.unreserveLocked(100)
-		w.mu.Unlock()
-		if err := within(t, "reserve", result); err == nil {
-			w.unreserve(50)
-		} else if err != context.Canceled {
-			t.Fatal(err)
-		}
-	}
-	if w.reserved != 0 || w.waiters.Len() != 0 {
-		t.Errorf("%d bytes are reserved and %d senders wait", w.reserved, w.waiters.Len())
-	}
 }

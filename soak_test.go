@@ -225,7 +225,7 @@ func (s *soak) countServed(sc *serverConn) (unary, streams int, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.streams {
-		if e.(*stream).unary {
+		if e.(*stream).unary() {
 			unary++
 		}
 	}

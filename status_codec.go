@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -25,19 +26,29 @@ const (
 	anyValue   protowire.Number = 2
 )
 
+// detailOverhead is the cost of a detail beside its bytes, as metadataOverhead is that
+// of an entry of metadata: the Any, its place in the slice, and the rounding up of its
+// two fields. TestDetailsCost.
+const detailOverhead = 128
+
+// maxDetails returns how many details the status of a response may have: as many as cost,
+// beside their bytes, no more than the longest message has bytes. A few long ones are
+// bounded by the length of the message alone.
+func maxDetails(maxLength int) int { return maxLength / detailOverhead }
+
 // detail is an Any of either name.
 type detail interface {
 	GetTypeUrl() string
 	GetValue() []byte
 }
 
-// sizeStatus returns the encoded length of st in bytes.
-func sizeStatus(st *spb.Status) int {
-	n := sizeStringField(st.Message)
-	if st.Code != 0 {
-		n += 1 + protowire.SizeVarint(uint64(st.Code))
+// sizeStatus returns the encoded length of status in bytes.
+func sizeStatus(status *spb.Status) int {
+	n := sizeStringField(status.Message)
+	if status.Code != 0 {
+		n += 1 + protowire.SizeVarint(uint64(status.Code))
 	}
-	for _, d := range st.Details {
+	for _, d := range status.Details {
 		n += 1 + protowire.SizeBytes(sizeDetail(d))
 	}
 	return n
@@ -51,17 +62,17 @@ func sizeDetail(d detail) int {
 	return n
 }
 
-// appendStatus adds the encoding of st to b. It fails for strings that are not UTF-8.
-func appendStatus(b []byte, st *spb.Status) ([]byte, error) {
-	if st.Code != 0 {
+// appendStatus adds the encoding of status to b. It fails for strings that are not UTF-8.
+func appendStatus(b []byte, status *spb.Status) ([]byte, error) {
+	if status.Code != 0 {
 		b = protowire.AppendTag(b, statusCode, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(st.Code))
+		b = protowire.AppendVarint(b, uint64(status.Code))
 	}
-	if !utf8.ValidString(st.Message) {
+	if !utf8.ValidString(status.Message) {
 		return nil, fmt.Errorf("message: %w", errInvalidUTF8)
 	}
-	b = appendStringField(b, statusMessage, st.Message)
-	for i, d := range st.Details {
+	b = appendStringField(b, statusMessage, status.Message)
+	for i, d := range status.Details {
 		if !utf8.ValidString(d.GetTypeUrl()) {
 			return nil, fmt.Errorf("type URL of detail %d: %w", i+1, errInvalidUTF8)
 		}
@@ -76,9 +87,10 @@ func appendStatus(b []byte, st *spb.Status) ([]byte, error) {
 	return b, nil
 }
 
-// mergeStatus decodes b into st, whose fields stay as they are when b has none of
-// the kind. Nothing in st points into b.
-func mergeStatus(st *spb.Status, b []byte) error {
+// mergeStatus decodes b into status, whose fields stay as they are when b has none of
+// the kind. Nothing in status points into b. With more than most details, those in status
+// before included, its error is a ResourceExhausted, as for too much metadata.
+func mergeStatus(status *spb.Status, b []byte, most int) error {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -86,14 +98,17 @@ func mergeStatus(st *spb.Status, b []byte) error {
 		}
 		switch {
 		case f.num == statusCode && f.typ == protowire.VarintType:
-			st.Code = int32(f.varint)
+			status.Code = int32(f.varint)
 		case f.num == statusMessage && f.typ == protowire.BytesType:
-			st.Message, err = string(f.bytes), validUTF8(f.bytes)
+			status.Message, err = string(f.bytes), validUTF8(f.bytes)
 		case f.num == statusDetails && f.typ == protowire.BytesType:
+			if len(status.Details) >= most {
+				return withCode(codes.ResourceExhausted, fmt.Errorf("more than %d details", most))
+			}
 			var url string
 			var value []byte
 			if url, value, err = parseDetail(f.bytes); err == nil {
-				d := addNew(&st.Details)
+				d := addNew(&status.Details)
 				d.TypeUrl, d.Value = url, value
 			}
 		}

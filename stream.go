@@ -17,13 +17,14 @@ import (
 // by then can still be received. Sending ends by our last frame, or with the
 // stream. See PROTOCOL.md, section "States of a stream".
 //
-// Locks: conn.mu before stream.mu before writer.mu.
+// Locks: conn.mu before stream.mu before writer.mu before budget.mu.
 type stream struct {
 	conn *conn
 	slot
 
-	// unary is set for a call of one message each way, on a server.
-	unary bool
+	// request is that of a call of one message each way on a server, and ends with
+	// the stream; nil for all others.
+	request *callRequest
 
 	// ctx is the handler's context, which ends with the stream; nil on a
 	// client.
@@ -41,15 +42,15 @@ type stream struct {
 	inbox      inbox         // closed when the peer sends no more, or the stream is over
 	peerClosed bool          // the peer's last message has come
 	sendErr    error         // what senders get; nil while they may send
-	over       chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
+	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
-func (st *stream) init(c *conn) {
-	st.conn = c
+func (st *stream) init(cn *conn) {
+	st.conn = cn
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
-	st.inbox.init(c.pauses.total())
+	st.inbox.init(cn.pauses.total())
 }
 
 // signal puts the token into wake.
@@ -76,20 +77,49 @@ func (st *stream) push(m message) bool {
 	return true
 }
 
+// unary reports whether the stream is a call of one message each way, on a server.
+func (st *stream) unary() bool { return st.request != nil }
+
 // end ends the stream in both directions. Whoever took it out of the table
-// calls it.
+// calls it. On a server the request goes at once, after the context has ended, and
+// messages that wait when the handler takes none: see dropLate.
 func (st *stream) end(err error) {
 	st.mu.Lock()
 	st.closeSendLocked(err)
 	st.inbox.close(err)
+	if st.ctx != nil {
+		st.dropLateLocked(err)
+	}
 	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
 		st.ctx.cancel(st.conn.causeOf(err))
 	}
+	if st.request != nil {
+		st.request.streamEnded()
+	}
 	if st.stop != nil {
 		go stopWatch(st.stop)
 	}
+}
+
+// dropLateLocked starts a timer that drops the messages of an ended stream on a server,
+// if any wait: a handler that is receiving gets what the client sent before it went
+// away, and one that takes nothing for slowConsumerLimit keeps nothing.
+func (st *stream) dropLateLocked(err error) {
+	left := st.inbox.size
+	if left == 0 {
+		return
+	}
+	time.AfterFunc(slowConsumerLimit, func() {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		if st.inbox.size == left {
+			st.inbox.discard(err)
+			return
+		}
+		st.dropLateLocked(err)
+	})
 }
 
 // refuseSend makes err what senders get, unless there is one already.
@@ -104,17 +134,24 @@ func (st *stream) closeSendLocked(err error) {
 	if st.sendErr == nil {
 		st.sendErr = err
 	}
-	if st.over != nil {
-		close(st.over)
-		st.over = nil
+	if st.sendDone != nil {
+		close(st.sendDone)
+		st.sendDone = nil
 	}
+}
+
+// sendError returns what senders get; nil while they may send.
+func (st *stream) sendError() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.sendErr
 }
 
 // mayReceive says whether the peer may send more messages.
 func (st *stream) mayReceive() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.unary && !st.peerClosed
+	return !st.unary() && !st.peerClosed
 }
 
 // setRecvErr makes err what receivers get from now on, instead of io.EOF.
@@ -196,14 +233,14 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	err := st.reserve(ctx, len(buf.b))
 	if err == nil && final == moreFrames {
 		if err = ctx.Err(); err != nil {
-			st.conn.ch.unreserve(len(buf.b))
+			st.conn.ch.w.room.give(len(buf.b))
 		}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.sendErr != nil {
 		if err == nil {
-			st.conn.ch.unreserve(len(buf.b))
+			st.conn.ch.w.room.give(len(buf.b))
 		}
 		err = st.sendErr // says more than that there was no room
 		if final == lastFrame && err == io.EOF {
@@ -217,31 +254,31 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	if final == lastFrame {
 		st.closeSendLocked(ErrStreamClosed)
 	}
-	st.conn.ch.enqueue(buf)
+	st.conn.ch.w.enqueue(buf)
 	return nil
 }
 
-// ended returns a channel that is closed when the peer ends the stream, or it is over.
-func (st *stream) ended() <-chan struct{} {
+// done returns a channel that is closed when the peer ends the stream, or it is over.
+func (st *stream) done() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.inbox.err != nil {
 		return closedChan
 	}
-	return st.overLocked()
+	return st.sendDoneLocked()
 }
 
-func (st *stream) overLocked() <-chan struct{} {
-	if st.over == nil {
-		st.over = make(chan struct{})
+func (st *stream) sendDoneLocked() <-chan struct{} {
+	if st.sendDone == nil {
+		st.sendDone = make(chan struct{})
 	}
-	return st.over
+	return st.sendDone
 }
 
-// reserve takes room in the queue of the connection, as writer.reserve does.
+// reserve takes room in the queue of the connection, as budget.take does.
 func (st *stream) reserve(ctx context.Context, n int) error {
 	ch := st.conn.ch
-	if ch.tryReserve(n) {
+	if ch.w.room.tryTake(n) {
 		return nil
 	}
 	st.mu.Lock()
@@ -249,9 +286,9 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 		defer st.mu.Unlock()
 		return st.sendErr
 	}
-	over := st.overLocked()
+	done := st.sendDoneLocked()
 	st.mu.Unlock()
-	if err := ch.reserve(ctx, over, n); err != nil {
+	if err := ch.w.room.take(ctx, done, n); err != nil {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
@@ -268,8 +305,8 @@ const (
 	lastFrame
 )
 
-func (f finality) String() string {
-	if f == lastFrame {
+func (fin finality) String() string {
+	if fin == lastFrame {
 		return "last frame"
 	}
 	return "more frames"
@@ -284,7 +321,7 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 			return nil, err
 		}
 	}
-	if err := checkMessageLength(p.size, st.conn.maxLength); err != nil {
+	if err := checkMessageLength(p.size, st.conn.maxLength, messageNotSent); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(headerLength + p.size)
@@ -304,17 +341,17 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 // another goroutine, so that they gather while that writes.
 type burst struct{ sending atomic.Bool }
 
-func (b *burst) flush(ch *channel) {
-	if b.sending.Swap(true) {
-		ch.flushLater()
+func (bu *burst) flush(ch *channel) {
+	if bu.sending.Swap(true) {
+		ch.w.flushLater()
 	} else {
-		ch.flush()
+		ch.w.flush()
 	}
 }
 
-func (b *burst) received() {
-	if b.sending.Load() {
-		b.sending.Store(false)
+func (bu *burst) received() {
+	if bu.sending.Load() {
+		bu.sending.Store(false)
 	}
 }
 

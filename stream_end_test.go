@@ -69,9 +69,8 @@ func TestSendWaitsOnEndedStream(t *testing.T) {
 	send := func() error { return cs.SendMsg(&KeyValue{}) }
 	waiting := goErr(send)
 	waitFor(t, "a sender that waits", func() bool {
-		c.conn.ch.writer.mu.Lock()
-		defer c.conn.ch.writer.mu.Unlock()
-		return c.conn.ch.waiters.Len() > 0
+		_, waiting := c.conn.ch.w.room.load()
+		return waiting > 0
 	})
 	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
 	if err := within(t, "SendMsg", waiting); err != io.EOF {
@@ -98,9 +97,9 @@ func closeUnread(t *testing.T, ctx context.Context) (cs ClientStream, w *wire, c
 	}
 	closing = goErr(cs.CloseSend)
 	waitFor(t, "CloseSend to wait", func() bool {
-		c.conn.ch.writer.mu.Lock()
-		defer c.conn.ch.writer.mu.Unlock()
-		return len(c.conn.ch.awaited) > 0
+		c.conn.ch.w.mu.Lock()
+		defer c.conn.ch.w.mu.Unlock()
+		return len(c.conn.ch.w.marks) > 0
 	})
 	return cs, w, closing
 }
@@ -135,7 +134,7 @@ func TestCancelBeforeInsert(t *testing.T) {
 	c, _ := wireClient(t)
 	for i := 0; i < 50; i++ {
 		ctx, cancel := context.WithCancel(context.Background())
-		c.conn.ch.writer.mu.Lock() // NewStream waits for it with the watch begun
+		c.conn.ch.w.room.mu.Lock() // NewStream waits for it with the watch begun
 		opened := goErr(func() error {
 			_, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "S", nil)
 			return err
@@ -147,7 +146,7 @@ func TestCancelBeforeInsert(t *testing.T) {
 		for j := 0; j < 100; j++ {
 			runtime.Gosched()
 		}
-		c.conn.ch.writer.mu.Unlock()
+		c.conn.ch.w.room.mu.Unlock()
 		if err := within(t, "NewStream", opened); err != nil && err != context.Canceled {
 			t.Errorf("NewStream: %v", err)
 		}

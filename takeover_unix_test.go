@@ -66,7 +66,7 @@ func TestSocketBlockedLater(t *testing.T) {
 	called := goErr(func() error { // writes until that blocks
 		return c.Call(context.Background(), testService, "M", &KeyValue{Value: strings.Repeat("x", 3<<20)}, &KeyValue{})
 	})
-	waitFor(t, "the request to be on its way", func() bool { return c.conn.ch.progress.Load() > 0 || tableSize(c.conn) > 0 })
+	waitFor(t, "the request to be on its way", func() bool { return c.conn.ch.w.progress.Load() > 0 || tableSize(c.conn) > 0 })
 	wantClosed(t, c)
 	if err := within(t, "the call", called); err != ErrClosed {
 		t.Errorf("the call: got %v, want ErrClosed", err)

@@ -22,9 +22,9 @@ type turn struct {
 	// count has something read a little later than it could be.
 	parked int
 
-	// watched is set while the timer runs that calls expire; used, when a receiver
+	// timed is set while the timer runs that calls expire; used, when a receiver
 	// has led since it was started.
-	watched, used bool
+	timed, used bool
 
 	// resume has a token when the read loop holds the turn again. Made when the
 	// loop first leaves; received by it alone, so that there is always room.
@@ -40,8 +40,8 @@ const (
 	heldByNobody
 )
 
-func (h turnHolder) String() string {
-	switch h {
+func (th turnHolder) String() string {
+	switch th {
 	case heldByLoop:
 		return "read loop"
 	case heldByLeader:
@@ -90,10 +90,10 @@ func (t *turn) leave() (startTimer bool) {
 		t.resume = make(chan struct{}, 1)
 	}
 	t.holder = heldByNobody
-	if t.watched {
+	if t.timed {
 		return false
 	}
-	t.watched, t.used = true, false
+	t.timed, t.used = true, false
 	return true
 }
 
@@ -107,12 +107,12 @@ func (t *turn) giveBack() {
 // expire is called by the timer. It reports whether the caller must start the timer
 // again: receivers come and go, and nobody reads just now.
 func (t *turn) expire() (startTimer bool) {
-	t.watched = false
+	t.timed = false
 	if t.holder != heldByNobody {
 		return false
 	}
 	if t.used {
-		t.watched, t.used = true, false
+		t.timed, t.used = true, false
 		return true
 	}
 	t.giveBack()

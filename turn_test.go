@@ -151,8 +151,8 @@ func (w *turnWalker) check() error {
 		return fmt.Errorf("the turn is said to be with %v", w.turn.holder)
 	case parked != w.turn.parked:
 		return fmt.Errorf("%d are parked and %d are counted", parked, w.turn.parked)
-	case w.timer != w.turn.watched:
-		return fmt.Errorf("the timer runs: %v, and is said to: %v", w.timer, w.turn.watched)
+	case w.timer != w.turn.timed:
+		return fmt.Errorf("the timer runs: %v, and is said to: %v", w.timer, w.turn.timed)
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func replay(path []int) (w *turnWalker, possible bool, err error) {
 
 // state is everything that later moves depend on.
 func (w *turnWalker) state() string {
-	return fmt.Sprint(w.turn.holder, w.turn.parked, w.turn.watched, w.turn.used, len(w.turn.resume),
+	return fmt.Sprint(w.turn.holder, w.turn.parked, w.turn.timed, w.turn.used, len(w.turn.resume),
 		w.loopReads, w.timer, w.leader, w.receivers)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +16,9 @@ import (
 // UnixCredentialsFunc is a Handshaker for unix sockets: it admits a connection
 // when it returns nil for the credentials of the peer, which are those of the
 // time when it connected (SO_PEERCRED in unix(7)). A connection that is not a
-// unix socket, or whose credentials the kernel does not tell, is refused.
+// unix socket, or whose credentials the kernel does not tell, is refused. In a user
+// namespace an id may be the overflow id: see UnixSocketRequireUidGid.
+// It exists on Linux alone, and so do the functions that return one.
 type UnixCredentialsFunc func(*unix.Ucred) error
 
 // Handshake returns conn and the peer's *unix.Ucred, or an error.
@@ -29,12 +33,13 @@ func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.C
 	return conn, ucred, nil
 }
 
-// describePeer is for the log.
+// describePeer is for the log. The text of a handshaker's own type may be of the peer's
+// choice.
 func describePeer(peer any) string {
 	if ucred, ok := peer.(*unix.Ucred); ok && ucred != nil {
 		return fmt.Sprintf("pid %d, uid %d, gid %d", ucred.Pid, ucred.Uid, ucred.Gid)
 	}
-	return fmt.Sprint(peer)
+	return quoteName(fmt.Sprint(peer))
 }
 
 func peerCredentials(conn net.Conn) (*unix.Ucred, error) {
@@ -77,6 +82,11 @@ func isUnixConn(conn net.Conn) bool {
 // UnixSocketRequireUidGid admits peers whose effective uid and gid are these; -1
 // stands for any.
 //
+// In a user namespace that does not map all ids the kernel shows those that have no place
+// in it as one id, the overflow uid or gid, mostly 65534. That says nothing of a peer, and
+// so none with it is admitted there, also when it is the id that is asked for, or that of
+// the server itself.
+//
 //nolint:revive,staticcheck // the name is part of the API
 func UnixSocketRequireUidGid(uid, gid int) UnixCredentialsFunc {
 	return func(ucred *unix.Ucred) error {
@@ -91,7 +101,8 @@ func UnixSocketRequireRoot() UnixCredentialsFunc {
 
 // UnixSocketRequireSameUser admits peers whose effective uid and gid are those
 // that this process has now. It suits abstract sockets, which have no file
-// permissions.
+// permissions. A process whose own ids have no place in its user namespace admits none:
+// see UnixSocketRequireUidGid.
 func UnixSocketRequireSameUser() UnixCredentialsFunc {
 	return UnixSocketRequireUidGid(os.Geteuid(), os.Getegid())
 }
@@ -100,5 +111,32 @@ func requireUidGid(ucred *unix.Ucred, uid, gid int) error {
 	if uid != -1 && uid != int(ucred.Uid) || gid != -1 && gid != int(ucred.Gid) {
 		return fmt.Errorf("uid %d and gid %d required: %w", uid, gid, syscall.EPERM)
 	}
+	if uid != -1 && uid == overflowID("uid") {
+		return fmt.Errorf("uid %d stands for all that this user namespace lacks: %w", uid, syscall.EPERM)
+	}
+	if gid != -1 && gid == overflowID("gid") {
+		return fmt.Errorf("gid %d stands for all that this user namespace lacks: %w", gid, syscall.EPERM)
+	}
 	return nil
+}
+
+// overflowID is replaced by tests.
+var overflowID = readOverflowID
+
+// readOverflowID returns the uid or gid, as kind says, that the kernel shows in place of
+// those without one in this process's user namespace: user_namespaces(7). It returns -1
+// when there are none of these, as on the host, where the id is that of the user nobody.
+// Both files may change while the process runs.
+func readOverflowID(kind string) int {
+	const most = "4294967295" // ids there are
+	mapped, _ := os.ReadFile("/proc/self/" + kind + "_map")
+	if extent := strings.Fields(string(mapped)); len(extent) == 3 && extent[0] == "0" && extent[2] == most {
+		return -1
+	}
+	text, _ := os.ReadFile("/proc/sys/kernel/overflow" + kind)
+	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 65534 // what it is unless somebody sets it
+	}
+	return id
 }

@@ -106,7 +106,7 @@ func TestCredentialsRefuse(t *testing.T) {
 			if err := echo(testContext(t), dialTest(t, l.Addr().String()), "x"); err != ErrClosed {
 				t.Errorf("%s, %s: got %v, want ErrClosed", name, kind, err)
 			}
-			rec.wait(t, "connection to "+l.Addr().String()+" refused: ", "refused", "operation not permitted")
+			rec.wait(t, fmt.Sprintf("connection to %q refused: ", l.Addr().String()), "refused", "operation not permitted")
 			serverIdle(t, s)
 		}
 	}
@@ -143,6 +143,44 @@ func TestCredentialsComparison(t *testing.T) {
 		if err != nil && !errors.Is(err, syscall.EPERM) {
 			t.Errorf("%s: %v is not EPERM", test.name, err)
 		}
+	}
+}
+
+// The overflow id stands for any number of users, and is nobody's: no check that
+// compares with it admits, and one that does not look at it is as before.
+func TestCredentialsOverflow(t *testing.T) {
+	defer func(saved func(string) int) { overflowID = saved }(overflowID)
+	overflow := map[string]int{"uid": 60001, "gid": 60002}
+	overflowID = func(kind string) int { return overflow[kind] }
+	nobody := &unix.Ucred{Uid: 60001, Gid: 60002}
+	for _, test := range []struct {
+		name  string
+		check UnixCredentialsFunc
+		ucred *unix.Ucred
+		admit bool
+	}{
+		{"both", UnixSocketRequireUidGid(60001, 60002), nobody, false},
+		{"uid", UnixSocketRequireUidGid(60001, 5), &unix.Ucred{Uid: 60001, Gid: 5}, false},
+		{"gid", UnixSocketRequireUidGid(5, 60002), &unix.Ucred{Uid: 5, Gid: 60002}, false},
+		{"uid alone", UnixSocketRequireUidGid(60001, -1), nobody, false},
+		{"gid alone", UnixSocketRequireUidGid(-1, 60002), nobody, false},
+		{"any", UnixSocketRequireUidGid(-1, -1), nobody, true},
+		{"another", UnixSocketRequireUidGid(5, 6), nobody, false},
+		{"any group", UnixSocketRequireUidGid(5, -1), &unix.Ucred{Uid: 5, Gid: 60002}, true},
+		{"the other's", UnixSocketRequireUidGid(60002, 60001), &unix.Ucred{Uid: 60002, Gid: 60001}, true},
+		{"root", UnixSocketRequireRoot(), &unix.Ucred{}, true},
+	} {
+		err := test.check(test.ucred)
+		if (err == nil) != test.admit {
+			t.Errorf("%s: got %v, admitted should be %v", test.name, err, test.admit)
+		}
+		if err != nil && !errors.Is(err, syscall.EPERM) {
+			t.Errorf("%s: %v is not EPERM", test.name, err)
+		}
+	}
+	overflow["uid"], overflow["gid"] = -1, -1 // on the host
+	if err := UnixSocketRequireUidGid(60001, 60002)(nobody); err != nil {
+		t.Errorf("where every id has its place: %v", err)
 	}
 }
 

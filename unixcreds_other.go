@@ -4,5 +4,6 @@ package ttrpc
 
 import "fmt"
 
-// describePeer is for the log.
-func describePeer(peer any) string { return fmt.Sprint(peer) }
+// describePeer is for the log. The text of a handshaker's own type may be of the peer's
+// choice.
+func describePeer(peer any) string { return quoteName(fmt.Sprint(peer)) }

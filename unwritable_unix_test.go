@@ -81,7 +81,7 @@ func TestUnwritableRequest(t *testing.T) {
 			start := time.Now()
 			unwritten := call(test.size)
 			err := within(t, "the call that cannot be written", unwritten)
-			if d := time.Since(start); d > drainLimit/2 {
+			if d := time.Since(start); d > lateLimit/2 {
 				t.Errorf("the call that cannot be written took %v", d)
 			}
 			if test.cause == nil && err != ErrClosed || !errors.Is(err, ErrClosed) || !errors.Is(err, test.cause) && test.cause != nil {
@@ -101,7 +101,7 @@ func TestUnwritableRequest(t *testing.T) {
 			if err := c.UserOnCloseWait(testContext(t)); err != nil {
 				t.Error(err)
 			}
-			if d := time.Since(start); d > drainLimit/2 {
+			if d := time.Since(start); d > lateLimit/2 {
 				t.Errorf("the connection was over after %v, want at once", d)
 			}
 		})
@@ -118,7 +118,7 @@ func TestUnwritableConnsOfServer(t *testing.T) {
 	start := time.Now()
 	w.request(1, "Echo", 0, &KeyValue{Value: "x"})
 	within(t, "the end of the connection", sc.conn.done)
-	if d := time.Since(start); d > drainLimit/2 {
+	if d := time.Since(start); d > lateLimit/2 {
 		t.Errorf("the connection was over after %v", d)
 	}
 }
@@ -154,9 +154,9 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 	close(gone)
 	waitFor(t, "the failure of the response", func() bool {
 		ch := sc.conn.ch
-		ch.mu.Lock()
-		defer ch.mu.Unlock()
-		return ch.err != nil
+		ch.w.mu.Lock()
+		defer ch.w.mu.Unlock()
+		return ch.w.err != nil
 	})
 	close(failed)
 	if n := within(t, "the handler", received); n != messages {

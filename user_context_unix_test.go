@@ -100,8 +100,9 @@ func TestContextsUnderNoLock(t *testing.T) {
 				}
 				parent, cancel := context.WithTimeout(context.Background(), limit)
 				ctx := hooked(parent, func(string) {
-					c.conn.lookup(0)         // conn.mu
-					c.conn.ch.writtenBytes() // writer.mu
+					c.conn.lookup(0)           // conn.mu
+					c.conn.ch.w.writtenBytes() // writer.mu
+					c.conn.ch.w.room.load()    // budget.mu
 				})[kind]
 				err := within(t, name+", "+kind, goErr(func() error { return test.do(ctx, c) }))
 				if err != test.want {
@@ -126,6 +127,26 @@ func echoOnStream(ctx context.Context, c *Client) error {
 		return fmt.Errorf("after the end: %w", last)
 	}
 	return err
+}
+
+// The stop function of a context, whose watch ends with a stream, waits for a call on
+// the same connection: the goroutine that reads does not run it.
+func TestStopWaitsForCall(t *testing.T) {
+	c, _ := newTestPair(t, echoMethods())
+	for i := 0; i < 5; i++ {
+		stopped := make(chan error, 10)
+		ctx := hooked(testContext(t), func(method string) {
+			if method == "stop" {
+				stopped <- echo(testContext(t), c, "x")
+			}
+		})["AfterFunc"]
+		if err := within(t, "the stream", goErr(func() error { return echoOnStream(ctx, c) })); err != nil {
+			t.Fatal(err)
+		}
+		if err := within(t, "stop", stopped); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // The same for the end of a connection while a caller leads, and for the goroutine that

@@ -31,7 +31,7 @@ type benchCase struct {
 	load    workload.Case // for all but secProgram
 	extra   bool          // it is run only if it is named
 	long    bool          // it has few calls a second and is measured for longer
-	figures []metric      // what its title says, for secReal and secRealMemory
+	figures []metric      // the figures that its title names, for secReal and secRealMemory
 }
 
 // Sizes of payloads.
@@ -123,8 +123,8 @@ func selectCases(patterns string) ([]benchCase, error) {
 	return selectByName(cases, func(c benchCase) string { return c.name }, patterns)
 }
 
-// selectByName keeps what one of the comma-separated patterns matches, all if
-// there is none. A pattern that matches nothing is an error.
+// selectByName keeps the items that one of the comma-separated patterns matches, all
+// of them if there is no pattern. A pattern that matches nothing is an error.
 func selectByName[T any](all []T, name func(T) string, patterns string) ([]T, error) {
 	if patterns == "" {
 		return all, nil

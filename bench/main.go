@@ -1,5 +1,5 @@
 // Command bench measures this library against its released versions and other
-// RPC implementations, side by side. README.md says how and what is fair.
+// RPC implementations, side by side. README.md says how, and why that is fair.
 package main
 
 import (
@@ -66,8 +66,8 @@ func run() error {
 	return r.publish(s.out)
 }
 
-// measureAll builds the peers and runs all rounds. When ctx ends it returns what
-// there is.
+// measureAll builds the peers and runs all rounds. When ctx ends it returns
+// the results so far.
 func measureAll(ctx context.Context, s settings) (*report, error) {
 	peers, err := selectPeers(s.peers)
 	if err != nil {

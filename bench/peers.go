@@ -19,7 +19,7 @@ type peer struct {
 	tiny string // one-method server, stripped
 }
 
-// base is what ratios are taken against.
+// defaultBase is the peer that ratios are taken against.
 const defaultBase = "ttrpc-v1.2.10"
 
 func allPeers() []string {

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Other programs on the machine are noise. Where this user may, what is
-// measured goes before them, client and server alike.
+// Other programs on the machine are noise. Where this user may, the
+// client and the server get a higher priority.
 
 const raisedNice = "-15"
 
@@ -32,8 +32,8 @@ var mayRaise = sync.OnceValue(func() bool {
 	return true
 })
 
-// raiseAutogroup raises the whole session's priority, and returns what takes
-// that back. With autogroups, as many distributions have them, the kernel shares
+// raiseAutogroup raises the whole session's priority, and returns a function that
+// takes that back. With autogroups, as many distributions have them, the kernel shares
 // the cores among sessions first, and a program's own priority counts only
 // within its session.
 func raiseAutogroup() (restore func()) {

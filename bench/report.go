@@ -24,7 +24,7 @@ type report struct {
 	Outcomes map[string]map[string]*outcome // by case and peer
 }
 
-// outcome is what one peer did in one case.
+// outcome is the result of one peer in one case.
 type outcome struct {
 	Results []workload.Result // one a round
 	// Failure, if any, is why there are no more results.
@@ -42,12 +42,12 @@ type failureKind string
 const (
 	hangs  failureKind = "hangs"  // it was killed after the time limit
 	fails  failureKind = "fails"  // it returned an error
-	unable failureKind = "cannot" // it has not what the case asks for
+	unable failureKind = "cannot" // it lacks a feature that the case asks for
 )
 
 func (f failure) String() string { return fmt.Sprintf("%s (%s)", f.Kind, f.Reason) }
 
-// cell is what a table shows in place of figures.
+// cell returns the text that a table shows in place of figures.
 func (f failure) cell() string {
 	if f.Kind == hangs || f.Kind == fails {
 		return "**" + string(f.Kind) + "**"
@@ -146,8 +146,8 @@ func median(v []float64) (float64, bool) {
 	return v[mid], true
 }
 
-// addVersions notes the versions of what a built peer has in common with others,
-// which must be the same, or is itself.
+// addVersions notes the versions of a built peer and of the dependencies that it
+// shares with others, which must be the same.
 func (r *report) addVersions(p peer) error {
 	info, err := buildinfo.ReadFile(p.load)
 	if err != nil {

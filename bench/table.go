@@ -91,7 +91,7 @@ func (r *report) cases(show func(benchCase) bool) []benchCase {
 	return cases
 }
 
-// figures are what a cell shows.
+// figures are the contents of a cell.
 type figures struct {
 	shown     []metric
 	separator string

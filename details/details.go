@@ -44,7 +44,7 @@ const urlPrefix = "type.googleapis.com/"
 
 // Error returns a status with a code, a message and details, for a handler to
 // return. A detail that cannot be packed is left out and the message says so:
-// the code is what clients act on, and stays as it is. With codes.OK it returns nil.
+// clients act on the code, which stays as it is. With codes.OK it returns nil.
 func Error(code codes.Code, message string, details ...any) error {
 	st := status.New(code, message)
 	for i, detail := range details {
@@ -83,7 +83,7 @@ func With(st *status.Status, details ...any) (*status.Status, error) {
 // pointers to values of the types that this program has registered, first
 // with typeurl, then with gogo/protobuf, then with the registries that Register has
 // named, then with google.golang.org/protobuf.
-// What none of them can decode is left as an *anypb.Any. Of returns nil when
+// A detail that none of them can decode is left as an *anypb.Any. Of returns nil when
 // there are none.
 func Of(err error) []any {
 	var found []any

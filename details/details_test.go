@@ -113,7 +113,7 @@ func TestPackAndUnpack(t *testing.T) {
 	}
 }
 
-// With adds to what is there, and leaves the status it was given alone.
+// With adds to the details that a status has, and leaves that status alone.
 func TestWithAdds(t *testing.T) {
 	one, err := details.With(status.New(codes.Internal, "m"), &quota{Used: 1})
 	if err != nil {
@@ -131,8 +131,8 @@ func TestWithAdds(t *testing.T) {
 	}
 }
 
-// What grpc's own status package can read, it can read: the names of messages
-// are where it looks for them.
+// grpc's own status package can read these details: the names of messages are where
+// it looks for them.
 func TestGRPCReadsDetails(t *testing.T) {
 	err := details.Error(codes.Internal, "m", &spb.Status{Code: 5})
 	got := status.Convert(err).Details()

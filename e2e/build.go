@@ -112,7 +112,7 @@ func (b consumerBuild) build(ctx context.Context, dir string) (string, error) {
 }
 
 // check reads from a program which ttrpc it was built with, so that a pairing
-// cannot claim what it does not test.
+// tests the builds of its name.
 func (b consumerBuild) check(path string) (string, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// patience bounds one ctr command, and whatever else is waited for. What takes
-// longer hangs. It is long because a busy machine with cgroups v1 can stand still
+// patience bounds one ctr command, and each other wait. A step that takes longer
+// hangs. It is long because a busy machine with cgroups v1 can stand still
 // for a minute while fifty runcs change them: every change stops all forks.
 const patience = 2 * time.Minute
 

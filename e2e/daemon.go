@@ -18,7 +18,7 @@ import (
 type daemon struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process has ended
-	err    error         // what Wait returned; valid once exited is closed
+	err    error         // the result of Wait; valid once exited is closed
 }
 
 const configTemplate = `version = 2
@@ -102,7 +102,7 @@ func (d *daemon) kill() {
 	<-d.exited
 }
 
-// footprint is what a daemon holds.
+// footprint counts the resources of a daemon.
 type footprint struct {
 	Descriptors int
 	Goroutines  int
@@ -133,7 +133,7 @@ func (e *env) footprint(ctx context.Context) (footprint, error) {
 }
 
 // settledFootprint waits until the daemon holds no more than limit allows, and
-// returns what it holds at last. Connections of ctr and of shims that just
+// returns the last footprint. Connections of ctr and of shims that just
 // ended take a moment to go.
 func (e *env) settledFootprint(ctx context.Context, limit footprint) (footprint, error) {
 	var f footprint
@@ -173,8 +173,8 @@ func (e *env) pprof(ctx context.Context, profile string, each func(line string) 
 	return lines.Err()
 }
 
-// dumpStacks writes the stacks of the daemon and of all shims to the logs, for
-// whoever looks into a failed step.
+// dumpStacks writes the stacks of the daemon and of all shims to the logs, to
+// explain a failed step.
 func (e *env) dumpStacks(step string) {
 	if e.daemon == nil {
 		return

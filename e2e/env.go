@@ -89,8 +89,8 @@ func (e *env) logPath(name string) string { return filepath.Join(e.job.Dir, "log
 // inRootfs is the path, for the driver, of a file in the containers' root.
 func (e *env) inRootfs(name string) string { return filepath.Join(e.rootfs, name) }
 
-// until polls what until it is true. It is the one way a step waits for what
-// another process does; ctx bounds it.
+// until polls a condition until it is true. Each step waits for other processes in
+// this way; ctx bounds it.
 func until(ctx context.Context, what string, done func() (bool, error)) error {
 	for {
 		ok, err := done()
@@ -186,7 +186,7 @@ func (e *env) killAndRemove(ctx context.Context, id string) error {
 	return e.ctr(ctx, "container", "rm", id).wantOutput(0, "", "")
 }
 
-// sweep removes what a failed step left, so that the next one starts clean, and
+// sweep removes the remains of a failed step, so that the next one starts clean, and
 // returns the ids of the containers it found.
 func (e *env) sweep(ctx context.Context) ([]string, error) {
 	r := e.ctr(ctx, "container", "ls", "-q")
@@ -203,8 +203,8 @@ func (e *env) sweep(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// leftovers lists what is in the namespaces once every container is removed and
-// the daemon has stopped, and should not be.
+// leftovers lists things that are still in the namespaces once every container is
+// removed and the daemon has stopped.
 func (e *env) leftovers() ([]string, error) {
 	var left []string
 	all, err := processes()

@@ -16,10 +16,10 @@ const (
 )
 
 // The outer process starts itself as "init" in new mount and PID namespaces.
-// init mounts what must be private and starts "drive", which runs the steps.
+// init mounts the private directories and starts "drive", which runs the steps.
 // When init ends the kernel kills every process of the namespace and drops its
-// mounts: whatever a step did, and even if the outer process is killed. What
-// remains to clean are cgroups and the temporary directory.
+// mounts, after any step, and even if the outer process is killed. Cgroups and the
+// temporary directory remain to be cleaned.
 const (
 	roleInit  = "init"
 	roleDrive = "drive"
@@ -36,8 +36,7 @@ const (
 	tempPrefix = "ttrpc-e2e-"
 )
 
-// job is what the outer process hands to the driver in the namespaces, in a
-// file. Dir holds the job, its result and the logs; the driver mounts a tmpfs
+// job is the file that the outer process hands to the driver in the namespaces. Dir holds the job, its result and the logs; the driver mounts a tmpfs
 // on Dir/run, so that everything else it writes is gone when it ends.
 type job struct {
 	Kind      string
@@ -49,12 +48,12 @@ type job struct {
 	Execs     int    // kindMemory
 }
 
-// result is what the driver hands back.
+// result is the driver's answer.
 type result struct {
 	Pairing pairing
 	Steps   []stepResult
 	Memory  *memorySample `json:",omitempty"`
-	Err     string        // what kept the job from running, or left behind by it
+	Err     string        // why the job could not run, or things that it left behind
 }
 
 // stepResult is one row of one pairing.
@@ -66,7 +65,7 @@ type stepResult struct {
 	Ran  bool
 }
 
-// failures names what went wrong, or nothing. The errors were printed when they
+// failures names the steps that failed. The errors were printed when they
 // happened.
 func (r result) failures() string {
 	var bad []string

@@ -32,7 +32,7 @@ const (
 	exitCannotRun = 3
 )
 
-// errCannotRun marks what this machine lacks. It is never a pass.
+// errCannotRun marks a requirement that this machine lacks. It is never a pass.
 var errCannotRun = errors.New("cannot run here")
 
 // options are the command line of the outer process.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// memorySample is what one daemon with one container held.
+// memorySample has the figures of one daemon with one container.
 type memorySample struct {
 	ShimIdle, ShimAfter     processMemory // one container; the same after the execs
 	DaemonIdle, DaemonAfter processMemory
@@ -53,8 +53,8 @@ func memoryReport(ctx context.Context, o options, t tools) (string, error) {
 	return memoryTable(samples[stock], samples[ours], t)
 }
 
-// memoryTable has medians over the rounds, and the last round for what follows
-// the execs.
+// memoryTable has medians over the rounds, and the last round for the figures
+// after the execs.
 func memoryTable(stockSamples, ourSamples []memorySample, t tools) (string, error) {
 	last := len(stockSamples) - 1
 	execs := stockSamples[last].Execs

@@ -24,7 +24,7 @@ func (t tools) describe() string {
 }
 
 // checkMachine returns errCannotRun, with the reason, where containers cannot
-// run whatever is installed.
+// run for a reason that no package changes.
 func checkMachine() error {
 	if err := checkPlatform(); err != nil {
 		return fmt.Errorf("%w: %w", errCannotRun, err)
@@ -37,7 +37,7 @@ func checkMachine() error {
 	return nil
 }
 
-// prepare builds and fetches what the run needs, reusing what is there.
+// prepare builds and fetches the tools of the run, and reuses those that are there.
 func prepare(ctx context.Context, o options) (tools, error) {
 	t := tools{Bin: map[string]string{}}
 	if err := os.MkdirAll(o.build, 0o755); err != nil {
@@ -154,7 +154,7 @@ func unpackDebian(ctx context.Context, dir, root, stamp string) error {
 }
 
 // command runs a program to its end and returns its standard output. The
-// error carries what the program said.
+// error has its standard error.
 func command(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = dir

@@ -67,7 +67,7 @@ func lock(ctx context.Context) (func(), error) {
 	}
 }
 
-// removeStale removes what a run left that was killed before it could clean up.
+// removeStale removes the remains of a run that was killed before it could clean up.
 // Under the lock everything that bears our name is stale.
 func removeStale() error {
 	if err := removeCgroups(tempPrefix + "*"); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // script is a shell script in a container, by ctr run or ctr task exec, and
-// what is expected of it.
+// its expected result.
 type script struct {
 	ctr    []string // ctr's arguments before the command
 	before []string // the command before the shell, if any
@@ -23,8 +23,8 @@ type script struct {
 
 // want runs the script and compares outputs and exit code.
 //
-// ctr closes a process's pipes when it has exited, without reading what is still
-// in them. So the script waits, after its output, until the driver has it all.
+// ctr closes a process's pipes when it has exited, without reading the rest of
+// their data. So the script waits, after its output, until the driver has it all.
 func (s script) want(ctx context.Context, e *env) error {
 	got := expectOutput(s.stdout, s.stderr)
 	name := fmt.Sprint("ack-", e.acks.Add(1))

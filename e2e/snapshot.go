@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// snapshot lists, kind by kind, what containers leave behind when something
-// went wrong. Two of them are compared.
+// snapshot lists, kind by kind, the things that containers leave behind after a
+// failure. Two of them are compared.
 type snapshot map[string][]string
 
-// since lists what s has and before had not.
+// since lists the things of s that before had not.
 func (s snapshot) since(before snapshot) []string {
 	var added []string
 	for _, kind := range s.kinds() {
@@ -169,7 +169,7 @@ func directoriesUnder(root string) []string {
 		if err == nil && d.IsDir() {
 			dirs = append(dirs, path)
 		}
-		return nil // what vanished meanwhile is of no interest
+		return nil // a file that vanished meanwhile is of no interest
 	})
 	return dirs
 }

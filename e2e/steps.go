@@ -170,8 +170,8 @@ func stepStart(ctx context.Context, e *env) (string, error) {
 	return "", e.setBaseline(ctx)
 }
 
-// setBaseline records what a daemon holds after its first container is gone:
-// what comes later must not add to it.
+// setBaseline records the footprint of a daemon after its first container is gone:
+// later ones must not add to it.
 func (e *env) setBaseline(ctx context.Context) error {
 	if err := e.run(ctx, "first", "true").wantOutput(0, "", ""); err != nil {
 		return err

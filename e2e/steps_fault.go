@@ -118,7 +118,7 @@ func (e *env) callHung(ctx context.Context, before footprint) error {
 		return err
 	}
 	// ctr gives up by itself. That the daemon's calls to the shim ended as well,
-	// although it still hangs, shows in what the daemon holds.
+	// although it still hangs, shows in the daemon's footprint.
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	limit := footprint{before.Descriptors + each/2, before.Goroutines + each/2}

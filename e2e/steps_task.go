@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// stepPause looks at what a container writes: nothing while paused.
+// stepPause looks at the output of a container: there is none while it is paused.
 func stepPause(ctx context.Context, e *env) (string, error) {
 	if _, err := e.start(ctx, "pause", "sh", "-c", "while :; do echo >>/ticks; usleep 5000; done"); err != nil {
 		return "", err
@@ -143,8 +143,8 @@ func stepShimDirect(ctx context.Context, e *env) (string, error) {
 	return "", e.killAndRemove(ctx, "direct")
 }
 
-// stepKill sends signals to a container and to an exec, and reads what the
-// commands that wait for them report.
+// stepKill sends signals to a container and to an exec, and reads the
+// reports of the commands that wait for them.
 func stepKill(ctx context.Context, e *env) (string, error) {
 	wait := make(chan ctrResult, 1)
 	go func() {
@@ -222,7 +222,7 @@ func stepErrorCodes(ctx context.Context, e *env) (string, error) {
 	return fmt.Sprint(len(cases)+1, " errors"), e.killAndRemove(ctx, "errors")
 }
 
-// wantEvents are what one container with one exec reports. The shim sends them
+// wantEvents are the events of one container with one exec. The shim sends them
 // to the daemon over ttrpc, where it is the client.
 var wantEvents = []string{
 	"/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started",

@@ -75,8 +75,8 @@ func (b *build) compile(ctx context.Context, dir string, race bool) error {
 	return b.checkCases(ctx)
 }
 
-// checkCases compares what the program can run with what the table says it
-// must, so that no case is left out unnoticed.
+// checkCases compares the cases of the program with those that the table wants from
+// it, so that no case is left out unnoticed.
 func (b *build) checkCases(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, b.program, "cases").Output()
 	if err != nil {

@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A need is what a case asks of an end, beyond being a ttrpc.
+// A need is a feature that a case asks of an end.
 type need int
 
 const (
@@ -25,7 +25,7 @@ type testCase struct {
 const caseLimit = 20 * time.Second
 
 // testCases is the matrix. The first 14 names, concurrent_large_unary
-// and soak are gRPC's interop cases, fitted to what ttrpc has.
+// and soak are gRPC's interop cases, fitted to ttrpc.
 var testCases = []testCase{
 	{name: "empty_unary", checks: "a call with empty messages succeeds"},
 	{name: "large_unary", checks: "a request of 271828 and a response of 314159 bytes arrive byte for byte"},

@@ -2,8 +2,8 @@ package main
 
 import "slices"
 
-// A defect is a case that releases are known to fail, in one role whoever the
-// peer is, or when both ends have it. It is not run with them; -try-cannot does,
+// A defect is a case that releases are known to fail, in one role with any
+// peer, or when both ends have it. It is not run with them; -try-cannot does,
 // to see whether the entry is still true.
 type defect struct {
 	first, last string // releases, by name

@@ -1,7 +1,7 @@
 // Command interop runs this checkout against every released ttrpc: programs
 // built from one release alone, each in its own process, as client and as
 // server over a unix socket. It prints the matrix of version, role and case,
-// and exits with 1 when a cell fails. cases.go says what each case checks.
+// and exits with 1 when a cell fails. cases.go explains each case.
 //
 // As a control each release also runs against itself. A case that a release
 // fails there too is a defect of the release, named in known.go.
@@ -217,7 +217,7 @@ func indent(s string) string {
 	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ")
 }
 
-// describe prints what the cases check and what took time.
+// describe prints the purpose of the cases, and the slow pairings.
 func describe(cases []testCase, pairings []*pairing) {
 	for _, c := range cases {
 		fmt.Printf("%-34s %s\n", c.name, c.checks)

@@ -130,8 +130,8 @@ func (e *ends) run(c testCase) result {
 		e.client.dump()
 		e.server.dump()
 	}
-	// What this case left must not fail the next. And only when the processes
-	// have ended has all of their standard error come.
+	// This case must not make the next one fail. And all of the standard error is
+	// there only when the processes have ended.
 	e.kill()
 	if !e.server.killed() {
 		r.why = "the server crashed; the client: " + r.why

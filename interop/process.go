@@ -31,7 +31,7 @@ func startProcess(program string, args ...string) (*process, error) {
 		lines:  make(chan string, 1),
 		exited: make(chan struct{}),
 	}
-	// A group of its own, so that what the peer started goes with it.
+	// A group of its own, so that the peer's children go with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Stderr = &p.stderr
 	// Do not wait for a grandchild that has standard error open.
@@ -52,7 +52,7 @@ func startProcess(program string, args ...string) (*process, error) {
 }
 
 // read passes on standard output and then waits for the process. It ends when
-// the process does, and ends what the process leaves.
+// the process does, and kills the children that the process leaves.
 func (p *process) read(stdout io.Reader) {
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, 1<<20)
@@ -85,8 +85,8 @@ func startServer(b *build, socket string) (*process, error) {
 	return nil, fmt.Errorf("%w\n%s", err, p.stderr.since(0))
 }
 
-// runCase has a client run a case. The error is what the client found, or that
-// it ended or took too long.
+// runCase has a client run a case. The error is the client's, or says
+// that the client ended or took too long.
 func (p *process) runCase(name string, limit time.Duration) error {
 	if _, err := io.WriteString(p.stdin, name+"\n"); err != nil {
 		return fmt.Errorf("the client is gone: %w", err)
@@ -144,7 +144,7 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// A tail is a writer that keeps the last part of what was written.
+// A tail is a writer that keeps the last part of its input.
 type tail struct {
 	mu      sync.Mutex
 	buf     []byte
@@ -173,7 +173,7 @@ func (t *tail) len() int {
 	return t.dropped + len(t.buf)
 }
 
-// since returns what was written after the first n bytes, shortened.
+// since returns the input after the first n bytes, shortened.
 func (t *tail) since(n int) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 )
 
 // declared returns the names that gogo declares in the Go package of a file, as
-// far as they can be known from the file and what it imports.
+// far as they can be known from the file and its imports.
 func (p *ttrpcGenerator) declared(file *generator.FileDescriptor) []string {
 	importPath := p.importPath(file)
 	files := make(map[string]*descriptor.FileDescriptorProto)

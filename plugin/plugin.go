@@ -124,9 +124,9 @@ func deprecation(file *generator.FileDescriptor) string {
 	return "Marked as deprecated in " + file.GetName() + "."
 }
 
-// serviceName returns what the Go names of a service are made from: its name in
-// the proto file as it is. With streams they must be exported, so that other
-// packages can implement the service; without, they are what they always were.
+// serviceName returns the base of the Go names of a service: its name in the proto
+// file, unchanged. With streams they must be exported, so that other
+// packages can implement the service; without, they stay the same as ever.
 func serviceName(s *descriptor.ServiceDescriptorProto) string {
 	for _, m := range s.Method {
 		if m.GetClientStreaming() || m.GetServerStreaming() {

@@ -22,7 +22,7 @@ const (
 	HeldStreams Kind = "streams" // Callers streams on one connection that had one message to and fro and wait
 )
 
-// Case says what a client does. The driver hands it to the client process.
+// Case is the work of a client. The driver hands it to the client process.
 type Case struct {
 	Kind    Kind
 	Size    int // bytes of payload, each way
@@ -32,7 +32,7 @@ type Case struct {
 
 	Stream   StreamKind    // for Streams: its direction
 	Messages int           // for Streams: messages in a stream
-	Busy     Method        // for Busy: what the other caller's handler does
+	Busy     Method        // for Busy: the work of the other caller's handler
 	Work     time.Duration // for Busy, Cores, Mixed and Behind: how long a handler is busy
 	SlowIn   int           // for Mixed
 	Every    time.Duration // for Unary, if not 0: from one call's beginning to the next one's
@@ -44,7 +44,7 @@ type Case struct {
 	Measure time.Duration
 }
 
-// Result is what a client prints, as one line of JSON. Times are in nanoseconds
+// Result is the output of a client, one line of JSON. Times are in nanoseconds
 // and, like allocations, for one call, one message of a stream, or one round of
 // a bidirectional one.
 type Result struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // The side channel is a unix socket of its own beside the one of the calls. The
-// client asks on it for the server's readings before and after what it times;
+// client asks on it for the server's readings before and after the part that it times;
 // in between the server's goroutine for it waits in a read.
 
 // ControlSuffix is appended to the address of the calls.
@@ -104,7 +104,7 @@ func (c *control) ask(cmd command) (reply, error) {
 	return rep, nil
 }
 
-// profile writes a CPU profile of what lies between begin and end. With an
+// profile writes a CPU profile of the time between begin and end. With an
 // empty path it does nothing.
 type profile struct {
 	path string

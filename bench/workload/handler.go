@@ -40,7 +40,7 @@ func (s StreamSpec) Encode() []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(s.Size))
 }
 
-// DecodeStreamSpec returns what Encode encoded.
+// DecodeStreamSpec is the inverse of Encode.
 func DecodeStreamSpec(payload []byte) StreamSpec {
 	if len(payload) != 16 {
 		return StreamSpec{}
@@ -55,7 +55,7 @@ func DecodeStreamSpec(payload []byte) StreamSpec {
 // stream.
 func EncodeCount(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-// DecodeCount returns what EncodeCount encoded.
+// DecodeCount is the inverse of EncodeCount.
 func DecodeCount(payload []byte) int {
 	if len(payload) != 8 {
 		return 0

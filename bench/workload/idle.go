@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// settle is how long connections rest before memory is read, for what a peer
-// does in the background after a call.
+// settle is how long connections rest before memory is read, so that the work of a
+// peer in the background is over.
 const settle = 300 * time.Millisecond
 
 // runIdle reads the memory of both processes at several counts of connections,
@@ -33,8 +33,8 @@ func runIdle(p Peer, addr string, c Case, ctl *control) (Result, error) {
 	return res, nil
 }
 
-// touch opens and closes some connections with a call each, for what the first
-// ones allocate once and for all.
+// touch opens and closes some connections with a call each, because the first ones
+// make allocations that later ones share.
 func touch(p Peer, addr string, c Case, payload []byte) error {
 	for range 20 {
 		conn, err := p.Dial(addr, c.Options)
@@ -69,7 +69,7 @@ type holder struct {
 	failed  chan error // the first failure of a held call
 }
 
-// to returns when there are n of what is held.
+// to returns when the holder holds n calls or streams.
 func (h *holder) to(n int) error {
 	switch h.c.Kind {
 	case HeldCalls:

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// operation is what a caller repeats: a call, a whole stream, a round of a
+// operation is the work that a caller repeats: a call, a whole stream, a round of a
 // bidirectional stream. It returns an error or has done `units` of work.
 type operation struct {
 	do    func(ctx context.Context) error
@@ -28,7 +28,7 @@ type group struct {
 }
 
 // run lets each operation be repeated by a caller of its own until the deadline
-// and returns when all callers have stopped. What a caller needs is allocated
+// and returns when all callers have stopped. Each caller allocates
 // before `begin` is called; the measured part starts when that returns.
 func (g *group) run(ops []operation, warmup, measure time.Duration, begin func() error) (time.Duration, error) {
 	var warm sync.WaitGroup
@@ -42,7 +42,7 @@ func (g *group) run(ops []operation, warmup, measure time.Duration, begin func()
 			defer g.wg.Done()
 			h := new(histogram)
 			// A context that can be cancelled, as a program's are, and not shared:
-			// its lock is no part of what is measured.
+			// its lock is no part of the measurement.
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			err := op.repeat(ctx, h, warmUntil)
@@ -107,7 +107,7 @@ func (op operation) repeat(ctx context.Context, h *histogram, deadline time.Time
 	}
 }
 
-// RunCase does what a client does.
+// RunCase is the client's work.
 func RunCase(p Peer, addr string, c Case, prof *profile) (Result, error) {
 	ctl, err := dialControl(addr)
 	if err != nil {

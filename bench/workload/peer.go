@@ -1,4 +1,4 @@
-// Package workload is what all peers of the benchmark have in common: the cases,
+// Package workload is the common part of all peers of the benchmark: the cases,
 // the load loops with their timing, the side channel between the two processes,
 // and the handlers' work. A peer adds only its calls and its stubs, so that
 // every figure is taken by the same code.
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// UnsupportedError is returned by a peer that cannot do what a case asks. It is
+// UnsupportedError is returned by a peer that lacks a feature which a case needs. It is
 // reported as such, not as a failure.
 type UnsupportedError struct{ Reason string }
 
@@ -28,12 +28,12 @@ type Peer struct {
 	Dial func(addr string, o Options) (Conn, error)
 }
 
-// Options are what both sides of a peer must know of a case.
+// Options are the parts of a case that both sides of a peer must know.
 type Options struct {
 	Connection Connection
 	// Procs is GOMAXPROCS of both sides, which Main sets; 0 is Go's default.
 	Procs int `json:",omitempty"`
-	// Real asks for what a call of a real program carries besides its message:
+	// Real asks for the things that a call of a real program has besides its message:
 	// an interceptor on either side (doing CheckMethod and CheckMetadata) and
 	// the metadata entry MetadataKey. The deadline is already in the context
 	// that Call gets.
@@ -81,7 +81,7 @@ type Conn interface {
 	// Unary prepares calls of method with a request of payload, for one caller.
 	Unary(method Method, payload []byte) Call
 	// Stream opens a stream. Its payload is the request of a server stream, and
-	// else what every Send sends.
+	// else the message of each Send.
 	Stream(ctx context.Context, kind StreamKind, payload []byte) (Stream, error)
 	Close() error
 }
@@ -100,7 +100,7 @@ type Stream interface {
 	Recv() ([]byte, error)
 }
 
-// The metadata entry of a real call: what otelttrpc adds.
+// The metadata entry of a real call, as otelttrpc adds it.
 const (
 	MetadataKey   = "traceparent"
 	MetadataValue = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

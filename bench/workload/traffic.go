@@ -41,8 +41,8 @@ func mixedOperation(c Case, conn Conn, caller int) (operation, error) {
 	return operation{units: 1, do: do}, do(context.Background())
 }
 
-// followAfter is how long after the beginning of what sleeps the measured call of
-// Behind and Away begins.
+// followAfter is the time from the beginning of the sleeping handler to the measured
+// call of Behind and Away.
 const followAfter = 50 * time.Microsecond
 
 // quickBefore calls of a Behind teach the server that the method is quick, before

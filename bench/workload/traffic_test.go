@@ -54,7 +54,7 @@ func (s *fakeStream) Send() error           { s.c.note(s.kind + " send"); return
 func (s *fakeStream) Recv() ([]byte, error) { s.c.note(s.kind + " recv"); return s.payload, nil }
 func (s *fakeStream) CloseSend() error      { return nil }
 
-// repeatFor does an operation n times, without what newOperation did.
+// repeatFor does an operation n times, and leaves out the work of newOperation.
 func repeatFor(t *testing.T, c Case, n int) (*fakeConn, *histogram) {
 	t.Helper()
 	conn := new(fakeConn)

@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 )
 
-// Usage is what one process has used so far.
+// Usage is the use of one process so far.
 type Usage struct {
 	CPU     int64 // nanoseconds, user and system
 	Mallocs uint64
@@ -28,7 +28,7 @@ func readUsage() (Usage, error) {
 	}, nil
 }
 
-// Memory is what one process holds when all garbage was given back.
+// Memory is held by one process once all garbage has been given back.
 type Memory struct {
 	RSS        int64 // bytes
 	Goroutines int

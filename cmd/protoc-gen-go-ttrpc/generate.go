@@ -41,7 +41,7 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 			}
 			clientInterface = true
 		default:
-			warn("unknown option %q ignored", name)
+			return fmt.Errorf("unknown option %q; see protoc-gen-go-ttrpc -help", name)
 		}
 		return nil
 	}}

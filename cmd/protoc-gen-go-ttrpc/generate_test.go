@@ -19,16 +19,16 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	// The golden packages, whose descriptors are the requests of the tests.
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/imports"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/keyword"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/legacy"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
-	_ "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/basic"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/keyword"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/legacy"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/names"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/nopackage"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/optional"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/public"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/split"
+	_ "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/wellknown"
 )
 
 // requestFor asks for the code of some of the golden files. The descriptors have
@@ -88,7 +88,7 @@ func files(t *testing.T, req *pluginpb.CodeGeneratorRequest) map[string]string {
 	return content
 }
 
-// The checked-in code, apart from comments, is what the generator writes now.
+// The checked-in code, apart from comments, is the generator's output today.
 // `make checkgenerate` compares the comments too, from the proto files.
 func TestGolden(t *testing.T) {
 	const root = "../../"
@@ -99,7 +99,7 @@ func TestGolden(t *testing.T) {
 		"public/public.proto", "public/same.proto",
 		"split/messages.proto", "split/service.proto", "wellknown/wellknown.proto"))
 	golden := 0
-	err := filepath.Walk(root+"internal/gentest/pbgo", func(path string, _ os.FileInfo, err error) error {
+	err := filepath.Walk(root+"internal/gentest/testdata/pbgo", func(path string, _ os.FileInfo, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_ttrpc.pb.go") {
 			return err
 		}
@@ -145,12 +145,12 @@ func uncommented(t *testing.T, code string) string {
 }
 
 func TestFileNames(t *testing.T) {
-	const goPackage = "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
+	const goPackage = "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/nopackage"
 	for parameter, want := range map[string]string{
 		"":                                        goPackage + "/nopackage_ttrpc.pb.go",
 		"paths=import":                            goPackage + "/nopackage_ttrpc.pb.go",
 		"paths=source_relative":                   "nopackage/nopackage_ttrpc.pb.go",
-		"module=github.com/containerd":            "ttrpc/internal/gentest/pbgo/nopackage/nopackage_ttrpc.pb.go",
+		"module=github.com/containerd":            "ttrpc/internal/gentest/testdata/pbgo/nopackage/nopackage_ttrpc.pb.go",
 		"Mnopackage/nopackage.proto=a.test/b":     "a.test/b/nopackage_ttrpc.pb.go",
 		"paths=source_relative,prefix=A":          "nopackage/nopackage_ttrpc.pb.go",
 		"Mother.proto=a.test/o,module=github.com": strings.TrimPrefix(goPackage, "github.com/") + "/nopackage_ttrpc.pb.go",
@@ -220,11 +220,13 @@ func TestOwnComments(t *testing.T) {
 }
 
 func TestUnknownOption(t *testing.T) {
-	resp, stderr, code := run(t, requestFor(t, "plugins=grpc,paths=source_relative,verbose", "basic/basic.proto"))
-	want := "protoc-gen-go-ttrpc: warning: unknown option \"plugins\" ignored\n" +
-		"protoc-gen-go-ttrpc: warning: unknown option \"verbose\" ignored\n"
-	if code != 0 || stderr != want || len(resp.File) != 1 {
-		t.Errorf("exit code %d, %d files, stderr %q; want code 0, 1 file, %q", code, len(resp.File), stderr, want)
+	for _, option := range []string{"path=source_relative", "plugins=grpc", "verbose"} {
+		resp, stderr, code := run(t, requestFor(t, "paths=source_relative,"+option, "basic/basic.proto"))
+		name, _, _ := strings.Cut(option, "=")
+		want := "protoc-gen-go-ttrpc: unknown option \"" + name + "\"; see protoc-gen-go-ttrpc -help\n"
+		if code != 1 || stderr != want || len(resp.File) != 0 {
+			t.Errorf("%s: exit code %d, %d files, stderr %q; want code 1, none, %q", option, code, len(resp.File), stderr, want)
+		}
 	}
 }
 
@@ -254,7 +256,7 @@ func TestEdition2023(t *testing.T) {
 // in ways that the library does not know either, such as "import option".
 func TestNewerEdition(t *testing.T) {
 	req := requestFor(t, "paths=source_relative", "nopackage/nopackage.proto")
-	// What only the newer edition knows how to import has no Go package.
+	// A file that only the newer edition can import has no Go package.
 	option := &descriptorpb.FileDescriptorProto{Name: proto.String("opts/cpp.proto"), Syntax: proto.String("proto3")}
 	req.ProtoFile = append([]*descriptorpb.FileDescriptorProto{option}, req.ProtoFile...)
 	newer := newestEdition() + 1
@@ -321,7 +323,7 @@ func TestDefaultsTakeNames(t *testing.T) {
 	}
 }
 
-// What cannot be served ends in one message and no response.
+// A request that cannot be served ends in one message and no response.
 func TestErrors(t *testing.T) {
 	request := func(parameter string, change func(*descriptorpb.FileDescriptorProto)) []byte {
 		req := requestFor(t, parameter, "nopackage/nopackage.proto")

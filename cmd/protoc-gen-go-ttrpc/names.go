@@ -7,7 +7,7 @@ import (
 )
 
 // declared returns the names that protoc-gen-go declares in the Go package of a
-// file, as far as they can be known from the file and what it imports.
+// file, as far as they can be known from the file and its imports.
 func declared(plugin *protogen.Plugin, file *protogen.File) []string {
 	var n names
 	for _, f := range samePackage(plugin, file) {

@@ -56,7 +56,11 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 		}
 		services = services || len(f.Service) > 0
 	}
-	if !checkOptions(req.GetParameter(), warn) && services {
+	plugins, err := checkOptions(req.GetParameter(), warn)
+	if err != nil {
+		return nil, err
+	}
+	if !plugins && services {
 		warn("no services are generated without the option plugins=ttrpc")
 	}
 
@@ -102,9 +106,9 @@ var knownPlugins = map[string]bool{
 	"size": true, "stringer": true, "union": true, "unmarshal": true,
 }
 
-// checkOptions warns of options and plugins that have no effect, and tells whether
-// any plugin was asked for.
-func checkOptions(parameter string, warn func(string, ...any)) (plugins bool) {
+// checkOptions warns of plugins that have no effect, and reports whether any plugin was
+// asked for. An unknown option is an error: with one misspelt, the file lands elsewhere.
+func checkOptions(parameter string, warn func(string, ...any)) (plugins bool, err error) {
 	for _, option := range strings.Split(parameter, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		switch name {
@@ -118,15 +122,15 @@ func checkOptions(parameter string, warn func(string, ...any)) (plugins bool) {
 			}
 		default:
 			if name[0] != 'M' {
-				warn("unknown option %q ignored", name)
+				return false, fmt.Errorf("unknown option %q; see protoc-gen-gogottrpc -help", name)
 			}
 		}
 	}
-	return plugins
+	return plugins, nil
 }
 
-// supported returns an error for what came to proto files after gogo's last
-// release. Its generator would take it for something else.
+// supported returns an error for features of proto files that are younger than gogo's
+// last release: its generator misreads them.
 func supported(f *descriptor.FileDescriptorProto) error {
 	switch syntax := f.GetSyntax(); syntax {
 	case "", "proto2", "proto3":

@@ -76,7 +76,7 @@ func want(t *testing.T, output string, expressions ...string) {
 	}
 }
 
-// clientLines are what a client prints in the steps of the walk.
+// clientLines are printed by a client in the steps of the walk.
 var clientLines = []string{
 	`^1\. A unary call$`, `client: there are \d+ of "bolt"$`,
 	`^2\. Metadata$`, `client: took 4 of "bolt", \d+ are left`,
@@ -91,7 +91,7 @@ var clientLines = []string{
 	`^9\. A deadline$`, `client: Restock: context deadline exceeded$`,
 }
 
-// serverLines are what a server prints of them.
+// serverLines are printed by the server in the same steps.
 var serverLines = []string{
 	`server: listening on .*socket`,
 	`server: GetItem from .*; metadata request-id=1$`,
@@ -151,7 +151,7 @@ func startServer(t *testing.T, socket string) *server {
 	return s
 }
 
-// wait reads what the server prints until it exits.
+// wait reads the server's output until the server exits.
 func (s *server) wait() result {
 	for s.lines.Scan() {
 		s.output.WriteString(s.lines.Text() + "\n")
@@ -258,7 +258,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// A client whose server goes away says so, whatever it was waiting for.
+// A client whose server goes away says so in each of its waits.
 func TestServerGoesAway(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
 	l, err := net.Listen("unix", socket)

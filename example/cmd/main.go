@@ -1,5 +1,5 @@
 // Command cmd is a walk through ttrpc. With no arguments it serves an inventory
-// on a temporary unix socket, calls itself and prints what each side sees; as
+// on a temporary unix socket, calls itself and prints the view of each side; as
 // "server" and "client" it does the two halves in two terminals.
 package main
 
@@ -45,7 +45,7 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text + " (-h prints what there is)" }
 
-// command is what the arguments ask for.
+// command is the command that the arguments ask for.
 type command struct {
 	name   string // "", "server" or "client"
 	socket string

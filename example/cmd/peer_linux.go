@@ -9,13 +9,13 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// handshake refuses peers of other users than this process's. What it learns
-// of a peer on the way is there for its calls: see describePeer.
+// handshake refuses peers of other users than this process's. The
+// credentials of the peer are there for its calls: see describePeer.
 func handshake() []ttrpc.ServerOpt {
 	return []ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())}
 }
 
-// describePeer tells who makes the call whose context this is.
+// describePeer describes the caller of the call whose context this is.
 func describePeer(ctx context.Context) string {
 	peer, _ := ttrpc.PeerFromContext(ctx)
 	cred, ok := peer.(*unix.Ucred)

@@ -62,7 +62,7 @@ func (w *callWatch) stream(ctx context.Context, stream ttrpc.StreamServer, info 
 	return handler(ctx, stream)
 }
 
-// print tells what a handler can know of its call: its peer, as the handshake
+// print shows the information that a handler has about its call: its peer, as the handshake
 // found it, its metadata and its deadline.
 func (w *callWatch) print(ctx context.Context, fullMethod string) {
 	line := []string{

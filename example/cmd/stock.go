@@ -42,7 +42,7 @@ func (s *stock) GetItem(_ context.Context, req *inventory.GetItemRequest) (*inve
 	return &inventory.Item{Name: req.Name, Count: count}, nil
 }
 
-// TakeItem answers with what is left.
+// TakeItem answers with the rest of the item.
 func (s *stock) TakeItem(_ context.Context, req *inventory.TakeItemRequest) (*inventory.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

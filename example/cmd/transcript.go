@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// transcript prints what happens, a whole line at a time: the server and the
+// transcript prints events, a whole line at a time: the server and the
 // client may share it.
 type transcript struct {
 	mu    sync.Mutex

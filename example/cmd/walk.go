@@ -27,7 +27,7 @@ type walker struct {
 	out   *transcript
 }
 
-// walk makes calls of every kind and prints what comes of them.
+// walk makes calls of every kind and prints their results.
 func walk(ctx context.Context, client *ttrpc.Client, calls *callLog, out *transcript) (*walker, error) {
 	w := &walker{stub: inventory.NewInventoryClient(client), calls: calls, out: out}
 	for _, step := range []struct {

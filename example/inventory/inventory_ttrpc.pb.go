@@ -96,6 +96,9 @@ func (s *inventoryCountItemsServer) Recv() (*CountItemsRequest, error) {
 
 // RegisterInventoryService makes srv serve ttrpc.example.inventory.v1.Inventory with svc.
 func RegisterInventoryService(srv *ttrpc.Server, svc InventoryService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.example.inventory.v1.Inventory registered")
+	}
 	srv.RegisterService("ttrpc.example.inventory.v1.Inventory", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"GetItem": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

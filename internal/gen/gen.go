@@ -44,7 +44,7 @@ type File struct {
 
 // Service is one service of a proto file.
 type Service struct {
-	// GoName is what the names in the generated code are made from.
+	// GoName is the base of the names in the generated code.
 	GoName string
 	// FullName is the name on the wire, with the proto package.
 	FullName string

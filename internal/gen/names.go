@@ -49,11 +49,11 @@ type service struct {
 	*Service
 	Methods []*method
 
-	Interface string // what a server implements
+	Interface string // the interface that a server implements
 	Register  string
 	New       string
-	Client    string // what New returns: Interface, unless there are streams
-	Struct    string // what implements Client
+	Client    string // the type that New returns: Interface, unless there are streams
+	Struct    string // the type that implements Client
 }
 
 // method is a Method with all names that its stubs declare.
@@ -112,7 +112,7 @@ func (f *File) resolve(taken scope) []*service {
 			}
 		}
 	}
-	// Constants came last, and so take no name from what was there before. gRPC's
+	// Constants came last, and so take no name from older code. gRPC's
 	// stubs have the same ones, but no package has both for a service of one Go
 	// name: either has a function New...Client.
 	for i, s := range services {

@@ -23,7 +23,7 @@ func (f *File) Text() (string, error) {
 	return strings.TrimSpace(b.String()), nil
 }
 
-// printer has what the templates need beside their service or method.
+// printer has the values that the templates need beside their service or method.
 type printer struct {
 	file  *File
 	stubs *template.Template

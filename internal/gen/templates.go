@@ -24,6 +24,9 @@ type {{.Interface}} interface {
 {{range .Methods}}{{if .Streams}}{{template "serverStream" .}}{{end}}{{end}}
 {{comment . "" "%s makes srv serve %s with svc." .Register .FullName -}}
 func {{.Register}}({{srv}} *{{ttrpc "Server"}}, {{svc}} {{.Interface}}) {
+	if {{svc}} == nil {
+		panic({{printf "ttrpc: nil implementation of service %s registered" .FullName | quote}})
+	}
 {{- if unaryOnly .}}
 	{{srv}}.Register({{quote .FullName}}, map[string]{{ttrpc "Method"}}{
 	{{- range .Methods}}{{template "unaryHandler" .}}{{end}}

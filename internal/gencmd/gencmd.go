@@ -1,4 +1,4 @@
-// Package gencmd is what the commands of the two generators share: their
+// Package gencmd is shared by the commands of the two generators: their
 // arguments, their input and the way they fail.
 package gencmd
 
@@ -17,8 +17,8 @@ type Command struct {
 	Name string
 	// Usage is printed for -help, after the first line.
 	Usage string
-	// Generate turns an encoded request into an encoded response. What is
-	// worth telling without failing goes to warn, one line each.
+	// Generate turns an encoded request into an encoded response. Warnings
+	// go to warn, one line each.
 	Generate func(request []byte, warn func(format string, args ...any)) (response []byte, err error)
 }
 
@@ -64,7 +64,7 @@ func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	return 0
 }
 
-// generate calls Generate. gogo's plugins panic on what they do not support, and
+// generate calls Generate. gogo's plugins panic on unsupported input, and
 // the protobuf libraries on descriptors that no compiler would produce; both are
 // errors like any other.
 func (c *Command) generate(request []byte, warn func(string, ...any)) (response []byte, err error) {

@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 			panic("groups are not supported")
 		case "nil":
 			var m map[string]int
-			//lint:ignore SA5000 a runtime error is what this wants
+			//lint:ignore SA5000 the test wants a runtime error
 			m["x"]++
 		}
 		return []byte("answer"), nil

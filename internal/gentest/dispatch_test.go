@@ -6,10 +6,10 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/gentest/exercise"
-	gogobasic "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
-	gogonames "github.com/containerd/ttrpc/internal/gentest/gogo/names"
-	pbbasic "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
-	pbnames "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
+	gogobasic "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/basic"
+	gogonames "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/names"
+	pbbasic "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/basic"
+	pbnames "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/names"
 )
 
 // The methods of two_words have one name in Go, and each its own on the wire.

@@ -1,6 +1,6 @@
 // Package gentest tests the code that the generators write. Its directory proto
-// has the proto files, and pbgo and gogo what protoc-gen-go-ttrpc and
-// protoc-gen-gogottrpc make of them; the tests compile that code, and call every
+// has the proto files, and testdata has the output of protoc-gen-go-ttrpc and
+// protoc-gen-gogottrpc for them, as pbgo and gogo; the tests compile that code, and call every
 // method of every service over a pipe.
 //
 // `make generate` writes the code anew, and `make checkgenerate` compares it.
@@ -8,5 +8,5 @@
 // The other directories are modules of their own, which `make gentest` runs:
 // programs written for released versions (released102, released1210), the newest
 // version of everything (newest), a genproto of 2020 (genproto2020), the compilers
-// that the README names (compilers), and the API of containerd (containerd).
+// that cmd/README.md names (compilers), and the API of containerd (containerd).
 package gentest

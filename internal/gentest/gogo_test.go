@@ -8,29 +8,29 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/gentest/exercise"
-	gogobasic "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
-	gogoopts "github.com/containerd/ttrpc/internal/gentest/gogo/gogoopts"
-	gogoimports "github.com/containerd/ttrpc/internal/gentest/gogo/imports"
-	gogoclient "github.com/containerd/ttrpc/internal/gentest/gogo/imports/client"
-	gogoctx "github.com/containerd/ttrpc/internal/gentest/gogo/imports/context"
-	gogoio "github.com/containerd/ttrpc/internal/gentest/gogo/imports/io"
-	gogoone "github.com/containerd/ttrpc/internal/gentest/gogo/imports/one/types"
-	gogoreq "github.com/containerd/ttrpc/internal/gentest/gogo/imports/req"
-	gogostream "github.com/containerd/ttrpc/internal/gentest/gogo/imports/stream"
-	gogottrpc "github.com/containerd/ttrpc/internal/gentest/gogo/imports/ttrpc"
-	gogotwo "github.com/containerd/ttrpc/internal/gentest/gogo/imports/two/types"
-	gogokeyword "github.com/containerd/ttrpc/internal/gentest/gogo/keyword"
-	gogolegacy "github.com/containerd/ttrpc/internal/gentest/gogo/legacy"
-	gogonames "github.com/containerd/ttrpc/internal/gentest/gogo/names"
-	gogonopackage "github.com/containerd/ttrpc/internal/gentest/gogo/nopackage"
-	gogopublic "github.com/containerd/ttrpc/internal/gentest/gogo/public"
-	gogopublicinner "github.com/containerd/ttrpc/internal/gentest/gogo/public/inner"
-	gogosplit "github.com/containerd/ttrpc/internal/gentest/gogo/split"
-	gogowellknown "github.com/containerd/ttrpc/internal/gentest/gogo/wellknown"
+	gogobasic "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/basic"
+	gogoopts "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/gogoopts"
+	gogoimports "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports"
+	gogoclient "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/client"
+	gogoctx "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/context"
+	gogoio "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/io"
+	gogoone "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/one/types"
+	gogoreq "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/req"
+	gogostream "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/stream"
+	gogottrpc "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/ttrpc"
+	gogotwo "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/imports/two/types"
+	gogokeyword "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/keyword"
+	gogolegacy "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/legacy"
+	gogonames "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/names"
+	gogonopackage "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/nopackage"
+	gogopublic "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/public"
+	gogopublicinner "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/public/inner"
+	gogosplit "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/split"
+	gogowellknown "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/wellknown"
 )
 
-// Servers for the code of protoc-gen-gogottrpc. Each method sends back
-// what it is sent.
+// Servers for the code of protoc-gen-gogottrpc. Each method sends its
+// messages back.
 
 type gogoNotes struct{}
 

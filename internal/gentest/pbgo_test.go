@@ -14,29 +14,29 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/gentest/exercise"
-	pbbasic "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
-	pbimports "github.com/containerd/ttrpc/internal/gentest/pbgo/imports"
-	pbclient "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/client"
-	pbctx "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/context"
-	pbio "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/io"
-	pbone "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/one/types"
-	pbreq "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/req"
-	pbstream "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/stream"
-	pbttrpc "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/ttrpc"
-	pbtwo "github.com/containerd/ttrpc/internal/gentest/pbgo/imports/two/types"
-	pbkeyword "github.com/containerd/ttrpc/internal/gentest/pbgo/keyword"
-	pblegacy "github.com/containerd/ttrpc/internal/gentest/pbgo/legacy"
-	pbnames "github.com/containerd/ttrpc/internal/gentest/pbgo/names"
-	pbnopackage "github.com/containerd/ttrpc/internal/gentest/pbgo/nopackage"
-	pboptional "github.com/containerd/ttrpc/internal/gentest/pbgo/optional"
-	pbpublic "github.com/containerd/ttrpc/internal/gentest/pbgo/public"
-	pbpublicinner "github.com/containerd/ttrpc/internal/gentest/pbgo/public/inner"
-	pbsplit "github.com/containerd/ttrpc/internal/gentest/pbgo/split"
-	pbwellknown "github.com/containerd/ttrpc/internal/gentest/pbgo/wellknown"
+	pbbasic "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/basic"
+	pbimports "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports"
+	pbclient "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/client"
+	pbctx "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/context"
+	pbio "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/io"
+	pbone "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/one/types"
+	pbreq "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/req"
+	pbstream "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/stream"
+	pbttrpc "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/ttrpc"
+	pbtwo "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/imports/two/types"
+	pbkeyword "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/keyword"
+	pblegacy "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/legacy"
+	pbnames "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/names"
+	pbnopackage "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/nopackage"
+	pboptional "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/optional"
+	pbpublic "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/public"
+	pbpublicinner "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/public/inner"
+	pbsplit "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/split"
+	pbwellknown "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/wellknown"
 )
 
-// Servers for the code of protoc-gen-go-ttrpc. Each method sends back
-// what it is sent.
+// Servers for the code of protoc-gen-go-ttrpc. Each method sends its
+// messages back.
 
 type pbNotes struct{}
 

@@ -24,8 +24,8 @@ func delimited(n int) int {
 	return 1 + len(binary.AppendUvarint(nil, uint64(n))) + n
 }
 
-// requestOverhead is what a Payload request of about messageLimit has around
-// the bytes it carries, when the call has no deadline and no metadata.
+// requestOverhead is the number of bytes that a Payload request of about messageLimit
+// has around its payload, when the call has no deadline and no metadata.
 func requestOverhead() int {
 	const n = messageLimit - 1024 // its length takes as many bytes as the limit's
 	return delimited(len(peerService)) + delimited(len("Payload")) + delimited(delimited(n)) - n
@@ -68,8 +68,8 @@ func (e *env) limitResponseOver() error {
 	return e.alive()
 }
 
-// responseOverhead is what the server puts around the bytes of a Payload
-// response of about messageLimit. Servers differ in how they say success, so
+// responseOverhead is the number of bytes that the server puts around the payload of
+// a response of about messageLimit. Servers differ in how they say success, so
 // it is measured, with a call made by hand on a connection of its own.
 func (e *env) responseOverhead() (int, error) {
 	const n = messageLimit - 1024

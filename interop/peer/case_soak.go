@@ -53,7 +53,7 @@ func (e *env) soakCall(r *rand.Rand) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	after := time.Duration(r.Intn(2000)) * time.Microsecond
-	given := func(err error) error { return err } // what may be besides a response
+	given := func(err error) error { return err } // the error that is allowed besides a response
 	switch r.Intn(4) {
 	case 0:
 		ctx, cancel = context.WithTimeout(ctx, after)

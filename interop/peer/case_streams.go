@@ -288,7 +288,7 @@ func (e *env) streamLimitAt() error {
 	return e.alive()
 }
 
-// streamContextOf asks what of the caller's context reached a stream's handler.
+// streamContextOf asks which parts of the caller's context reached a stream's handler.
 func (e *env) streamContextOf(ctx context.Context) (callContext, error) {
 	var c callContext
 	s, err := e.open(ctx, serverStreams, "Context", &emptyMsg{})

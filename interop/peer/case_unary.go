@@ -97,7 +97,7 @@ func (e *env) concurrency256() error {
 	})
 }
 
-// contextOf asks what of the caller's context reached the handler.
+// contextOf asks which parts of the caller's context reached the handler.
 func (e *env) contextOf(ctx context.Context) (callContext, error) {
 	var resp bytesMsg
 	var c callContext

@@ -16,11 +16,11 @@ import (
 // patience bounds each wait for something that should happen at once.
 const patience = 5 * time.Second
 
-// cases holds every case that this build can run as a client. What each one
-// checks is said in the driver's table.
+// cases holds every case that this build can run as a client. The
+// driver's table explains each.
 var cases = map[string]func(*env) error{}
 
-// env is what a case works with.
+// env is the environment of a case.
 type env struct {
 	*conn         // made for the case, closed after it
 	socket        string
@@ -84,7 +84,7 @@ func (c *conn) waitClosed() error {
 	}
 }
 
-// stats asks the server what it holds.
+// stats asks the server for its calls, streams and goroutines.
 func (c *conn) stats() (stats, error) {
 	var resp bytesMsg
 	var s stats
@@ -94,7 +94,7 @@ func (c *conn) stats() (stats, error) {
 	return s, json.Unmarshal(resp.Value, &s)
 }
 
-// waitStats waits until what the server holds is as wanted.
+// waitStats waits until ok accepts the server's stats.
 func (c *conn) waitStats(what string, ok func(stats) bool) error {
 	deadline := time.Now().Add(patience)
 	for {

@@ -44,7 +44,7 @@ func decodeFailure(b []byte) error {
 	return status.ErrorProto(st)
 }
 
-// check tells how err differs from what was asked for.
+// check tells how err differs from the expected failure.
 func (f failure) check(err error) error {
 	if err == nil {
 		return fmt.Errorf("got no error, want %v", f)

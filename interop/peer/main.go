@@ -2,7 +2,7 @@
 // directory builds it once against each released ttrpc and twice against this
 // checkout, and pairs the programs over unix sockets.
 //
-// Build tags choose what a build can do, since the releases differ in it:
+// Build tags choose the features of a build, in which the releases differ:
 // "gogo" takes gogo's messages instead of protobuf-go's, "streams" adds the
 // cases and handlers that need RegisterService and NewStream.
 package main

@@ -9,7 +9,7 @@ import (
 	"github.com/golang/protobuf/ptypes/any"
 )
 
-// The messages of the peers, in gogo's generation: what v1.1 and earlier take.
+// The messages of the peers, in gogo's generation, which v1.1 and earlier take.
 type (
 	anyMsg    = any.Any
 	bytesMsg  = types.BytesValue

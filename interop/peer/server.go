@@ -23,14 +23,14 @@ const peerService = "ttrpc.interop.Peer"
 // handlers counts the handlers that wait for their context or a timer.
 var handlers int64
 
-// stats is what a server says of itself.
+// stats is a server's account of itself.
 type stats struct {
 	Handlers    int64 // waiting
 	Goroutines  int
 	Descriptors int
 }
 
-// callContext is what a handler found in its context.
+// callContext has the parts of a handler's context.
 type callContext struct {
 	Metadata    map[string][]string
 	HasDeadline bool
@@ -150,13 +150,13 @@ func wait(ctx context.Context, unmarshal func(interface{}) error) (interface{}, 
 	return nil, ctx.Err()
 }
 
-// lateGate is what late handlers wait for; release closes and renews it.
+// lateGate holds late handlers back; release closes and renews it.
 var lateGate = struct {
 	sync.Mutex
 	open chan struct{}
 }{open: make(chan struct{})}
 
-// late answers when release is called, whatever its context says.
+// late answers when release is called, even if its context has ended before.
 func late(_ context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 	if err := unmarshal(&emptyMsg{}); err != nil {
 		return nil, err

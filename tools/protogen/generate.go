@@ -78,7 +78,7 @@ func build(dir string, jobs []job) (map[plugin]string, error) {
 	return programs, nil
 }
 
-// write writes the files that differ from what is there.
+// write writes the files that differ from those on disk.
 func write(generated map[string]string) error {
 	for _, name := range names(generated) {
 		old, err := os.ReadFile(name)

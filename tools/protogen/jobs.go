@@ -37,10 +37,11 @@ func jobs() ([]job, error) {
 	// These files keep the long import path under which they have always been
 	// registered, so that another program's "request.proto" is a different file.
 	roots := []compile.Root{{Prefix: module + "/", Dir: "."}}
-	const example = module + "/example/inventory/inventory.proto"
+	const hello, inventory = module + "/example/hello/hello.proto", module + "/example/inventory/inventory.proto"
 	return append([]job{
-		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{module + "/request.proto", example}},
-		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: []string{example}},
+		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{module + "/request.proto", hello, inventory}},
+		{Plugin: protocGenGoTTRPC, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{hello}},
+		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: []string{inventory}},
 	}, golden...), nil
 }
 
@@ -78,13 +79,12 @@ func goldenJobs() ([]job, error) {
 		{Plugin: protocGenGo, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 		{Plugin: protocGenGoTTRPC, Parameter: parameter, Out: ".", Roots: roots, Files: onlyGo},
 	}
-	list = append(list, gogoJobs(gentest+"/gogo", roots, onlyGogo)...)
+	list = append(list, gogoJobs(gentest+"/testdata/gogo", roots, onlyGogo)...)
 	return append(list, nestedJobs(gentest, roots)...), nil
 }
 
-// nestedJobs generates what the nested modules below gentest test: code that
-// runs on released versions of ttrpc, and what takes a newer protobuf than the
-// root module's.
+// nestedJobs generates the code that the nested modules below gentest test: it runs on
+// released versions of ttrpc, or needs a newer protobuf than the root module's.
 func nestedJobs(gentest string, roots []compile.Root) []job {
 	const unary = "unary/unary.proto"
 	list := gogoJobs(gentest+"/released102", roots, []string{unary})

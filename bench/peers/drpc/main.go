@@ -15,7 +15,7 @@ func main() {
 	workload.Main(workload.Peer{Serve: serve, Dial: dial})
 }
 
-// encoding is what protoc-gen-go-drpc generates for protobuf-go messages.
+// encoding is the one that protoc-gen-go-drpc generates for protobuf-go messages.
 type encoding struct{}
 
 func (encoding) Marshal(msg drpc.Message) ([]byte, error) {

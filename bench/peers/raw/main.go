@@ -120,8 +120,8 @@ func (c *conn) Unary(method workload.Method, payload []byte) workload.Call {
 	}
 }
 
-// Stream implements workload.Conn. A round of a bidirectional stream is what a
-// call is.
+// Stream implements workload.Conn. A round of a bidirectional stream is the
+// same as a call.
 func (c *conn) Stream(_ context.Context, kind workload.StreamKind, payload []byte) (workload.Stream, error) {
 	if kind != workload.BidiStream {
 		return nil, workload.Unsupported("no streams")

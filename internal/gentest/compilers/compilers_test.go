@@ -1,5 +1,5 @@
 // Package compilers runs the generators from the compilers that projects use,
-// in the way that the README says.
+// in the way that cmd/README.md says.
 package compilers
 
 import (
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// Each test works in a project like the README's, in a GOPATH because protobuild
+// Each test works in a project like that of cmd/README.md, in a GOPATH because protobuild
 // wants one.
 type project struct {
 	t    *testing.T
@@ -43,7 +43,7 @@ type project struct {
 	docs blocks
 }
 
-// newProject makes a project that has done what the README's installation says.
+// newProject makes a project with the plugins installed as the documents say.
 func newProject(t *testing.T) *project {
 	t.Helper()
 	if _, err := exec.LookPath("protoc"); err != nil {
@@ -61,7 +61,7 @@ func newProject(t *testing.T) *project {
 }
 
 // emptyProject makes a project with a go.mod and nothing in it, and this module
-// beside it, where the README has it.
+// beside it, where the documents have it.
 func emptyProject(t *testing.T) *project {
 	t.Helper()
 	root, err := filepath.Abs(repository)
@@ -85,7 +85,7 @@ func emptyProject(t *testing.T) *project {
 	return p
 }
 
-// script runs the lines of a code block of the README.
+// script runs the lines of a code block of the documents.
 func (p *project) script(firstLine string) string {
 	p.t.Helper()
 	return p.run("bash", "-euo", "pipefail", "-c", p.docs.get(p.t, firstLine))
@@ -221,17 +221,17 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := filepath.Glob(filepath.Join(golden, "pbgo", "*", "*_ttrpc.pb.go"))
+	list, err := filepath.Glob(filepath.Join(golden, "testdata", "pbgo", "*", "*_ttrpc.pb.go"))
 	if err != nil || len(list) == 0 {
 		t.Fatalf("no golden files: %v", err)
 	}
 	for _, path := range list {
-		rel, err := filepath.Rel(filepath.Join(golden, "pbgo"), path)
+		rel, err := filepath.Rel(filepath.Join(golden, "testdata", "pbgo"), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		proto := strings.TrimSuffix(rel, "_ttrpc.pb.go") + ".proto"
-		p.run("protoc", "-I", filepath.Join(golden, "proto"), "--go-ttrpc_out=.", "--go-ttrpc_opt=module=github.com/containerd/ttrpc/internal/gentest/pbgo", proto)
+		p.run("protoc", "-I", filepath.Join(golden, "proto"), "--go-ttrpc_out=.", "--go-ttrpc_opt=module=github.com/containerd/ttrpc/internal/gentest/testdata/pbgo", proto)
 		got, err := os.ReadFile(filepath.Join(p.dir, rel))
 		if err != nil {
 			t.Fatal(err)
@@ -258,18 +258,24 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// blocks has the code blocks of the README by their first lines.
+// documents have the code blocks that these tests run.
+var documents = []string{"README.md", "SWITCHING.md", "cmd/README.md"}
+
+// blocks has the code blocks of the documents by their first lines.
 type blocks map[string]string
 
 func readBlocks(t *testing.T) blocks {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	block := regexp.MustCompile("(?ms)^```[a-z]+\n(.*?\n)(.*?)^```$")
 	b := make(blocks)
-	for _, m := range regexp.MustCompile("(?ms)^```[a-z]+\n(.*?\n)(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		b[strings.TrimSpace(m[1])] = m[1] + m[2]
+	for _, name := range documents {
+		text, err := os.ReadFile(filepath.Join(repository, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+			b[strings.TrimSpace(m[1])] = m[1] + m[2]
+		}
 	}
 	return b
 }
@@ -278,7 +284,7 @@ func (b blocks) get(t *testing.T, firstLine string) string {
 	t.Helper()
 	block, ok := b[firstLine]
 	if !ok {
-		t.Fatalf("the README has no code block that begins with %q", firstLine)
+		t.Fatalf("no document has a code block that begins with %q", firstLine)
 	}
 	return block
 }

@@ -9,7 +9,7 @@ import (
 
 const ttrpc = "github.com/containerd/ttrpc"
 
-// check fails unless the program has this module, in go.mod and in what was built.
+// check fails unless the program has this module, in go.mod and in the program that was built.
 func (p *project) check(when string) {
 	p.t.Helper()
 	if got := p.run("go", "list", "-m", ttrpc); !strings.Contains(got, " => ../ttrpc") {
@@ -34,7 +34,7 @@ func newProgram(t *testing.T, version string) *project {
 	return p
 }
 
-// install runs the README's lines for the plugins, with the program's version.
+// install runs the lines of cmd/README.md for the plugins, with the program's version.
 func (p *project) install(version string) {
 	p.t.Helper()
 	lines := strings.ReplaceAll(p.docs.get(p.t, "# install"), "v1.2.10", version)
@@ -69,7 +69,7 @@ func TestRecipeSwitch(t *testing.T) {
 
 	p.run("go", "get", "-u", "./...")
 	if got := p.run("go", "list", "-m", ttrpc); strings.Contains(got, "=>") {
-		t.Errorf("go get -u has left %s: does the README still have to warn of it?", got)
+		t.Errorf("go get -u has left %s: does SWITCHING.md still have to warn of it?", got)
 	}
 	p.script("# switch")
 	p.check("after go get -u and the lines once more")

@@ -1,5 +1,5 @@
 // Package containerd compares the stubs of containerd's API, which are checked
-// in there, with what this module's generator makes of the same proto files.
+// in there, with the output of this module's generator for the same proto files.
 package containerd
 
 import (
@@ -132,11 +132,11 @@ var (
 	heading  = regexp.MustCompile(`(?m)^(CONSTANTS|VARIABLES|FUNCTIONS|TYPES)$`)
 	indented = regexp.MustCompile(`^(    |\t+//)`)
 	blank    = regexp.MustCompile(`^\s*$`)
-	// Added since: the names of methods, and what go doc has around them.
+	// Added since: the names of methods, and the words of go doc around them.
 	constants = regexp.MustCompile(`^(\tTTRPC\w+_FullMethodName\s+=.*|const \(|\)|CONSTANTS)$`)
 )
 
-// declarations returns what go doc says without the comments and the names of
+// declarations returns the output of go doc without the comments and the names of
 // methods.
 func declarations(doc string) string {
 	if loc := heading.FindStringIndex(doc); loc != nil {

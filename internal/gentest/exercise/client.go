@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Client calls every method of a generated client, and checks that what comes
-// back has the text of what it sent. It tells the kinds of methods apart by
-// their signatures, which are part of what the generators promise.
+// Client calls every method of a generated client, and checks that the
+// response has the text of the request. It tells the kinds of methods apart by
+// their signatures, which the generators promise.
 func Client(t *testing.T, client any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -51,7 +51,7 @@ func Client(t *testing.T, client any) {
 	}
 }
 
-// clientStream is the client's end of a stream, in whatever type.
+// clientStream is the client's end of a stream, in any type.
 type clientStream struct {
 	v reflect.Value
 }
@@ -146,7 +146,7 @@ func newMessage(typ reflect.Type, text string) reflect.Value {
 	return m
 }
 
-// textOf returns what newMessage put into a message.
+// textOf returns the text that newMessage put into a message.
 func textOf(m reflect.Value) string {
 	switch f := textField(m); {
 	case !f.IsValid():

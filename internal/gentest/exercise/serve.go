@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// Connect serves what register registers, and returns a client of it. They talk
+// Connect serves the services that register registers, and returns a client of it. They talk
 // over a net.Pipe until the test ends.
 func Connect(t *testing.T, register func(*ttrpc.Server)) *ttrpc.Client {
 	t.Helper()
@@ -80,7 +80,7 @@ func (pipeAddr) String() string  { return "pipe" }
 // streamed is how many messages each side of a stream sends in the tests.
 const streamed = 3
 
-// What the services of the tests do: send back what they are sent, in the way
+// The services of the tests send back the messages that they receive, in the way
 // that the kind of the method allows.
 
 // Watch sends m on a stream.

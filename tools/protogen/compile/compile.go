@@ -30,7 +30,7 @@ type Root struct {
 	Prefix, Dir string
 }
 
-// Request compiles proto files and returns what a plugin is asked for them:
+// Request compiles proto files and returns the request to a plugin for them:
 // the files, and before them everything they import, as protoc orders it.
 func Request(roots []Root, files []string, parameter string) (*pluginpb.CodeGeneratorRequest, error) {
 	compiler := protocompile.Compiler{
@@ -103,7 +103,7 @@ func linked(path string) (protocompile.SearchResult, error) {
 	return protocompile.SearchResult{Desc: fd}, nil
 }
 
-// Run asks a plugin for what the request names. Its warnings go to stderr.
+// Run asks a plugin for the files that the request names. Its warnings go to stderr.
 func Run(program string, req *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeGeneratorResponse, error) {
 	in, err := proto.Marshal(req)
 	if err != nil {

@@ -83,6 +83,9 @@ func (s *editionsChatServer) Recv() (*Note, error) {
 
 // RegisterEditionsService makes srv serve ttrpc.gentest.edition2023.Editions with svc.
 func RegisterEditionsService(srv *ttrpc.Server, svc EditionsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.edition2023.Editions registered")
+	}
 	srv.RegisterService("ttrpc.gentest.edition2023.Editions", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Echo": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

@@ -30,6 +30,9 @@ type TasksService interface {
 
 // RegisterTasksService makes srv serve ttrpc.gentest.unary.Tasks with svc.
 func RegisterTasksService(srv *ttrpc.Server, svc TasksService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.unary.Tasks registered")
+	}
 	srv.RegisterService("ttrpc.gentest.unary.Tasks", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Create": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
@@ -119,6 +122,9 @@ type EventsService interface {
 
 // RegisterEventsService makes srv serve ttrpc.gentest.unary.Events with svc.
 func RegisterEventsService(srv *ttrpc.Server, svc EventsService) {
+	if svc == nil {
+		panic("ttrpc: nil implementation of service ttrpc.gentest.unary.Events registered")
+	}
 	srv.RegisterService("ttrpc.gentest.unary.Events", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Forward": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {

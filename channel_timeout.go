@@ -1,0 +1,80 @@
+package ttrpc
+
+import (
+	"fmt"
+	"time"
+)
+
+// writeTimeout ends a connection whose peer takes nothing: WithServerWriteTimeout. Its
+// timer runs while a flusher's goroutine writes, and for limit after that at most.
+type writeTimeout struct {
+	limit  time.Duration // 0 for none; set before the first write, as is expire
+	expire func(error)   // ends the connection; called by the timer, without locks
+
+	// Guarded by writer.mu.
+
+	timer *time.Timer // runs writer.checkPeer; nil until the first time
+	runs  bool
+
+	seen int64 // writer.stuckSince when the limit had passed; only the timer's
+}
+
+// writeGrace is how long the timer waits for the flusher once the limit has passed: this
+// process may have been stopped itself, and the peer have read meanwhile.
+const writeGrace = 10 * time.Millisecond
+
+// watchPeer starts the timer, for a flusher's goroutine that begins.
+func (w *writer) watchPeer() {
+	t := &w.timeout
+	if t.limit == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case t.runs || w.err != nil:
+		return
+	case t.timer == nil:
+		t.timer = time.AfterFunc(t.limit, w.checkPeer)
+	default:
+		t.timer.Reset(t.limit)
+	}
+	t.runs = true
+}
+
+// checkPeer is run by the timer. It ends the connection if the flusher's goroutine has
+// waited for limit, and else has the timer look again, as long as there is a flusher.
+func (w *writer) checkPeer() {
+	t := &w.timeout
+	left, since := t.limit, w.stuckSince.Load()
+	if since != 0 {
+		left -= time.Duration(clock() - since)
+	}
+	switch {
+	case left > 0:
+	case since != t.seen:
+		t.seen, left = since, writeGrace
+	default:
+		t.expire(fmt.Errorf("ttrpc: the peer has taken none of the bytes that wait to be written for %v", t.limit))
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.runs = w.flushing && w.err == nil
+	if t.runs {
+		t.timer.Reset(left)
+	}
+}
+
+// stopWatchingLocked stops the timer, because writing is over.
+func (w *writer) stopWatchingLocked() {
+	if w.timeout.timer != nil {
+		w.timeout.timer.Stop()
+	}
+}
+
+// setWriteTimeout limits the time in which the peer takes nothing; 0 is no limit. It
+// comes before the first write.
+func (cn *conn) setWriteTimeout(limit time.Duration) {
+	cn.ch.w.timeout.limit, cn.ch.w.timeout.expire = limit, cn.fail
+}

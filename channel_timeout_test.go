@@ -1,0 +1,86 @@
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+const bubbleWriteTimeout = 10 * time.Second
+
+// A server ends a connection whose peer has taken nothing for the time of the option,
+// neither earlier nor later, and leaves one alone whose peer takes a little now and then,
+// or that has nothing to write.
+func TestWriteTimeoutServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := newLogRecorder()
+		s := newServer(t, WithServerWriteTimeout(bubbleWriteTimeout), WithServerLogger(log))
+		s.RegisterService(testService, echoMethods())
+		near, far := memPipe(packetLength)
+		s.startConn(s.newServing(context.Background()), near)
+		w := newWire(far)
+		defer w.Close()
+		const calls, size = 4, 3000 // a response is a Write
+		send := func() {
+			for id := streamID(1); id < 2*calls; id += 2 {
+				w.request(id, "Echo", 0, text(strings.Repeat("x", size)))
+			}
+		}
+
+		send()
+		for i := 0; i < calls; i++ {
+			time.Sleep(bubbleWriteTimeout * 4 / 5)
+			w.read()
+		}
+		time.Sleep(time.Hour)
+		if got := log.all(); len(got) != 0 {
+			t.Fatalf("with a peer that is slow, and an idle one: %q", got)
+		}
+
+		send()
+		w.read()
+		start := time.Now()
+		log.wait(t, "failed", "has taken none", "10s")
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout+writeGrace)
+	})
+}
+
+// A client does so, too, and its calls return ErrClosed.
+func TestWriteTimeoutClient(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		near, far := memPipe(packetLength)
+		defer far.Close()
+		c := NewClient(near, WithClientWriteTimeout(bubbleWriteTimeout))
+		defer c.Close()
+		start := time.Now()
+		if err := echo(context.Background(), c, strings.Repeat("x", 2*packetLength)); err != ErrClosed {
+			t.Errorf("a call: got %v, want ErrClosed", err)
+		}
+		wantElapsed(t, "the end of the connection", start, bubbleWriteTimeout+writeGrace)
+	})
+}
+
+// A process that was stopped itself gives its flusher a moment to find out whether the
+// peer has taken any meanwhile.
+func TestWriteTimeoutAfterStop(t *testing.T) {
+	expired := 0
+	w := &writer{flushing: true}
+	w.timeout = writeTimeout{limit: time.Hour, expire: func(error) { expired++ }, timer: time.AfterFunc(time.Hour, func() {})}
+	defer w.timeout.timer.Stop()
+	w.stuckSince.Store(clock() - int64(2*time.Hour))
+	w.checkPeer()
+	w.stuckSince.Store(clock()) // the flusher has written
+	w.checkPeer()
+	w.stuckSince.Store(clock() - int64(2*time.Hour))
+	w.checkPeer()
+	if expired > 0 {
+		t.Fatal("the connection has ended at the first look")
+	}
+	w.checkPeer()
+	if expired != 1 {
+		t.Error("the connection goes on after the second look")
+	}
+}

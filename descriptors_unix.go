@@ -1,0 +1,15 @@
+//go:build unix && !linux
+
+package ttrpc
+
+import "net"
+
+// refuseDescriptors does nothing: these systems take descriptors from every peer, and
+// close them.
+func refuseDescriptors(net.Conn) bool { return false }
+
+// refuseDescriptors does nothing.
+func (s *Server) refuseDescriptors(net.Listener) {}
+
+// receive is read(2).
+func receive(fd int, b []byte) (int, error) { return sysRead(fd, b) }

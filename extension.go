@@ -1,0 +1,301 @@
+package ttrpc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// This file is the pure part of the extensions: the offer in a request, and the frames
+// on id 0. PROTOCOL.md, section "Extensions".
+
+// requestOffer is the field of a Request in which a client offers extensions. Every
+// server skips it that does not know it.
+const requestOffer protowire.Number = 1000
+
+const (
+	// extensionVersion is the version of Settings that this implementation sends.
+	extensionVersion = 1
+
+	// maxOfferRequest is the longest request that carries an offer, in bytes without
+	// it: no request becomes too long by the offer, and one that fitted into a write
+	// of 4096 bytes still does.
+	maxOfferRequest = 4000
+
+	// minMessageLimit is the least maximum of a message that a peer may announce, in
+	// bytes. A lower one counts as this.
+	minMessageLimit = 4096
+)
+
+// The types of the frames of extensions. Their id is 0. A peer gets one only after it
+// has offered or confirmed.
+const (
+	messageTypeSettings messageType = 0x70
+	messageTypeCancel   messageType = 0x71
+	messageTypeWindow   messageType = 0x72
+	messageTypePing     messageType = 0x73
+	messageTypePong     messageType = 0x74
+	messageTypeGoaway   messageType = 0x75
+	messageTypeMetadata messageType = 0x76
+
+	lastExtensionType messageType = 0x7f // up to here types are reserved for extensions
+)
+
+// flagAck is of a settings frame: the client confirms those of the server.
+const flagAck flags = 0x1
+
+// isExtension reports whether h is the header of an extension's frame.
+func (h header) isExtension() bool {
+	return h.id == 0 && h.typ >= messageTypeSettings && h.typ <= lastExtensionType
+}
+
+// extensionNames are the names of the types that this implementation knows.
+var extensionNames = [...]string{"settings", "cancel", "window", "ping", "pong", "goaway", "metadata"}
+
+func extensionName(t messageType) (name string, ok bool) {
+	if i := int(t) - int(messageTypeSettings); i >= 0 && i < len(extensionNames) {
+		return extensionNames[i], true
+	}
+	return "", false
+}
+
+// features is a set of extensions.
+type features uint64
+
+const (
+	featureCancel features = 1 << iota
+	featureWindows
+	featurePing
+	featureMetadata
+	featureGoaway
+	featureReverse // reserved: calls from the server to the client
+	featureChunks  // reserved: messages in several frames
+)
+
+var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
+
+func (ft features) has(feature features) bool { return ft&feature != 0 }
+
+func (ft features) String() string {
+	var names []string
+	for ; ft != 0; ft &= ft - 1 {
+		name := fmt.Sprintf("%#x", uint64(ft&-ft))
+		if i := bits.TrailingZeros64(uint64(ft)); i < len(featureNames) {
+			name = featureNames[i]
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, "|")
+}
+
+const (
+	settingsVersion    protowire.Number = 1
+	settingsFeatures   protowire.Number = 2
+	settingsMaxMessage protowire.Number = 3
+	settingsWindow     protowire.Number = 4
+)
+
+// settings is the message Settings: an offer, and the answer to it. Its fields are as
+// on the wire.
+type settings struct {
+	version    uint32
+	features   features
+	maxMessage uint32 // longest payload that the side accepts, in bytes: see messageLimit
+	window     uint32 // receive window of each stream, in bytes; 0 for none
+}
+
+// messageLimit returns the longest payload that the side which sent se accepts.
+func (se settings) messageLimit() int {
+	if se.maxMessage == 0 {
+		return defaultMaxMessageLength
+	}
+	return int(min(max(se.maxMessage, minMessageLimit), maxMessageLengthLimit))
+}
+
+func (se settings) fields() [4]uint64 {
+	return [...]uint64{uint64(se.version), uint64(se.features), uint64(se.maxMessage), uint64(se.window)}
+}
+
+// size returns the encoded length in bytes.
+func (se settings) size() (n int) {
+	for _, v := range se.fields() {
+		if v != 0 {
+			n += 1 + protowire.SizeVarint(v)
+		}
+	}
+	return n
+}
+
+// append adds the encoding to b.
+func (se settings) append(b []byte) []byte {
+	for i, v := range se.fields() {
+		if v != 0 {
+			b = protowire.AppendTag(b, settingsVersion+protowire.Number(i), protowire.VarintType)
+			b = protowire.AppendVarint(b, v)
+		}
+	}
+	return b
+}
+
+// parseSettings decodes b. It reports false for bytes that are no Settings, and for
+// those without a version: they count as none.
+func parseSettings(b []byte) (s settings, ok bool) {
+	for len(b) > 0 {
+		f, err := consumeField(&b)
+		if err != nil {
+			return settings{}, false
+		}
+		if f.typ != protowire.VarintType {
+			continue
+		}
+		switch f.num {
+		case settingsVersion:
+			s.version = uint32(f.varint)
+		case settingsFeatures:
+			s.features = features(f.varint)
+		case settingsMaxMessage:
+			s.maxMessage = uint32(f.varint)
+		case settingsWindow:
+			s.window = uint32(f.varint)
+		}
+	}
+	if s.version == 0 {
+		return settings{}, false
+	}
+	return s, true
+}
+
+// offer returns field 1000 of a Request with se in it.
+func (se settings) offer() []byte {
+	b := protowire.AppendTag(nil, requestOffer, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(se.size()))
+	return se.append(b)
+}
+
+// newExtensionFrame returns a frame to which the caller appends n bytes of payload.
+func newExtensionFrame(typ messageType, fl flags, n int) *buffer {
+	buf := getBuffer(headerLength + n)
+	buf.b = buf.b[:headerLength]
+	putHeader(buf.b, header{length: uint32(n), typ: typ, flags: fl})
+	return buf
+}
+
+// settingsFrame returns the server's answer to an offer.
+func settingsFrame(s settings) *buffer {
+	buf := newExtensionFrame(messageTypeSettings, 0, s.size())
+	buf.b = s.append(buf.b)
+	return buf
+}
+
+// ackFrame returns the client's answer to the settings of the server.
+func ackFrame() *buffer { return newExtensionFrame(messageTypeSettings, flagAck, 0) }
+
+// The frames below have a payload of fixed length, or begin with one. Their parse
+// functions report false when a payload is shorter, which breaks the protocol. They
+// ignore bytes beyond it, which a later version may have added.
+
+// cancellation is the payload of a cancel frame: the client has given up on a stream.
+type cancellation struct {
+	id   streamID
+	code codes.Code // Canceled, or DeadlineExceeded
+}
+
+const cancellationLength = 8
+
+func (can cancellation) frame() *buffer {
+	buf := newExtensionFrame(messageTypeCancel, 0, cancellationLength)
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(can.id))
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(can.code))
+	return buf
+}
+
+func parseCancellation(b []byte) (c cancellation, ok bool) {
+	if len(b) < cancellationLength {
+		return c, false
+	}
+	c.id = streamID(binary.BigEndian.Uint32(b))
+	c.code = codes.Code(binary.BigEndian.Uint32(b[4:]))
+	return c, true
+}
+
+// windowUpdate is the payload of a window frame: the sender of data on a stream may go
+// on while it has sent less than limit.
+type windowUpdate struct {
+	id    streamID
+	limit uint64 // in bytes of dataCost, from the beginning of the stream
+}
+
+const windowUpdateLength = 12
+
+func (wu windowUpdate) frame() *buffer {
+	buf := newExtensionFrame(messageTypeWindow, 0, windowUpdateLength)
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(wu.id))
+	buf.b = binary.BigEndian.AppendUint64(buf.b, wu.limit)
+	return buf
+}
+
+func parseWindowUpdate(b []byte) (w windowUpdate, ok bool) {
+	if len(b) < windowUpdateLength {
+		return w, false
+	}
+	w.id = streamID(binary.BigEndian.Uint32(b))
+	w.limit = binary.BigEndian.Uint64(b[4:])
+	return w, true
+}
+
+// pingData is the payload of a ping and a pong. The peer returns it as it is.
+type pingData uint64
+
+const pingLength = 8
+
+// frame returns a ping, or a pong.
+func (pd pingData) frame(typ messageType) *buffer {
+	buf := newExtensionFrame(typ, 0, pingLength)
+	buf.b = binary.BigEndian.AppendUint64(buf.b, uint64(pd))
+	return buf
+}
+
+func parsePing(b []byte) (p pingData, ok bool) {
+	if len(b) < pingLength {
+		return 0, false
+	}
+	return pingData(binary.BigEndian.Uint64(b)), true
+}
+
+// goaway is the payload of a goaway frame: the server takes no new calls.
+type goaway struct {
+	lastID streamID   // the highest id of a call that was accepted; 0 for none
+	code   codes.Code // why: OK for a shutdown
+	text   string     // for people
+}
+
+const (
+	goawayLength  = 8
+	maxGoawayText = 1024 // a longer text is cut by both sides
+)
+
+func (g goaway) frame() *buffer {
+	text := cutText(g.text)
+	buf := newExtensionFrame(messageTypeGoaway, 0, goawayLength+len(text))
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(g.lastID))
+	buf.b = binary.BigEndian.AppendUint32(buf.b, uint32(g.code))
+	buf.b = append(buf.b, text...)
+	return buf
+}
+
+func parseGoaway(b []byte) (g goaway, ok bool) {
+	if len(b) < goawayLength {
+		return g, false
+	}
+	g.lastID = streamID(binary.BigEndian.Uint32(b))
+	g.code = codes.Code(binary.BigEndian.Uint32(b[4:]))
+	g.text = cutText(string(b[goawayLength:min(len(b), goawayLength+maxGoawayText)]))
+	return g, true
+}
+
+// cutText returns valid UTF-8 of at most maxGoawayText bytes.
+func cutText(s string) string { return truncate(s, min(len(s), maxGoawayText)) }

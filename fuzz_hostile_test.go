@@ -1,0 +1,247 @@
+//go:build go1.25 && unix
+
+package ttrpc
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The parts that FuzzHostileServer and FuzzHostileClient have in common. Their inputs
+// are programs for a hostile peer in a bubble: frames on a few ids that many calls
+// share, cut anywhere, with pauses and ends between them.
+
+// hostileLimits are so small that a program of a few steps reaches them.
+var hostileLimits = Limits{MaxMessageLength: 600, MaxPendingWrite: 300, MaxStreamBuffer: 200}
+
+// maxHostileProgram is the longest program, in bytes.
+const maxHostileProgram = 400
+
+// hostileIDs are the ids of a program: few, so that it uses one again while it is in
+// use, and when the stream has just ended.
+var hostileIDs = [...]streamID{1, 3, 5, 7, 1, 0, 2, 1<<32 - 1}
+
+// hostilePauses go around the limits of the library.
+var hostilePauses = [...]time.Duration{
+	100 * time.Microsecond, time.Millisecond, farewell, idleLimit,
+	lingerLimit, slowConsumerLimit / 3, slowConsumerLimit + time.Millisecond, replyTimeout + time.Second,
+}
+
+// endLimit is how long Close may take, and all that it ends.
+const endLimit = maxLinger + 2*lingerLimit
+
+// hostileCode is the rest of a program.
+type hostileCode struct{ b []byte }
+
+func (c *hostileCode) next() byte {
+	if len(c.b) == 0 {
+		return 0
+	}
+	x := c.b[0]
+	c.b = c.b[1:]
+	return x
+}
+
+// A hostilePeer is the raw end of a connection. The goroutine of the program owns it.
+type hostilePeer struct {
+	near, far *memConn
+	capacity  int
+	pending   []byte // frames that the program has made and not sent
+	sent      []byte
+	output    []byte // of the other end, as far as it was read
+	seq       int    // of the messages; each has its own
+	lied      bool   // a header was sent that ends the connection
+	closed    bool   // the peer sends nothing any more
+	paused    time.Duration
+}
+
+// newHostilePeer makes a connection whose other end writes up to capacity bytes that
+// nobody reads; 0 is no limit.
+func newHostilePeer(capacity int) *hostilePeer {
+	in, out := newMemHalf(capacity), newMemHalf(0)
+	return &hostilePeer{
+		near: &memConn{in: in, out: out}, far: &memConn{in: out, out: in}, capacity: capacity,
+	}
+}
+
+// message is a new one: its value tells its place in the order of all, and its id.
+func (p *hostilePeer) message(id streamID, size byte) *KeyValue {
+	p.seq++
+	return text(fmt.Sprintf("%d/%d/%s", p.seq, id, strings.Repeat("x", int(size)*2)))
+}
+
+func (p *hostilePeer) add(f rawFrame) { p.pending = append(p.pending, f.encode()...) }
+
+// step does one of the steps that both roles have, and reports whether op was one.
+func (p *hostilePeer) step(op byte, code *hostileCode) bool {
+	switch op {
+	case 0: // some of the pending bytes, which need not end with a frame
+		p.send(min(len(p.pending), 1+int(code.next())))
+	case 1:
+		p.send(len(p.pending))
+	case 2:
+		pause := hostilePauses[code.next()%8]
+		p.paused += pause
+		time.Sleep(pause)
+	case 3:
+		p.read(int(code.next()) * 4)
+	case 4:
+		p.read(1 << 20)
+	case 5: // a message over the limit
+		id := hostileIDs[code.next()%8]
+		p.add(rawFrame{id: id, typ: messageType(code.next() % 5), body: make([]byte, hostileLimits.MaxMessageLength+1+int(code.next()))})
+	case 6: // any frame
+		id := hostileIDs[code.next()%8]
+		p.add(rawFrame{id: id, typ: messageType(code.next()), flags: flags(code.next()), body: []byte("no message")})
+	case 7: // a header, whose body are the frames that follow
+		h := make([]byte, headerLength)
+		putHeader(h, header{length: uint32(code.next()), id: hostileIDs[code.next()%8], typ: messageType(code.next() % 5)})
+		p.pending = append(p.pending, h...)
+	case 8:
+		if code.next()%8 == 0 {
+			p.pending = append(p.pending, "\x01 no header"...)
+		}
+	case 9:
+		p.near.CloseWrite()
+		p.closed = true
+	case 10:
+		p.near.Close()
+		p.closed = true
+	default:
+		return false
+	}
+	return true
+}
+
+// send sends n of the pending bytes.
+func (p *hostilePeer) send(n int) {
+	if p.closed {
+		p.pending = nil
+		return
+	}
+	b := p.pending[:n]
+	p.pending = p.pending[n:]
+	if _, err := p.near.Write(b); err != nil {
+		p.pending, p.closed = nil, true // the other end has closed
+		return
+	}
+	p.sent = append(p.sent, b...)
+}
+
+// read reads n bytes, if they come without a pause.
+func (p *hostilePeer) read(n int) {
+	for h := p.near.in; n > 0; {
+		synctest.Wait()
+		h.mu.Lock()
+		got := min(n, len(h.buf))
+		p.output = append(p.output, h.buf[:got]...)
+		h.buf = h.buf[got:]
+		h.changed.Broadcast()
+		h.mu.Unlock()
+		if got == 0 {
+			return
+		}
+		n -= got
+	}
+}
+
+// readOn reads for so long, as a peer that means well does.
+func (p *hostilePeer) readOn(d time.Duration) {
+	for step := d / 1000; d > 0; d -= step {
+		p.read(1 << 20)
+		time.Sleep(step)
+	}
+	p.read(1 << 20)
+}
+
+// aligned reports whether whole frames were sent, and none that ends the connection.
+func (p *hostilePeer) aligned() bool {
+	for _, f := range splitFrames(p.sent, hostileLimits.MaxMessageLength) {
+		if f.err != nil {
+			p.lied = f.err == ErrProtocol
+			return f.err == io.EOF
+		}
+	}
+	return false
+}
+
+// A hostileWatch knows the goroutines of a program that must come to an end.
+type hostileWatch struct {
+	t       *testing.T
+	running map[string]*hostileTask
+	started int
+}
+
+type hostileTask struct {
+	ended chan struct{}
+	until time.Time // when it must have ended; zero for none
+}
+
+// run has f run on a goroutine. It must end within limit, unless that is 0.
+func (w *hostileWatch) run(what string, limit time.Duration, f func()) {
+	w.started++
+	task := &hostileTask{ended: make(chan struct{})}
+	start := time.Now()
+	if limit > 0 {
+		task.until = start.Add(limit)
+	}
+	what = fmt.Sprint(what, " ", w.started)
+	w.running[what] = task
+	go func() {
+		defer close(task.ended)
+		f()
+		if took := time.Since(start); limit > 0 && took > limit {
+			w.t.Errorf("%s took %v, want at most %v", what, took, limit)
+		}
+	}()
+}
+
+// left returns the number of goroutines that run, and fails the test for those that
+// are late.
+func (w *hostileWatch) left() (n int) {
+	synctest.Wait()
+	for what, task := range w.running {
+		select {
+		case <-task.ended:
+			delete(w.running, what)
+			continue
+		default:
+		}
+		n++
+		if !task.until.IsZero() && time.Now().After(task.until) {
+			w.t.Errorf("%s hangs", what)
+		}
+	}
+	return n
+}
+
+// end waits for the end of everything.
+func (w *hostileWatch) end(limit time.Duration) {
+	time.Sleep(limit)
+	if w.left() > 0 {
+		for what := range w.running {
+			w.t.Errorf("%s hangs after the end of everything", what)
+		}
+	}
+}
+
+// rising checks that the messages of a stream come in order and are of its id, if that
+// is known.
+type rising struct{ last int }
+
+func (r *rising) check(value string, id streamID) error {
+	var seq int
+	var of streamID
+	if _, err := fmt.Sscanf(value, "%d/%d/", &seq, &of); err != nil {
+		return fmt.Errorf("the message %.20q was not sent", value)
+	}
+	if seq <= r.last || id != 0 && of != id {
+		return fmt.Errorf("message %d of stream %d came on stream %d after message %d", seq, of, id, r.last)
+	}
+	r.last = seq
+	return nil
+}

@@ -1,0 +1,3 @@
+module github.com/containerd/ttrpc/hostile
+
+go 1.21

@@ -1,0 +1,48 @@
+package ttrpc
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+// A literal may have capitals. The lower case counts first, as in releases.
+func TestLiteralMetadata(t *testing.T) {
+	md := MD{"Token": {"a"}, "Both": {"no"}, "both": {"yes"}, "KEY": {"first"}, "Key": {"second"}, "None": {}, "": {"empty"}}
+	for key, want := range map[string]string{"token": "a", "TOKEN": "a", "Token": "a", "Both": "yes", "key": "first", "none": "", "missing": "", "": "empty"} {
+		got, ok := md.Get(key)
+		if strings.Join(got, " ") != want || ok != (want != "") {
+			t.Errorf("Get(%q): got %q, %v, want %q", key, got, ok, want)
+		}
+	}
+	if got, ok := GetMetadataValue(WithMetadata(context.Background(), md), "token"); got != "a" || !ok {
+		t.Errorf("GetMetadataValue: got %q, %v", got, ok)
+	}
+}
+
+// A call that a handler makes with its context passes the metadata on, unless it is
+// told not to.
+func TestMetadataPassedOn(t *testing.T) {
+	var next *Client
+	desc := echoMethods()
+	desc.Methods["Token"] = func(ctx context.Context, _ func(any) error) (any, error) {
+		token, _ := GetMetadataValue(ctx, "token")
+		return &KeyValue{Value: token}, nil
+	}
+	pass := func(change func(context.Context) context.Context) Method {
+		return func(ctx context.Context, _ func(any) error) (any, error) {
+			resp := &KeyValue{}
+			return resp, next.Call(change(ctx), testService, "Token", &KeyValue{}, resp)
+		}
+	}
+	desc.Methods["On"] = pass(func(ctx context.Context) context.Context { return ctx })
+	desc.Methods["Off"] = pass(func(ctx context.Context) context.Context { return WithMetadata(ctx, nil) })
+	next, _ = newTestPair(t, desc)
+	ctx := WithMetadata(testContext(t), MD{"Token": {"secret"}})
+	for method, want := range map[string]string{"On": "secret", "Off": ""} {
+		var resp KeyValue
+		if err := next.Call(ctx, testService, method, &KeyValue{}, &resp); err != nil || resp.Value != want {
+			t.Errorf("%s: got %q, %v, want %q", method, resp.Value, err, want)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+// `make prose`: the English of comments and documents.
+module github.com/containerd/ttrpc/tools/prose
+
+go 1.24.0

@@ -83,7 +83,7 @@ func (test causeTest) run(t *testing.T, name string) {
 	if test.logged {
 		line := rec.wait(t, "connection ", "failed: ")
 		_, why, _ := strings.Cut(line, "failed: ")
-		if !strings.Contains(servedErr.Error(), why) {
+		if !strings.Contains(servedErr.Error(), strings.TrimPrefix(why, "ttrpc: ")) {
 			t.Errorf("%s: the log says %q, ServeConn %q", name, line, servedErr)
 		}
 	}

@@ -194,7 +194,7 @@ func ExampleWithServerLogger() {
 	defer ours.Close()
 	fmt.Println(server.ServeConn(context.Background(), theirs))
 	// Output:
-	// level=WARN msg="ttrpc: connection from pipe refused: nobody may come in"
+	// level=WARN msg="ttrpc: connection from \"pipe\" refused: nobody may come in"
 	// nobody may come in
 }
 

@@ -118,10 +118,10 @@ func TestClientShutdown(t *testing.T) {
 	if err := echo(ctx, c, "x"); err != ErrClosed {
 		t.Errorf("a new call: got %v, want ErrClosed", err)
 	}
-	if _, err := c.NewStream(ctx, &StreamDesc{StreamingServer: true}, testService, "Repeat", text("x")); err != ErrClosed {
+	if _, err := c.NewStream(ctx, &StreamDesc{StreamingServer: true}, testService, "Repeat", &KeyValue{Value: "x"}); err != ErrClosed {
 		t.Errorf("a new stream: got %v, want ErrClosed", err)
 	}
-	if err := cs.SendMsg(text("still there")); err != nil {
+	if err := cs.SendMsg(&KeyValue{Value: "still there"}); err != nil {
 		t.Fatal(err)
 	}
 	var got KeyValue

@@ -76,7 +76,7 @@ func TestServeConnAfterClose(t *testing.T) {
 // way with the server.
 func TestServeConnHandshake(t *testing.T) {
 	refused := errors.New("not you")
-	s := newPipeServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakerFunc(
+	s := newPipeServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
 		func(context.Context, net.Conn) (net.Conn, any, error) { return nil, nil, refused })))
 	c, served := servePipe(t, s, context.Background())
 	if err := within(t, "ServeConn", served); !errors.Is(err, refused) {
@@ -85,7 +85,7 @@ func TestServeConnHandshake(t *testing.T) {
 	within(t, "the client's end", c.Done())
 
 	begun := make(chan struct{})
-	s = newPipeServer(t, echoMethods(), WithServerHandshaker(handshakerFunc(
+	s = newPipeServer(t, echoMethods(), WithServerHandshaker(handshakeFunc(
 		func(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
 			close(begun)
 			<-ctx.Done()

@@ -33,7 +33,7 @@ func TestShutdownNotice(t *testing.T) {
 			}},
 			Streams: map[string]Stream{"Wait2": {StreamingServer: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
 				wait(ctx)
-				return nil, ss.SendMsg(text("bye"))
+				return nil, ss.SendMsg(&KeyValue{Value: "bye"})
 			}}},
 		})
 		c, _ := servePipe(t, s, context.Background())

@@ -40,11 +40,11 @@ func RegisterGreeterService(srv *ttrpc.Server, svc GreeterService) {
 }
 
 type greeterClient struct {
-	client *ttrpc.Client
+	client ttrpc.Caller
 }
 
 // NewGreeterClient returns a client that calls ttrpc.example.hello.v1.Greeter over client.
-func NewGreeterClient(client *ttrpc.Client) GreeterService {
+func NewGreeterClient(client ttrpc.Caller) GreeterService {
 	return &greeterClient{client: client}
 }
 

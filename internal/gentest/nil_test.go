@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/containerd/ttrpc"
-	gogobasic "github.com/containerd/ttrpc/internal/gentest/gogo/basic"
-	pbgobasic "github.com/containerd/ttrpc/internal/gentest/pbgo/basic"
+	gogobasic "github.com/containerd/ttrpc/internal/gentest/testdata/gogo/basic"
+	pbgobasic "github.com/containerd/ttrpc/internal/gentest/testdata/pbgo/basic"
 )
 
 // A nil implementation is told at its registration, not at the first call.

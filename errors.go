@@ -200,8 +200,12 @@ func isClosedError(err error) bool {
 type connError struct{ cause error }
 
 func (e *connError) Error() string {
-	return "ttrpc: connection failed: " + strings.TrimPrefix(e.cause.Error(), "ttrpc: ")
+	return "ttrpc: connection failed: " + bareText(e.cause)
 }
+
+// bareText returns the text of err for a longer text, which begins with the name of the
+// package already.
+func bareText(err error) string { return strings.TrimPrefix(err.Error(), "ttrpc: ") }
 
 func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 

@@ -60,7 +60,7 @@ func TestServerForeignPeer(t *testing.T) {
 				_, p := serverPeer(t, WithServerLogger(log))
 				p.inPieces(test.bytes, split)
 				p.wantClosed(test.name)
-				log.want(t, "failed: ttrpc: protocol error: "+test.want)
+				log.want(t, "failed: protocol error: "+test.want)
 			})
 		}
 	}

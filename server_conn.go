@@ -96,7 +96,7 @@ func (sc *serverConn) tellCalls() {
 // ended is part of endpoint.
 func (sc *serverConn) ended(err error) {
 	if !isClosedError(err) && err != ErrServerClosed {
-		sc.server.log.event(logFailed, "connection %s failed: %v", sc.describe(), err)
+		sc.server.log.event(logFailed, "connection %s failed: %s", sc.describe(), bareText(err))
 	}
 	sc.server.removeConn(sc)
 	sc.serving.tell(endReason(err))

@@ -42,8 +42,8 @@ func TestRegistersByImport(t *testing.T) {
 	for _, want := range []string{
 		`github_com_containerd_ttrpc "github.com/containerd/ttrpc"`,
 		"type SService interface {\n\tDo(ctx context.Context, req *M) (*M, error)\n}",
-		"func RegisterSService(srv *github_com_containerd_ttrpc.Server, svc SService) {\n",
-		"srv.Register(\"p.S\", map[string]github_com_containerd_ttrpc.Method{",
+		"func RegisterSService(srv *github_com_containerd_ttrpc.Server, svc SService) {\n\tif svc == nil {",
+		"\tsrv.Register(\"p.S\", map[string]github_com_containerd_ttrpc.Method{",
 		"func NewSClient(client *github_com_containerd_ttrpc.Client) SService {",
 		`c.client.Call(ctx, "p.S", "Do", req, resp)`,
 	} {

@@ -40,11 +40,11 @@ func RegisterGreeterService(srv *ttrpc.Server, svc GreeterService) {
 }
 
 type greeterClient struct {
-	client ttrpc.Caller
+	client *ttrpc.Client
 }
 
 // NewGreeterClient returns a client that calls ttrpc.example.hello.v1.Greeter over client.
-func NewGreeterClient(client ttrpc.Caller) GreeterService {
+func NewGreeterClient(client *ttrpc.Client) GreeterService {
 	return &greeterClient{client: client}
 }
 

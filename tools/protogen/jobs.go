@@ -37,10 +37,11 @@ func jobs() ([]job, error) {
 	// These files keep the long import path under which they have always been
 	// registered, so that another program's "request.proto" is a different file.
 	roots := []compile.Root{{Prefix: module + "/", Dir: "."}}
-	examples := []string{module + "/example/hello/hello.proto", module + "/example/inventory/inventory.proto"}
+	const hello, inventory = module + "/example/hello/hello.proto", module + "/example/inventory/inventory.proto"
 	return append([]job{
-		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: append([]string{module + "/request.proto"}, examples...)},
-		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: examples},
+		{Plugin: protocGenGo, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{module + "/request.proto", hello, inventory}},
+		{Plugin: protocGenGoTTRPC, Parameter: "module=" + module, Out: ".", Roots: roots, Files: []string{hello}},
+		{Plugin: protocGenGoTTRPC, Parameter: "client=interface,module=" + module, Out: ".", Roots: roots, Files: []string{inventory}},
 	}, golden...), nil
 }
 

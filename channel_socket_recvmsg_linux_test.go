@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package ttrpc
 
 // A socket that may get descriptors is read by recvmsg(2): its faults are those of

@@ -68,6 +68,7 @@ func receive(fd int, b []byte) (int, error) {
 	control := getBuffer(controlLength)
 	defer control.release()
 	n, controlled, err := sysRecvmsg(fd, b, control.b[:controlLength])
+	acquireRead(fd)
 	if err != nil || controlled == 0 {
 		return n, err
 	}

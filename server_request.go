@@ -17,6 +17,7 @@ type callRequest struct {
 	buf     *buffer
 	payload []byte      // the message, in buf
 	decoded atomic.Bool // once at least
+	short   bool        // see lateRequestLength
 
 	// users is heldByCall until close, plus heldByDecode for each decode that runs.
 	users atomic.Int32
@@ -29,7 +30,7 @@ const (
 
 // init takes over buf, into which payload points.
 func (r *callRequest) init(buf *buffer, payload []byte) {
-	r.buf, r.payload = buf, payload
+	r.buf, r.payload, r.short = buf, payload, len(payload) <= lateRequestLength
 	r.users.Store(heldByCall)
 }
 
@@ -63,7 +64,7 @@ const lateRequestLength = 64 << 10
 func (r *callRequest) streamEnded() {
 	switch {
 	case r.users.Load()&heldByCall == 0: // the handler has returned
-	case r.decoded.Load() || len(r.payload) > lateRequestLength:
+	case r.decoded.Load() || !r.short:
 		r.close()
 	default:
 		time.AfterFunc(slowConsumerLimit, r.close)

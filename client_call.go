@@ -141,7 +141,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	returns := false
 	defer func() {
 		if !returns { // a method of ctx panicked
-			c.remove(call)
+			c.giveUp(call, context.Canceled)
 		}
 	}()
 	if lead {
@@ -151,7 +151,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	case r = <-call.result:
 	case <-ctx.Done():
 		err := ctx.Err()
-		if c.remove(call) {
+		if c.giveUp(call, err) {
 			returns = true
 			return callResult{err: err}
 		}

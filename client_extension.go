@@ -1,6 +1,11 @@
 package ttrpc
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+)
 
 // This file is the client's side of extensions: PROTOCOL.md, section "Extensions".
 
@@ -54,4 +59,25 @@ func (c *Client) takeSettings(b []byte) {
 	if ack {
 		conn.ch.w.flush()
 	}
+}
+
+// giveUp takes e out of the table, as nobody waits for it any more because of err, and
+// tells the server if that knows cancel. It reports whether e was there.
+func (c *Client) giveUp(e entry, err error) bool {
+	conn := c.conn
+	conn.mu.Lock()
+	removed := c.removeLocked(e)
+	tell := removed && conn.ext.maySend(featureCancel)
+	if tell {
+		can := cancellation{id: e.place().id, code: codes.Canceled}
+		if err == context.DeadlineExceeded { // not errors.Is: err may have methods of the caller's
+			can.code = codes.DeadlineExceeded
+		}
+		conn.ch.w.enqueueControl(can.frame())
+	}
+	conn.mu.Unlock()
+	if tell {
+		conn.ch.w.flush()
+	}
+	return removed
 }

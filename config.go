@@ -133,6 +133,7 @@ type serverConfig struct {
 	connDefaults     connConfig // of the fields that WithServerLimits leaves out
 	codec            codec
 	extensions       bool
+	cancellation     CancelMode
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	writeTimeout     time.Duration // 0 for none

@@ -29,7 +29,7 @@ type serverCall struct {
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
 	call := &serverCall{sc: sc, method: m}
-	call.ctx.serving, call.ctx.peer, call.ctx.md = sc.serving, sc.peer, req.metadata
+	call.ctx.serving, call.ctx.call, call.ctx.md = sc.serving, call, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
 	}

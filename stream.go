@@ -268,6 +268,16 @@ func (st *stream) done() <-chan struct{} {
 	return st.sendDoneLocked()
 }
 
+// senderDone returns a channel that is closed when nothing can be sent any more.
+func (st *stream) senderDone() <-chan struct{} {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr != nil {
+		return closedChan
+	}
+	return st.sendDoneLocked()
+}
+
 func (st *stream) sendDoneLocked() <-chan struct{} {
 	if st.sendDone == nil {
 		st.sendDone = make(chan struct{})

@@ -32,7 +32,7 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {
-		if err := openResponse(buf, maxDetails(c.conn.maxLength)); err != nil {
+		if err := openResponse(buf, maxDetails(c.cfg.conn.maxLength)); err != nil {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)

@@ -18,7 +18,7 @@ func WithClientExtensions(on bool) ClientOpts {
 
 // mayOffer reports whether a request of size bytes carries the offer.
 func (c *Client) mayOffer(size int) bool {
-	return c.conn.ext.is(offering) && size <= maxOfferRequest && size+c.cfg.conn.settings().sizeOffer() <= c.conn.maxLength
+	return c.conn.ext.is(offering) && size <= maxOfferRequest && size+c.cfg.conn.settings().sizeOffer() <= c.conn.maxSend()
 }
 
 // noteAnswer notes that the server has sent a frame for e.
@@ -53,6 +53,7 @@ func (c *Client) takeSettings(b []byte) {
 	conn.mu.Lock()
 	ack := ok && conn.ext.settled(c.cfg.conn.settings(), peer)
 	if ack {
+		conn.peerAccepts(peer.messageLimit())
 		conn.ch.w.enqueueReply(ackFrame())
 	}
 	conn.mu.Unlock()

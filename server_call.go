@@ -228,7 +228,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 		return nil, withCode(codes.Internal, err)
 	}
 	size := sizeResponse(statusOK, &p)
-	if err := checkMessageLength(size, call.sc.conn.maxLength, responseNotSent); err != nil {
+	if err := checkMessageLength(size, call.sc.conn.maxSend(), responseNotSent); err != nil {
 		return nil, err
 	}
 	frame := getBuffer(headerLength + size)
@@ -243,7 +243,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 }
 
 func (call *serverCall) errorFrame(err error) *buffer {
-	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxLength)
+	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxSend())
 }
 
 // responseFrame makes a response that carries a status, which is not OK. What

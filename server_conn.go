@@ -291,7 +291,7 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 // queueReply queues a reply of whoever reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
-	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
+	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxSend())); full {
 		sc.conn.reader.repliesFull = true
 	}
 }

@@ -27,6 +27,7 @@ func (sc *serverConn) takeOffer(b []byte) {
 	cn.mu.Lock()
 	answer := cn.ext.offer(own, peer)
 	if answer {
+		cn.peerAccepts(peer.messageLimit())
 		sc.queueControl(settingsFrame(own))
 	}
 	cn.mu.Unlock()

@@ -331,7 +331,7 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 			return nil, err
 		}
 	}
-	if err := checkMessageLength(p.size, st.conn.maxLength, messageNotSent); err != nil {
+	if err := checkMessageLength(p.size, st.conn.maxSend(), messageNotSent); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(headerLength + p.size)

@@ -16,10 +16,10 @@ import (
 // It outlives the call for as long as the handler's goroutines keep it, and the call
 // with it, which has let go of its request by then (serverCall.free).
 type callContext struct {
-	serving  *serving  // whose ctx is the parent
-	md       MD        // the call's metadata, nil for none
-	peer     any       // what the handshaker returned for the connection
-	deadline time.Time // zero for none
+	serving  *serving    // whose ctx is the parent
+	md       MD          // the call's metadata, nil for none
+	call     *serverCall // whose context it is
+	deadline time.Time   // zero for none
 
 	// standard is nil until somebody looks, or the context has ended; then it changes
 	// once at most, at the end: see cancel.
@@ -96,7 +96,9 @@ func (cc *callContext) Value(key any) any {
 		}
 		return nil // not that of Serve's context
 	case peerKey:
-		return cc.peer
+		return cc.call.sc.peer
+	case clientGoneKey:
+		return cc.call.stream.senderDone()
 	case shutdownKey:
 		return (<-chan struct{})(cc.serving.server.stopped)
 	case *int:

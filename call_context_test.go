@@ -110,7 +110,7 @@ func TestCallContextChildren(t *testing.T) {
 	parent := context.WithValue(context.Background(), key{}, "parent's")
 	c := newCallContext(parent, 0)
 	c.md = MD{"k": {"v"}}
-	c.peer = "peer"
+	c.call = &serverCall{sc: &serverConn{peer: "peer"}}
 	child, cancel := context.WithTimeout(c, time.Hour)
 	if child.Value(key{}) != "parent's" {
 		t.Error("the parent's value is lost")

@@ -125,6 +125,13 @@ func (w *writer) enqueueReply(buf *buffer) (full bool) {
 	return w.err == nil && w.queueReplies+w.roundReplies > replyLimit
 }
 
+// enqueueControl is enqueue for a frame that must not wait for room: of these there is
+// one at most for each call and for each connection.
+func (w *writer) enqueueControl(buf *buffer) {
+	w.room.overdraw(len(buf.b))
+	w.enqueue(buf)
+}
+
 // replyRoom returns a channel that is closed when no more replies than replyLimit wait,
 // or nothing can be written any more. The caller is the one who queues replies.
 func (w *writer) replyRoom() <-chan struct{} {

@@ -157,7 +157,7 @@ func (c *Client) removeLocked(e entry) bool {
 // abandon gives up on st because of err: what still comes for it is dropped.
 // A stream that has ended by itself keeps what was received.
 func (c *Client) abandon(st *stream, err error) {
-	if c.remove(st) {
+	if c.giveUp(st, err) {
 		st.end(err)
 		st.drop(err)
 	}

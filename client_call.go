@@ -97,7 +97,7 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 		return resp.err
 	}
 	defer resp.buf.release()
-	r, err := parseResponse(resp.buf.bytes(), maxDetails(c.conn.maxLength))
+	r, err := parseResponse(resp.buf.bytes(), maxDetails(c.cfg.conn.maxLength))
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	returns := false
 	defer func() {
 		if !returns { // a method of ctx panicked
-			c.remove(call)
+			c.giveUp(call, context.Canceled)
 		}
 	}()
 	if lead {
@@ -151,7 +151,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	case r = <-call.result:
 	case <-ctx.Done():
 		err := ctx.Err()
-		if c.remove(call) {
+		if c.giveUp(call, err) {
 			returns = true
 			return callResult{err: err}
 		}
@@ -166,7 +166,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 // the call, and notes whether the request carries the offer of extensions.
 func (c *Client) encodeRequest(req *requestEnvelope, fl flags, s *slot) (*buffer, error) {
 	size := req.size()
-	if err := checkMessageLength(size, c.conn.maxLength, requestNotSent); err != nil {
+	if err := checkMessageLength(size, c.conn.maxSend(), requestNotSent); err != nil {
 		return nil, err
 	}
 	if s.offers = c.mayOffer(size); s.offers {

@@ -32,7 +32,7 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {
-		if err := openResponse(buf, maxDetails(c.conn.maxLength)); err != nil {
+		if err := openResponse(buf, maxDetails(c.cfg.conn.maxLength)); err != nil {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
@@ -91,13 +91,21 @@ func (c *Client) route(h header) (entry, error) {
 	return e, nil
 }
 
-// streamFailed is part of endpoint. A client does not tell the server: the
-// protocol has no way to.
+// streamFailed is part of endpoint. The server is told, if it knows cancel and may have
+// more to send.
 func (c *Client) streamFailed(err *streamError) error {
 	if t := err.h.typ; t != messageTypeResponse && t != messageTypeData {
 		return nil // of a kind that a later version may know
 	}
-	if e := c.conn.lookup(err.h.id); e != nil && c.remove(e) {
+	e := c.conn.lookup(err.h.id)
+	if e == nil {
+		return nil
+	}
+	leave := c.remove
+	if !err.h.endsClient() {
+		leave = func(e entry) bool { return c.giveUp(e, err.err) }
+	}
+	if leave(e) {
 		c.noteAnswer(e)
 		e.end(err.err)
 	}

@@ -1,6 +1,11 @@
 package ttrpc
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+)
 
 // This file is the client's side of extensions: PROTOCOL.md, section "Extensions".
 
@@ -13,7 +18,7 @@ func WithClientExtensions(on bool) ClientOpts {
 
 // mayOffer reports whether a request of size bytes carries the offer.
 func (c *Client) mayOffer(size int) bool {
-	return c.conn.ext.is(offering) && size <= maxOfferRequest && size+c.cfg.conn.settings().sizeOffer() <= c.conn.maxLength
+	return c.conn.ext.is(offering) && size <= maxOfferRequest && size+c.cfg.conn.settings().sizeOffer() <= c.conn.maxSend()
 }
 
 // noteAnswer notes that the server has sent a frame for e.
@@ -48,10 +53,32 @@ func (c *Client) takeSettings(b []byte) {
 	conn.mu.Lock()
 	ack := ok && conn.ext.settled(c.cfg.conn.settings(), peer)
 	if ack {
+		conn.peerAccepts(peer.messageLimit())
 		conn.ch.w.enqueueReply(ackFrame())
 	}
 	conn.mu.Unlock()
 	if ack {
 		conn.ch.w.flush()
 	}
+}
+
+// giveUp takes e out of the table, as nobody waits for it any more because of err, and
+// tells the server if that knows cancel. It reports whether e was there.
+func (c *Client) giveUp(e entry, err error) bool {
+	conn := c.conn
+	conn.mu.Lock()
+	removed := c.removeLocked(e)
+	tell := removed && conn.ext.maySend(featureCancel)
+	if tell {
+		can := cancellation{id: e.place().id, code: codes.Canceled}
+		if err == context.DeadlineExceeded { // not errors.Is: err may have methods of the caller's
+			can.code = codes.DeadlineExceeded
+		}
+		conn.ch.w.enqueueControl(can.frame())
+	}
+	conn.mu.Unlock()
+	if tell {
+		conn.ch.w.flush()
+	}
+	return removed
 }

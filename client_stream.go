@@ -10,8 +10,8 @@ import (
 // ends, with its error, and ErrClosed when the connection does.
 //
 // A stream holds its place on the connection until RecvMsg could return the
-// server's last message or error, or until its context ends. The server is not
-// told of the latter: the protocol has no message for it.
+// server's last message or error, or until its context ends. A server that takes part in
+// extensions is told of the latter: see WithServerCancellation.
 type ClientStream interface {
 	// CloseSend says that there is nothing more to send. It waits for room
 	// as SendMsg does, and then until everything is written to the

@@ -91,7 +91,8 @@ func WithClientVTProtobuf() ClientOpts {
 type Limits struct {
 	// MaxMessageLength is the longest message that is sent or accepted, in
 	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
-	// one byte. Both sides need the same. What is longer is refused with
+	// one byte. Both sides need the same; a sender that takes part in extensions, as its
+	// peer, keeps to the lower one. What is longer is refused with
 	// *OversizedMessageErr by the sender, and with ResourceExhausted by the
 	// receiver, which then goes on.
 	MaxMessageLength int
@@ -133,6 +134,7 @@ type serverConfig struct {
 	connDefaults     connConfig // of the fields that WithServerLimits leaves out
 	codec            codec
 	extensions       bool
+	cancellation     CancelMode
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	writeTimeout     time.Duration // 0 for none

@@ -74,11 +74,14 @@ type slot struct {
 // A conn is the shared state of a connection, for both roles: its streams and
 // its end.
 type conn struct {
-	ch        *channel
-	endpoint  endpoint
-	codec     codec
-	maxLength int // of a message that we send, in bytes
-	maxInbox  int // of a stream's inbox, in bytes
+	ch       *channel
+	endpoint endpoint
+	codec    codec
+	maxInbox int // of a stream's inbox, in bytes
+
+	// maxLength is of a message that we send, in bytes. It is lowered when the settings
+	// of the peer come: see peerAccepts.
+	maxLength atomic.Uint32
 
 	done chan struct{} // closed when the connection is over
 
@@ -132,7 +135,8 @@ func (cfg connConfig) settings() settings {
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	unblock(nc)
 	nc.SetDeadline(time.Time{}) // an error only says that nc has none
-	cn := &conn{endpoint: e, maxLength: cfg.maxLength, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	cn := &conn{endpoint: e, maxInbox: cfg.maxInbox, done: make(chan struct{})}
+	cn.maxLength.Store(uint32(cfg.maxLength))
 	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
 	if !cfg.passing && refuseDescriptors(nc) && cn.ch.sock != nil {
 		cn.ch.sock.refuses = true
@@ -140,6 +144,13 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	_, cn.ch.isClient = e.(*Client)
 	return cn
 }
+
+// maxSend returns the longest message that we send, in bytes.
+func (cn *conn) maxSend() int { return int(cn.maxLength.Load()) }
+
+// peerAccepts lowers maxSend to the longest message that the peer accepts, by its
+// settings. It is called once, by the goroutine that reads.
+func (cn *conn) peerAccepts(n int) { cn.maxLength.Store(uint32(min(cn.maxSend(), n))) }
 
 // yieldLimit is how long a yield may take before it counts as a failure: longer than
 // hundreds of callers need, and shorter than the time slice of a goroutine that

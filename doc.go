@@ -32,8 +32,8 @@
 //
 // The context of a call or stream ends its waiting at every stage. Its deadline
 // goes to the server, and so does the metadata that WithMetadata attached, for
-// unary calls and for streams. The cancelling of a context is not sent: the
-// protocol has nothing for it.
+// unary calls and for streams. The cancelling of a context is sent to servers that take
+// part in extensions: see WithServerCancellation.
 //
 // A handler's context ends when the handler returns, when the connection ends, at
 // the deadline, and with the context given to Serve. It has the metadata, which goes on
@@ -184,7 +184,7 @@ package ttrpc
 //  1. A stream or call is in conn.streams before its request is queued (Client.open)
 //     or its handler starts (serverConn.insert). It leaves when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
-//     (Client.await, Client.abandon), when a frame for it is refused
+//     (Client.giveUp), when a frame for it is refused
 //     (Client.streamFailed), or with the connection (conn.fail). Nothing
 //     else is counted: a connection is idle when the table is empty. The caller of a
 //     unary call gets one result, from whoever takes its stream out, if not itself.

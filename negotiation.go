@@ -108,6 +108,9 @@ func (n *negotiation) agree(own, peer settings) {
 	n.peerMaxMessage, n.peerWindow = peer.maxMessage, peer.window
 }
 
+// uses reports whether the connection relies on a feature.
+func (n *negotiation) uses(f features) bool { return features(n.inUse).has(f) && n.is(extended) }
+
 // maySend reports whether frames of a feature may be sent. A client sends them only to a
 // server that has confirmed. A server sends those that do no harm to a client which
 // ignores id 0 as soon as that has offered, for the sake of the first call.

@@ -78,6 +78,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			conn:             defaultConnConfig,
 			connDefaults:     defaultConnConfig,
 			extensions:       true,
+			cancellation:     CancelStreams,
 			handshakeTimeout: defaultHandshakeTimeout,
 			maxMetadata:      defaultMaxMetadata,
 			busyInterval:     defaultBusyInterval,

@@ -29,7 +29,7 @@ type serverCall struct {
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
 	call := &serverCall{sc: sc, method: m}
-	call.ctx.serving, call.ctx.peer, call.ctx.md = sc.serving, sc.peer, req.metadata
+	call.ctx.serving, call.ctx.call, call.ctx.md = sc.serving, call, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
 	}
@@ -228,7 +228,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 		return nil, withCode(codes.Internal, err)
 	}
 	size := sizeResponse(statusOK, &p)
-	if err := checkMessageLength(size, call.sc.conn.maxLength, responseNotSent); err != nil {
+	if err := checkMessageLength(size, call.sc.conn.maxSend(), responseNotSent); err != nil {
 		return nil, err
 	}
 	frame := getBuffer(headerLength + size)
@@ -243,7 +243,7 @@ func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 }
 
 func (call *serverCall) errorFrame(err error) *buffer {
-	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxLength)
+	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxSend())
 }
 
 // responseFrame makes a response that carries a status, which is not OK. What

@@ -36,7 +36,7 @@ func TestNothingAfterFinalFrame(t *testing.T) {
 			if st.sendErr == nil { // remove has its lock, which it may lose to a sender
 				t.Error("the final frame is queued before senders are refused")
 			}
-			sc.conn.ch.w.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxLength))
+			sc.conn.ch.w.enqueueReply(responseFrame(id, newStatus(codes.Aborted, "final"), sc.conn.maxSend()))
 			go func() { sent <- st.send(context.Background(), late, moreFrames) }()
 			for i := 0; i < 100 && len(sent) == 0; i++ {
 				runtime.Gosched()

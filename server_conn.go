@@ -260,6 +260,7 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	st := sc.lookup(id)
 	switch {
 	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData:
+	case st != nil && st.callerGone():
 	case st != nil:
 		sc.remove(st, e.err, func() { sc.queueReply(id, status) })
 		st.drop(e.err)
@@ -290,7 +291,7 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 // queueReply queues a reply of whoever reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
-	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxLength)); full {
+	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxSend())); full {
 		sc.conn.reader.repliesFull = true
 	}
 }
@@ -326,14 +327,22 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 }
 
 // finish queues the final frame of a call whose handler has returned. Room for
-// it is reserved. If the stream has ended already the frame is dropped.
+// it is reserved. If the stream has ended already, or the client has given up on it, the
+// frame is dropped.
 //
 // The call stops running first: the client may send its next one as soon as it
 // has the response. Until there is room the call counts, as it costs a goroutine.
 func (sc *serverConn) finish(st *stream, frame *buffer) {
 	sc.callOver()
 	ch := sc.conn.ch
-	if !sc.remove(st, ErrStreamClosed, func() { ch.w.enqueue(frame) }) {
+	sent := false
+	sc.remove(st, ErrStreamClosed, func() {
+		if st.sendErr != errCallerGone {
+			ch.w.enqueue(frame)
+			sent = true
+		}
+	})
+	if !sent {
 		ch.w.room.give(len(frame.b))
 		frame.release()
 	}

@@ -27,6 +27,7 @@ func (sc *serverConn) takeOffer(b []byte) {
 	cn.mu.Lock()
 	answer := cn.ext.offer(own, peer)
 	if answer {
+		cn.peerAccepts(peer.messageLimit())
 		sc.queueControl(settingsFrame(own))
 	}
 	cn.mu.Unlock()
@@ -55,10 +56,27 @@ func (sc *serverConn) knowsExtension(h header) bool {
 // this version does not know are ignored.
 func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 	defer buf.release()
-	if h.typ == messageTypeSettings {
+	ok, b := true, buf.bytes()
+	switch {
+	case h.typ == messageTypeSettings:
 		sc.takeAck()
+	case h.typ == messageTypeCancel && sc.uses(featureCancel):
+		var can cancellation
+		if can, ok = parseCancellation(b); ok {
+			sc.takeCancel(can)
+		}
+	}
+	if !ok {
+		return errProtocol("%d bytes are too short for the payload of a %v frame", len(b), h.typ)
 	}
 	return nil
+}
+
+// uses is negotiation.uses.
+func (sc *serverConn) uses(f features) bool {
+	sc.conn.mu.Lock()
+	defer sc.conn.mu.Unlock()
+	return sc.conn.ext.uses(f)
 }
 
 // takeAck begins to rely on the client: it has our settings.

@@ -47,6 +47,9 @@ func (ss *streamServer) SendMsg(m any) error {
 		return err
 	}
 	if err := call.stream.send(&call.ctx, frame, moreFrames); err != nil {
+		if err == errCallerGone && call.sc.server.cfg.cancellation == CancelNone {
+			return nil // the handler goes on as with a client that cannot tell
+		}
 		return err
 	}
 	call.bursts.flush(call.sc.conn.ch)

@@ -104,7 +104,7 @@ func TestDetailsLimit(t *testing.T) {
 				if st.Code() != test.code || !ok || len(st.Proto().GetDetails()) != test.details {
 					t.Errorf("%s, %s: got %.200v with %d details, want %v with %d", name, kind, err, len(st.Proto().GetDetails()), test.code, test.details)
 				}
-				if want := fmt.Sprintf("more than %d details", maxDetails(c.conn.maxLength)); test.details == 0 && !strings.Contains(st.Message(), want) {
+				if want := fmt.Sprintf("more than %d details", maxDetails(c.cfg.conn.maxLength)); test.details == 0 && !strings.Contains(st.Message(), want) {
 					t.Errorf("%s, %s: %q does not say %q", name, kind, st.Message(), want)
 				}
 			}

@@ -268,6 +268,16 @@ func (st *stream) done() <-chan struct{} {
 	return st.sendDoneLocked()
 }
 
+// senderDone returns a channel that is closed when nothing can be sent any more.
+func (st *stream) senderDone() <-chan struct{} {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.sendErr != nil {
+		return closedChan
+	}
+	return st.sendDoneLocked()
+}
+
 func (st *stream) sendDoneLocked() <-chan struct{} {
 	if st.sendDone == nil {
 		st.sendDone = make(chan struct{})
@@ -321,7 +331,7 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 			return nil, err
 		}
 	}
-	if err := checkMessageLength(p.size, st.conn.maxLength, messageNotSent); err != nil {
+	if err := checkMessageLength(p.size, st.conn.maxSend(), messageNotSent); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(headerLength + p.size)

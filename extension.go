@@ -77,7 +77,7 @@ const (
 )
 
 // ownFeatures are those that this implementation has.
-const ownFeatures = features(0)
+const ownFeatures = featurePing
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 

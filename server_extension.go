@@ -55,8 +55,11 @@ func (sc *serverConn) knowsExtension(h header) bool {
 // this version does not know are ignored.
 func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 	defer buf.release()
-	if h.typ == messageTypeSettings {
+	switch h.typ {
+	case messageTypeSettings:
 		sc.takeAck()
+	case messageTypePing, messageTypePong:
+		return sc.conn.takePing(h.typ, buf.bytes())
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ func (c *Client) takeSettings(b []byte) {
 	ack := ok && conn.ext.settled(c.cfg.conn.settings(), peer)
 	if ack {
 		conn.ch.w.enqueueReply(ackFrame())
+		conn.startKeepaliveLocked(c.cfg.keepalive)
 	}
 	conn.mu.Unlock()
 	if ack {

@@ -9,8 +9,8 @@ import (
 
 // This file is pings and pongs, for both roles: PROTOCOL.md, section "Ping".
 
-// pings is the state of a connection on which either side has sent a ping. conn.mu
-// guards it.
+// pings is the state of a connection on which either side has sent a ping, or may do so
+// by itself. conn.mu guards it.
 type pings struct {
 	last    pingData      // the number of our last ping
 	waiters []*pingWaiter // in order of their numbers
@@ -18,6 +18,8 @@ type pings struct {
 	pong       pingData // the bytes of the peer's last ping
 	pongQueued bool     // a pong waits to be written
 	pongOwed   bool     // another goes out after that, with the bytes in pong
+
+	keep *connKeepalive // nil for none
 }
 
 // A pingWaiter is a call of Client.Ping that waits for its pong.

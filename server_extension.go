@@ -69,5 +69,7 @@ func (sc *serverConn) takeAck() {
 	cn := sc.conn
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	cn.ext.acknowledged()
+	if cn.ext.acknowledged() {
+		cn.startKeepaliveLocked(sc.server.cfg.keepalive)
+	}
 }

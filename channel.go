@@ -45,6 +45,8 @@ type channel struct {
 	isClient  bool    // the peer is a server
 	unflushed bool    // frames were queued that are flushed before reading waits
 
+	heard *readClock // nil without keepalive
+
 	closed sync.Once // closes conn
 
 	w writer // the writing half
@@ -206,6 +208,9 @@ func (ch *channel) fill() error {
 			ch.flushReplies()
 			chunk, err := ch.sock.readChunk()
 			ch.chunk = chunk
+			if err == nil {
+				ch.heard.note()
+			}
 			return err
 		}
 		if ch.chunk == nil {
@@ -243,7 +248,11 @@ func (ch *channel) keepRest() {
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	if ch.sock != nil {
-		return ch.sock.read(p)
+		n, err := ch.sock.read(p)
+		if n > 0 {
+			ch.heard.note()
+		}
+		return n, err
 	}
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
@@ -253,6 +262,9 @@ func (ch *channel) read(p []byte) (int, error) {
 		}
 		if n < 0 || n > len(p) {
 			return 0, fmt.Errorf("read of %d bytes into a buffer of %d", n, len(p))
+		}
+		if n > 0 {
+			ch.heard.note()
 		}
 		if n > 0 || err != nil {
 			return n, err

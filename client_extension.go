@@ -41,6 +41,18 @@ func (c *Client) handleControl(h header, buf *buffer) error {
 		// To us this is an answer to our frames by somebody that does not know them,
 		// and has passed the server's settings on.
 		return fmt.Errorf("%w: a response on id 0, after settings", ErrProtocol)
+	case c.conn.ext.is(extended):
+		return c.handleExtension(h, buf.bytes())
+	}
+	return nil
+}
+
+// handleExtension handles a frame of an extension other than settings, with payload b.
+// Types that this version does not know are ignored, and those that only clients send.
+func (c *Client) handleExtension(h header, b []byte) error {
+	switch h.typ {
+	case messageTypePing, messageTypePong:
+		return c.conn.takePing(h.typ, b)
 	}
 	return nil
 }
@@ -55,6 +67,7 @@ func (c *Client) takeSettings(b []byte) {
 	if ack {
 		conn.peerAccepts(peer.messageLimit())
 		conn.ch.w.enqueueReply(ackFrame())
+		conn.startKeepaliveLocked(c.cfg.keepalive)
 	}
 	conn.mu.Unlock()
 	if ack {

@@ -21,6 +21,7 @@ type clientConfig struct {
 	stream     []StreamClientInterceptor
 
 	writeTimeout time.Duration // 0 for none
+	keepalive    *Keepalive    // nil for none
 }
 
 // ClientOpts configures a client.
@@ -138,6 +139,7 @@ type serverConfig struct {
 	handshaker       Handshaker // nil for none
 	handshakeTimeout time.Duration
 	writeTimeout     time.Duration // 0 for none
+	keepalive        *Keepalive    // nil for none
 	maxCalls         int           // per connection; 0 for no limit
 	maxHandlers      int           // of the server; 0 for no limit
 	maxConns         connLimits

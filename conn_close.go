@@ -46,6 +46,7 @@ func (cn *conn) fail(err error) {
 	if cn.endTimer != nil {
 		cn.endTimer.Stop()
 	}
+	cn.stopKeepaliveLocked()
 	cn.mu.Unlock()
 
 	cn.ch.w.room.close(ErrClosed)

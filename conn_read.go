@@ -49,10 +49,14 @@ func (cn *conn) handleNext() error {
 	r := &cn.reader
 	if s := r.stalled; s != nil {
 		r.stalled = nil
+		cn.ch.heard.pause()
+		defer cn.ch.heard.note()
 		return cn.waitDeliver(s.st, s.m)
 	}
 	if r.repliesFull {
 		r.repliesFull = false
+		cn.ch.heard.pause()
+		defer cn.ch.heard.note()
 		return cn.waitReplies()
 	}
 	h, buf, err := cn.ch.readFrame()

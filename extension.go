@@ -77,7 +77,7 @@ const (
 )
 
 // ownFeatures are those that this implementation has.
-const ownFeatures = featureCancel
+const ownFeatures = featureCancel | featurePing
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 

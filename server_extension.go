@@ -65,6 +65,8 @@ func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 		if can, ok = parseCancellation(b); ok {
 			sc.takeCancel(can)
 		}
+	case h.typ == messageTypePing || h.typ == messageTypePong:
+		return sc.conn.takePing(h.typ, b)
 	}
 	if !ok {
 		return errProtocol("%d bytes are too short for the payload of a %v frame", len(b), h.typ)
@@ -84,5 +86,7 @@ func (sc *serverConn) takeAck() {
 	cn := sc.conn
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	cn.ext.acknowledged()
+	if cn.ext.acknowledged() {
+		cn.startKeepaliveLocked(sc.server.cfg.keepalive)
+	}
 }

@@ -77,6 +77,9 @@ const (
 	rowNever streamID = 4001
 )
 
+// rowLimits are the limits for rows that are too long.
+var rowLimits = Limits{MaxMessageLength: minMessageLimit}
+
 // extensionRows lists the frames that harm no call, or end the connection.
 func extensionRows() []extensionRow {
 	rows := []extensionRow{
@@ -117,11 +120,15 @@ func extensionRows() []extensionRow {
 		rows = append(rows, short, empty)
 	}
 	for _, id := range []streamID{0, 2, rowOver, rowNever, 1<<32 - 1} {
+		pairs := 1
+		if id == rowNever {
+			pairs = 1100 // more than a call may have
+		}
 		rows = append(rows,
 			extensionRow{name: fmt.Sprint("cancel of stream ", id), typ: messageTypeCancel, body: u32(uint32(id)) + u32(1), feature: featureCancel},
 			extensionRow{name: fmt.Sprint("a long cancel of stream ", id), typ: messageTypeCancel, body: u32(uint32(id)) + u32(1<<32-1) + "more", feature: featureCancel},
 			extensionRow{name: fmt.Sprint("header metadata of stream ", id), typ: messageTypeMetadata, body: metadataBody(id, metadataHeader, 1), feature: featureMetadata},
-			extensionRow{name: fmt.Sprint("trailer metadata of stream ", id), typ: messageTypeMetadata, body: metadataBody(id, metadataTrailer, 2000), feature: featureMetadata},
+			extensionRow{name: fmt.Sprint("trailer metadata of stream ", id), typ: messageTypeMetadata, body: metadataBody(id, metadataTrailer, pairs), feature: featureMetadata},
 		)
 	}
 	for _, id := range []streamID{0, 2, rowRuns, rowOver, rowNever, 1<<32 - 1} {
@@ -137,7 +144,7 @@ func extensionRows() []extensionRow {
 	}
 	for typ := messageTypeSettings; typ <= lastExtensionType; typ++ {
 		rows = append(rows, extensionRow{
-			name: fmt.Sprintf("type %#x over the limit", uint8(typ)), typ: typ, body: strings.Repeat("x", defaultMaxMessageLength+1),
+			name: fmt.Sprintf("type %#x over the limit", uint8(typ)), typ: typ, body: strings.Repeat("x", rowLimits.MaxMessageLength+1),
 		})
 	}
 	return rows
@@ -160,8 +167,16 @@ func (r extensionRow) answers(want rowAnswer) []rawFrame {
 	return nil
 }
 
-// over reports whether the frame is longer than the limit.
-func (r extensionRow) over() bool { return len(r.body) > defaultMaxMessageLength }
+// limits are those of the side that reads the row: low, if its frame is to be too long.
+func (r extensionRow) limits() (l Limits) {
+	if r.over() {
+		l = rowLimits
+	}
+	return l
+}
+
+// over reports whether the frame is to be longer than the limit.
+func (r extensionRow) over() bool { return len(r.body) == rowLimits.MaxMessageLength+1 }
 
 // wantAfter checks the consequence of the row's frames.
 func (r extensionRow) wantAfter(p *peer, why string, want rowAnswer) {
@@ -194,13 +209,15 @@ func TestServerReadsExtensions(t *testing.T) {
 
 func serverReads(t *testing.T, row extensionRow, state negotiationState, want rowAnswer) {
 	name := fmt.Sprintf("%s, %v", row.name, state)
-	st, p := serverPeer(t)
+	st, p := serverPeer(t, WithServerLimits(row.limits()))
 	first := request(rowOver, "Echo", 0, text("over"))
 	if state == plain {
 		p.send(first)
 	} else {
 		p.send(offeringRequest(first))
-		p.want(name, settingsOf(defaultConnConfig.settings()))
+		own := defaultConnConfig.settings()
+		own.maxMessage = uint32(st.server.cfg.conn.maxLength)
+		p.want(name, settingsOf(own))
 	}
 	p.want(name, response(rowOver, text("over")))
 	if state == extended {
@@ -248,9 +265,9 @@ func TestClientReadsExtensions(t *testing.T) {
 
 func clientReads(t *testing.T, row extensionRow, state negotiationState, want rowAnswer) {
 	name := fmt.Sprintf("%s, %v", row.name, state)
-	c, p := clientPeer(t)
+	c, p := clientPeer(t, WithClientLimits(row.limits()))
 	over := goCall(t, context.Background(), c, text("over"))
-	p.want(name, withOffer(request(rowOver, "Echo", 0, text("over"))))
+	p.wantRequest(name, rowOver, 0)
 	switch state {
 	case plain:
 		p.send(response(rowOver, text("over")))

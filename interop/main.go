@@ -4,8 +4,8 @@
 // and exits with 1 when a cell fails. cases.go explains each case.
 //
 // This checkout runs with its defaults, with extensions off, and with the offer of
-// extensions in every request. As a control each release also runs against itself. A case that a release
-// fails there too is a defect of the release, named in known.go.
+// extensions in every request. As a control each release also runs against itself. A
+// case that a release fails there too is a defect of the release, named in known.go.
 //
 // To add a release, run peer/released/pin.sh, which writes its go.mod and
 // go.sum, and name it in builds.go.

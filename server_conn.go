@@ -259,7 +259,8 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	status.Code = int32(e.code)
 	st := sc.lookup(id)
 	switch {
-	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData, sc.knowsExtension(e.h):
+	case sc.knowsExtension(e.h): // no answer, which a client that has extensions ends the connection for
+	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData:
 	case st != nil && st.callerGone():
 	case st != nil:
 		sc.remove(st, e.err, func() { sc.queueReply(id, status) })

@@ -15,6 +15,7 @@ type build struct {
 	version string // the release, or "" for this checkout
 	gogo    bool   // its messages are gogo's
 	streams bool
+	variant variant
 	program string // set by compile
 }
 
@@ -37,6 +38,24 @@ var ours = []*build{
 	{name: "ours", streams: true},
 }
 
+// A variant is how a build of this checkout differs from its defaults.
+type variant string
+
+const (
+	// offers is a client that offers extensions in every request, also to a server that
+	// has answered without knowing them, as some proxies do.
+	offers variant = "offers"
+
+	// plain has extensions switched off, as if there were none.
+	plain variant = "plain"
+)
+
+// variants are compiled from the same sources as the last of ours.
+var variants = []*build{
+	{name: "ours-offers", streams: true, variant: offers},
+	{name: "ours-plain", streams: true, variant: plain},
+}
+
 func gogoRelease(version string) *build {
 	return &build{name: version, version: version, gogo: true}
 }
@@ -53,6 +72,9 @@ func (b *build) tags() string {
 	if b.streams {
 		tags = append(tags, "streams")
 	}
+	if b.ours() {
+		tags = append(tags, "ours")
+	}
 	return strings.Join(tags, ",")
 }
 
@@ -63,8 +85,11 @@ func (b *build) compile(ctx context.Context, dir string, race bool) error {
 	args := []string{"build", "-tags", b.tags(), "-o", b.program}
 	if !b.ours() {
 		args = append(args, "-modfile", filepath.Join("released", b.version+".mod"))
-	} else if race {
-		args = append(args, "-race")
+	} else {
+		args = append(args, "-ldflags", "-X main.variant="+string(b.variant))
+		if race {
+			args = append(args, "-race")
+		}
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = "peer"

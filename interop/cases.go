@@ -16,6 +16,7 @@ const (
 type testCase struct {
 	name   string
 	needs  need
+	long   bool          // a variant is not run with releases in it: each takes a while, and shows no more
 	limit  time.Duration // after which the peers are killed; 0 means caseLimit
 	checks string
 }
@@ -53,7 +54,7 @@ var testCases = []testCase{
 	{name: "cancel_in_call", checks: "cancelling a call in flight ends it with context.Canceled itself"},
 	{name: "late_responses", checks: "responses to calls that were given up are dropped, and harm no other call"},
 	{name: "concurrency_256", checks: "256 callers on one connection each get their own responses"},
-	{name: "soak", checks: "for a second 16 callers make calls of random sizes, some cancelled or late; each gets its own response"},
+	{name: "soak", long: true, checks: "for a second 16 callers make calls of random sizes, some cancelled or late; each gets its own response"},
 	{name: "limit_request_at", checks: "a request of exactly 4 MiB with its envelope arrives"},
 	{name: "limit_request_over", checks: "one byte more ends with ResourceExhausted; the connection lives"},
 	{name: "limit_response_at", checks: "a response of exactly 4 MiB with its envelope arrives"},
@@ -72,12 +73,12 @@ var testCases = []testCase{
 	{name: "empty_stream_request", needs: needStreams, checks: "a server stream starts though its request encodes to no bytes"},
 	{name: "nil_messages", needs: needStreams, checks: "nil, sent on either side, arrives as a message of no bytes"},
 	{name: "half_close", needs: needStreams, checks: "a server that answers only after CloseSend is heard to the end"},
-	{name: "client_stream_10000", needs: needStreams, checks: "10,000 messages to the server, all and in order"},
-	{name: "server_stream_10000", needs: needStreams, checks: "10,000 messages to the client, all and in order"},
-	{name: "ping_pong_10000", needs: needStreams, checks: "10,000 rounds on one stream"},
-	{name: "full_duplex_10000", needs: needStreams, checks: "10,000 messages each way at once, all and in order"},
+	{name: "client_stream_10000", long: true, needs: needStreams, checks: "10,000 messages to the server, all and in order"},
+	{name: "server_stream_10000", long: true, needs: needStreams, checks: "10,000 messages to the client, all and in order"},
+	{name: "ping_pong_10000", long: true, needs: needStreams, checks: "10,000 rounds on one stream"},
+	{name: "full_duplex_10000", long: true, needs: needStreams, checks: "10,000 messages each way at once, all and in order"},
 	{name: "concurrent_streams", needs: needStreams, checks: "48 streams of all kinds beside 16 unary callers on one connection"},
-	{name: "soak_streams", needs: needStreams, checks: "the same beside streams of all kinds, some left by a cancel"},
+	{name: "soak_streams", long: true, needs: needStreams, checks: "the same beside streams of all kinds, some left by a cancel"},
 	{name: "stream_limit_at", needs: needStreams, checks: "a data frame of exactly 4 MiB, each way"},
 	{name: "close_in_stream", needs: needStreams, checks: "Client.Close ends streams with ErrClosed itself, and their handlers; the server keeps nothing"},
 	{name: "server_killed_in_stream", needs: needStreams, checks: "SIGKILL of the server ends streams, and later ones, with ErrClosed itself"},

@@ -3,8 +3,9 @@
 // server over a unix socket. It prints the matrix of version, role and case,
 // and exits with 1 when a cell fails. cases.go explains each case.
 //
-// As a control each release also runs against itself. A case that a release
-// fails there too is a defect of the release, named in known.go.
+// This checkout runs with its defaults, with extensions off, and with the offer of
+// extensions in every request. As a control each release also runs against itself. A
+// case that a release fails there too is a defect of the release, named in known.go.
 //
 // To add a release, run peer/released/pin.sh, which writes its go.mod and
 // go.sum, and name it in builds.go.
@@ -29,6 +30,7 @@ type options struct {
 	versions  string
 	cases     string
 	only      string
+	variants  bool
 	jobs      int
 	count     int
 	race      bool
@@ -41,6 +43,7 @@ func main() {
 	flag.StringVar(&o.versions, "versions", "*", "releases to run, as comma-separated patterns: v1.0.2,v1.2.*")
 	flag.StringVar(&o.cases, "cases", "*", "cases to run, as comma-separated patterns: empty_*")
 	flag.StringVar(&o.only, "only", "", `run only a part: "control" (releases against themselves) or "ours" (the rest)`)
+	flag.BoolVar(&o.variants, "variants", true, "run also this checkout with extensions off, and with the offer in every request")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "pairings to run at once")
 	flag.IntVar(&o.count, "count", 1, "run each pairing so many times; a cell fails when one run does")
 	flag.BoolVar(&o.race, "race", false, "build this checkout's peers with the race detector")
@@ -120,6 +123,9 @@ func (o options) choose() ([]testCase, []*pairing, error) {
 		}
 		if withOurs {
 			pairings = append(pairings, o.withOurs()...)
+			if o.variants {
+				pairings = append(pairings, o.withVariants()...)
+			}
 		}
 	}
 	if len(cases) == 0 || len(pairings) == 0 {
@@ -150,6 +156,29 @@ func (o options) withOurs() []*pairing {
 		for _, other := range ours {
 			pairings = append(pairings, &pairing{client: our, server: other})
 		}
+	}
+	return pairings
+}
+
+// withVariants pairs each variant with every release, with the defaults, and with itself.
+func (o options) withVariants() []*pairing {
+	var others []*build
+	for _, release := range releases {
+		if matches(o.versions, release.name) {
+			others = append(others, release)
+		}
+	}
+	others = append(others, ours[len(ours)-1])
+	var pairings []*pairing
+	for _, v := range variants {
+		for _, other := range others {
+			short := !other.ours()
+			pairings = append(pairings, &pairing{client: v, server: other, short: short})
+			if v.variant != offers { // which a server does not do
+				pairings = append(pairings, &pairing{client: other, server: v, short: short})
+			}
+		}
+		pairings = append(pairings, &pairing{client: v, server: v})
 	}
 	return pairings
 }

@@ -59,9 +59,10 @@ func tables(pairings []*pairing) []table {
 		}
 		out = append(out, t)
 	}
-	t := table{title: "our client -> our server, with messages of each generation"}
-	for _, client := range ours {
-		for _, server := range ours {
+	t := table{title: "our client -> our server, with messages of each generation, and with extensions off or offered in every request"}
+	own := append(ours[:len(ours):len(ours)], variants...)
+	for _, client := range own {
+		for _, server := range own {
 			c := column{name: generation(client) + "->" + generation(server)}
 			for _, p := range pairings {
 				if p.client == client && p.server == server {
@@ -98,6 +99,9 @@ func control(p *pairing) *build {
 }
 
 func generation(b *build) string {
+	if b.variant != "" {
+		return string(b.variant)
+	}
 	if b.gogo {
 		return "gogo"
 	}

@@ -13,6 +13,7 @@ import (
 // their own.
 type pairing struct {
 	client, server *build
+	short          bool              // without long cases
 	results        map[string]result // by case
 	took           time.Duration
 }
@@ -49,6 +50,9 @@ func (p *pairing) run(cases []testCase, tryCannot bool) error {
 	var ends *ends
 	defer func() { ends.kill() }()
 	for i, c := range cases {
+		if p.short && c.long {
+			continue
+		}
 		why, structural := whyNot(c, p.client, p.server)
 		if why != "" && (structural || !tryCannot) {
 			p.results[c.name] = result{verdict: cannot, why: why}

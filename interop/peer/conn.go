@@ -57,7 +57,8 @@ func dial(socket string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{closed: make(chan struct{})}
-	c.Client = ttrpc.NewClient(nc, ttrpc.WithOnClose(func() { close(c.closed) }))
+	options := append(clientOptions, ttrpc.WithOnClose(func() { close(c.closed) }))
+	c.Client = ttrpc.NewClient(wrapConn(nc), options...)
 	return c, nil
 }
 

@@ -42,7 +42,7 @@ func serve(socket string) error {
 	if err != nil {
 		return err
 	}
-	s, err := ttrpc.NewServer()
+	s, err := ttrpc.NewServer(serverOptions...)
 	if err != nil {
 		return err
 	}

@@ -5,23 +5,22 @@ import "sync/atomic"
 const (
 	firstBackoff = 128
 	maxBackoff   = firstBackoff << 10
-	goodUses     = 16 // for each use that a failure cost
+	goodUses     = 16 // successes needed for each use that a failure cost
 )
 
-// A backoff says whether to take a chance that usually pays: running a handler on the
-// read loop, yielding before a write. After a failure the next firstBackoff uses do
-// without, and each time that it fails again, twice as many: a chance that fails once
-// in a while soon costs more than it brings. goodUses as many uses without a failure
-// halve that again: one that was an accident is soon forgotten.
+// A backoff decides whether to try an optimization that usually pays: running a handler on
+// the read loop, or yielding before a write. After a failure, the next firstBackoff uses go
+// without the optimization, and after each further failure twice as many, up to
+// maxBackoff. goodUses times as many uses without a failure halve that number, so that an
+// isolated failure is soon forgotten.
 //
-// Any goroutine may call the methods; a count that is lost between two of them does
-// not matter.
+// Any goroutine may call the methods; counts lost in races do not matter.
 type backoff struct {
-	length atomic.Int64 // how many uses the last failure cost; 0 for none
-	uses   atomic.Int64 // since then; negative while the chance is not taken
+	length atomic.Int64 // the number of uses that the last failure cost; 0 for none
+	uses   atomic.Int64 // since then; negative during a backoff
 }
 
-// ready counts a use, and reports whether to take the chance.
+// ready counts a use, and reports whether to try the optimization.
 func (bo *backoff) ready() bool {
 	length := bo.length.Load()
 	if length == 0 {
@@ -41,8 +40,8 @@ func (bo *backoff) ready() bool {
 	return true
 }
 
-// failed is called when the chance did not pay. Of two failures at once only one
-// counts.
+// failed is called when the optimization did not pay. Of concurrent failures only one
+// lengthens the backoff.
 func (bo *backoff) failed() {
 	length := bo.length.Load()
 	if bo.uses.Load() >= 0 {

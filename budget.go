@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// A budget is the room in a writer's queue, in bytes. A sender takes room before it
-// queues a frame, and the flusher gives that back when the frame is written. Senders
-// that find none wait, in the order in which they came. A closed budget has no room for
-// anybody any more. Any goroutine may call the methods; mu is the innermost lock.
+// A budget is the room in a writer's queue, in bytes. A sender takes room before it queues
+// a frame, and the flusher gives the room back once the frame is written. Senders that
+// find no room wait in the order of their arrival. A closed budget refuses all senders. Any
+// goroutine may call the methods; mu is the innermost lock.
 type budget struct {
 	limit int // set before the first use
 
@@ -25,7 +25,7 @@ type roomWaiter struct {
 	ready chan struct{} // closed when n bytes are taken for it, or the budget is closed
 }
 
-// tryTake is take for a sender that cannot wait. It reports whether there was room.
+// tryTake takes n bytes without waiting, and reports whether there was room.
 func (b *budget) tryTake(n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,8 +33,8 @@ func (b *budget) tryTake(n int) bool {
 	return ok
 }
 
-// tryTakeLocked returns false and the error of a closed budget, or false and nil when
-// the sender has to wait.
+// tryTakeLocked takes n bytes and returns true if there is room. Otherwise it returns false
+// and the error of a closed budget, or false and nil if the sender has to wait.
 func (b *budget) tryTakeLocked(n int) (bool, error) {
 	if b.err != nil || b.reserved >= b.limit || b.waiters.Len() > 0 {
 		return false, b.err
@@ -43,12 +43,12 @@ func (b *budget) tryTakeLocked(n int) (bool, error) {
 	return true, nil
 }
 
-// take takes n bytes, and waits until there is room: less than limit is taken. So no
-// more is ever taken than limit and one message. The end of ctx ends the waiting with
-// its error; that of the sender's stream, which closes done, with ErrStreamClosed. done
-// may be nil.
+// take takes n bytes once less than limit is taken, so that the total never exceeds limit
+// by more than one message. It stops waiting with the error of ctx when ctx ends, and with
+// ErrStreamClosed when done is closed, which marks the end of the sender's stream. done may
+// be nil.
 func (b *budget) take(ctx context.Context, done <-chan struct{}, n int) error {
-	ctxDone := ctx.Done() // the caller's code, which may panic: before there is something to undo
+	ctxDone := ctx.Done() // the caller's code may panic: call it while there is nothing to undo
 	b.mu.Lock()
 	if ok, err := b.tryTakeLocked(n); ok || err != nil {
 		b.mu.Unlock()
@@ -73,19 +73,19 @@ func (b *budget) take(ctx context.Context, done <-chan struct{}, n int) error {
 	return ErrStreamClosed
 }
 
-// stopWaiting takes back what take has begun.
+// stopWaiting undoes the start of a wait in take.
 func (b *budget) stopWaiting(waiter *roomWaiter, element *list.Element) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if isClosed(waiter.ready) {
-		b.giveLocked(waiter.n) // the room came at the same time
+		b.giveLocked(waiter.n) // room was taken for the waiter at the same time
 	} else {
 		b.waiters.Remove(element)
 	}
 }
 
-// overdraw takes n bytes whether there is room or not, for the goroutine that reads:
-// replyLimit bounds its replies.
+// overdraw takes n bytes even if there is no room. The read loop uses it for its replies,
+// which replyLimit bounds.
 func (b *budget) overdraw(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,8 +108,7 @@ func (b *budget) giveLocked(n int) {
 	}
 }
 
-// close ends the waiting for room because of err, for senders that wait and that come.
-// The first err counts.
+// close closes the budget: waiting and later senders get err. The first err counts.
 func (b *budget) close(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,33 +5,32 @@ import (
 	"sync"
 )
 
-// A buffer is a byte slice that has one owner at a time. Whoever owns it either
-// hands it on or calls release, exactly once; nobody looks at b after that.
+// A buffer is a byte slice with one owner at a time. The owner either passes the buffer on
+// or calls release, exactly once, and does not use b after that.
 //
-// Buffers come in sizes of a power of two, the bigger ones with a little more,
-// so that a message of a round size and its envelope fit together. Idle ones
-// wait in sync.Pools, which the garbage collector empties: what a burst of big
-// messages needed does not stay.
+// Capacities are powers of two. Large ones have a little more, so that a message of a
+// round size fits together with its envelope. Idle buffers stay in sync.Pools, which the
+// garbage collector empties, so that a burst of large messages does not pin memory.
 type buffer struct {
 	b      []byte
 	class  int8 // index into bufferPools; -1 when the buffer is not pooled
-	pooled bool // it lies in its pool and nobody owns it
+	pooled bool // released: nobody owns it
 }
 
 const (
 	minBufferBits = 8  // the smallest class: 256 bytes
-	slackBits     = 12 // classes from here on, 4 KiB, have bufferSlack more
+	slackBits     = 12 // classes from here on, 4 KiB, have bufferSlack in addition
 	maxBufferBits = 22 // the largest class: 4 MiB
 	bufferSlack   = 256
 )
 
 var bufferPools [maxBufferBits - minBufferBits + 1]sync.Pool
 
-// bufferHook is nil but in tests, which set it before they start: it is told of
-// each buffer that gets an owner, and of each that loses its last one.
+// bufferHook is nil except in tests, which set it before they start. It is called for each
+// buffer that getBuffer returns (owned) and for each that is released.
 var bufferHook func(b *buffer, owned bool)
 
-// getBuffer returns a buffer of length 0 and a capacity of at least n.
+// getBuffer returns a buffer of length 0 and a capacity of at least n. The caller owns it.
 func getBuffer(n int) *buffer {
 	buf := takeBuffer(n)
 	if bufferHook != nil {
@@ -61,7 +60,7 @@ func bufferClassSize(class int) int {
 	return 1<<bits + bufferSlack
 }
 
-// bufferClass returns the pool for n bytes, or -1 if they are too many for any.
+// bufferClass returns the smallest class with room for n bytes, or -1 if none has.
 func bufferClass(n int) int {
 	if n > 1<<(slackBits-1) {
 		n = max(n-bufferSlack, 1<<(slackBits-1)+1)
@@ -76,8 +75,8 @@ func bufferClass(n int) int {
 	return class
 }
 
-// release gives the buffer back. The caller must own it and not use it again.
-// Releasing nil does nothing, as a frame without payload has no buffer.
+// release puts the buffer into its pool. The caller must own it and must not use it
+// again. Releasing nil does nothing: a frame without payload has no buffer.
 func (buf *buffer) release() {
 	if buf == nil {
 		return
@@ -104,5 +103,5 @@ func (buf *buffer) bytes() []byte {
 	return buf.b
 }
 
-// free returns how many bytes can be appended without moving the buffer.
+// free returns the number of bytes that fit without reallocation.
 func (buf *buffer) free() int { return cap(buf.b) - len(buf.b) }

@@ -13,37 +13,36 @@ import (
 )
 
 const (
-	// readChunkLength is how much one read takes, other than of a big frame.
+	// readChunkLength is the length of one read, except in the payload of a large frame.
 	readChunkLength = 32 << 10
 
-	// minReadLength is the least that a read asks for on a connection that
-	// is not a kernel socket: a multiplexer may fail a read into a buffer
-	// that is smaller than what the peer wrote at once, which for released
-	// versions is up to 4096 bytes, and then the rest of the frame.
+	// minReadLength is the least length of a read on a connection that is not a kernel
+	// socket. A multiplexer may fail a read into a buffer that is shorter than the peer's
+	// write; releases write up to 4096 bytes of a frame and then its rest.
 	minReadLength = 4096
 )
 
-// A channel turns a net.Conn into frames. Its reading half is here and belongs
-// to the goroutine that reads (conn_read.go); the writing half, in
-// channel_write.go, is for everyone.
+// A channel reads and writes frames on a net.Conn. Its reading half is in this file and
+// belongs to the goroutine that reads: the read loop or a leader (conn_read.go). Any
+// goroutine may use the writing half (channel_write.go).
 type channel struct {
 	conn net.Conn
 	sock *socket // nil when conn is not a kernel socket
 
-	// Read state, of the one who reads.
+	// Read state, owned by the goroutine that reads.
 
-	chunk     *buffer // what was read and not parsed yet is chunk.b[off:]
+	chunk     *buffer // chunk.b[off:] is read and not parsed yet
 	off       int
 	current   header  // of the frame that has begun, if inBody or discard say so
-	inBody    bool    // its payload is read
-	body      *buffer // holds its bytes so far; nil before the first
-	discard   int     // bytes of an oversized frame still to be thrown away
-	sink      *buffer // takes them where the chunk does not; nil before the first
+	inBody    bool    // the payload of current is being read
+	body      *buffer // the payload's bytes so far; nil before the first
+	discard   int     // bytes of an oversized frame still to be discarded
+	sink      *buffer // receives discarded bytes where chunk does not; nil before the first
 	maxRead   int     // longest payload that is accepted
 	pieces    bool    // a read may have a buffer of any length: see readsPieces
-	begun     bool    // the first header has come
+	begun     bool    // the first header has arrived
 	isClient  bool    // the peer is a server
-	unflushed bool    // frames were queued that are flushed before reading waits
+	unflushed bool    // queued frames are to be flushed before a read may wait
 
 	heard *readClock // nil without keepalive
 
@@ -59,10 +58,9 @@ func newChannel(nc net.Conn, maxRead, maxQueued int, failed func(error)) *channe
 	return ch
 }
 
-// readFrame returns the next frame. The caller owns its buffer, which is nil
-// when the frame has no payload. A *streamError is about that frame alone; any
-// other error is final, save for that of an interrupt: then the next readFrame goes on
-// with the same frame.
+// readFrame returns the next frame. The caller owns the buffer, which is nil if the frame
+// has no payload. A *streamError concerns that frame alone. After the error of an
+// interrupt, the next readFrame goes on with the same frame. Any other error is final.
 func (ch *channel) readFrame() (header, *buffer, error) {
 	if !ch.inBody && ch.discard == 0 {
 		if err := ch.beginFrame(); err != nil {
@@ -83,7 +81,7 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 	return ch.current, body, nil
 }
 
-// beginFrame reads the next header, and decides what becomes of its payload.
+// beginFrame reads the next header, and decides whether to read or discard the payload.
 func (ch *channel) beginFrame() error {
 	ch.current = header{}
 	for {
@@ -115,8 +113,7 @@ func (ch *channel) beginFrame() error {
 	return nil
 }
 
-// discardFrame throws the payload of an oversized frame away, and returns the error of
-// its stream.
+// discardFrame discards the payload of an oversized frame and returns a *streamError.
 func (ch *channel) discardFrame() (header, *buffer, error) {
 	for ch.discard > 0 {
 		if err := ch.discardSome(); err != nil {
@@ -131,17 +128,17 @@ func (ch *channel) discardFrame() (header, *buffer, error) {
 	}
 }
 
-// buffered says whether readFrame has bytes to go on with.
+// buffered reports whether some bytes of the next frame are read already.
 func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 
-// frameBuffered says whether readFrame has all of the next frame.
+// frameBuffered reports whether all bytes of the next frame are read already.
 func (ch *channel) frameBuffered() bool {
 	b := ch.unparsed()
 	return !ch.inBody && ch.discard == 0 && len(b) >= headerLength &&
 		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30)) // an int may have 32 bits
 }
 
-// unparsed returns what was read and not consumed.
+// unparsed returns the bytes that are read and not consumed yet.
 func (ch *channel) unparsed() []byte {
 	if ch.chunk == nil {
 		return nil
@@ -149,7 +146,7 @@ func (ch *channel) unparsed() []byte {
 	return ch.chunk.b[ch.off:]
 }
 
-// consume takes up to n unparsed bytes; they are valid until the next fill.
+// consume takes up to n unparsed bytes, which are valid until the next fill.
 func (ch *channel) consume(n int) []byte {
 	b := ch.unparsed()
 	if n < len(b) {
@@ -159,10 +156,10 @@ func (ch *channel) consume(n int) []byte {
 	return b
 }
 
-// discardSome throws bytes of an oversized frame away. The buffer is bounded
-// whatever length the frame claims: by the chunk on a socket and TLS, and elsewhere by
-// the message limit, since a multiplexer wants the rest of a frame in one read. That
-// one serves for the whole frame, in however small pieces it comes.
+// discardSome discards bytes of an oversized frame. Its buffer is bounded for any claimed
+// length: by the length of a chunk on sockets and TLS, and elsewhere by the message limit,
+// since a multiplexer may require the rest of a frame to fit into one read. sink serves for
+// the whole frame, even if it arrives in small pieces.
 func (ch *channel) discardSome() error {
 	if ch.buffered() {
 		ch.discard -= len(ch.consume(ch.discard))
@@ -188,7 +185,7 @@ func (ch *channel) dropSink() {
 	ch.sink = nil
 }
 
-// eof makes an EOF in mid-frame an unexpected one.
+// eof turns io.EOF in the middle of a frame into io.ErrUnexpectedEOF.
 func (ch *channel) eof(err error, partial int) error {
 	if err == io.EOF && partial > 0 {
 		return io.ErrUnexpectedEOF
@@ -196,9 +193,9 @@ func (ch *channel) eof(err error, partial int) error {
 	return err
 }
 
-// fill reads more into the chunk, of which at most a part of a header is left.
-// While it waits on a kernel socket it holds no buffer, unless for that part:
-// an idle connection costs none.
+// fill reads more bytes into the chunk, which holds at most part of a header. While it
+// waits on a kernel socket it holds no buffer, except for that part: an idle connection
+// costs none.
 func (ch *channel) fill() error {
 	rest := len(ch.unparsed())
 	if rest == 0 {
@@ -228,8 +225,8 @@ func (ch *channel) fill() error {
 	return err
 }
 
-// keepRest moves the beginning of a header to the front of a buffer with room
-// for more: on a socket to a small one, which a peer may make us hold.
+// keepRest moves part of a header to the front of a buffer with room for more. On a socket
+// that is a small buffer, since a peer may let it wait for long.
 func (ch *channel) keepRest() {
 	old := ch.chunk
 	if ch.sock != nil {
@@ -242,9 +239,10 @@ func (ch *channel) keepRest() {
 	}
 }
 
-// read is conn.Read, which may return neither bytes nor an error. The capacity of
-// p is its length: NRI's multiplexer fills a buffer up to its capacity, and
-// reports what the peer chose to send.
+// read reads into p, after flushing replies. It repeats a Read that returns neither bytes
+// nor an error, and checks the count: NRI's multiplexer reports the number of bytes that
+// the peer chose to send. It also fills a buffer up to its capacity, so the capacity of p
+// must be its length.
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	if ch.sock != nil {
@@ -257,7 +255,7 @@ func (ch *channel) read(p []byte) (int, error) {
 	for i := 0; i < 100; i++ {
 		n, err := ch.conn.Read(p)
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-			ch.conn.SetReadDeadline(time.Time{}) // the deadline of somebody else
+			ch.conn.SetReadDeadline(time.Time{}) // not our deadline: remove it
 			continue
 		}
 		if n < 0 || n > len(p) {
@@ -273,8 +271,8 @@ func (ch *channel) read(p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// flushReplies writes what the one who reads has queued while there were frames
-// to go on with.
+// flushReplies flushes the responses that the read loop has queued without a flush while
+// it had frames to handle.
 func (ch *channel) flushReplies() {
 	if ch.unflushed {
 		ch.unflushed = false
@@ -282,16 +280,16 @@ func (ch *channel) flushReplies() {
 	}
 }
 
-// interrupt ends a read of a socket that waits, or else the next one: whoever
-// leads looks at its context and its stream again.
+// interrupt ends the waiting or next read of a kernel socket, so that a leader checks its
+// context and its stream. Any goroutine may call it.
 func (ch *channel) interrupt() {
 	if ch.sock != nil {
 		ch.conn.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// interrupted says whether err comes from interrupt, and lets reading go on: who
-// was meant looks at its context next, and who was not just reads.
+// interrupted reports whether err is the effect of interrupt, and lets reads wait again.
+// The goroutine it was meant for then checks its context; any other reads again.
 func (ch *channel) interrupted(err error) bool {
 	if ch.sock == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -307,21 +305,20 @@ func (ch *channel) dropChunk() {
 	}
 }
 
-// close closes the connection and ends all writing. A second time it does
-// nothing.
+// close closes the net.Conn and ends all writing. A second call does nothing.
 func (ch *channel) close() {
 	ch.w.fail(ErrClosed) // first: conn.Close may wait for a write
 	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 
-// closeConn closes a connection. It waits for the Close of one that is no TCP socket for
-// a limited time: that may be for the peer, as with TLS and with a unix socket where
-// descriptors wait that it passed, or for anything.
+// closeConn closes a connection. Except on a TCP socket, it runs Close on its own goroutine
+// and waits for lingerLimit at most: Close may wait for the peer, as it does with TLS and
+// with a Unix socket that holds passed descriptors, or for anything else.
 func closeConn(nc net.Conn) {
 	switch sock := nc.(type) {
 	case *net.UnixConn:
 		shutSocket(sock)
-	case *net.TCPConn: // waits only if the owner of the socket wants it to (SetLinger)
+	case *net.TCPConn: // its Close waits only if the user has called SetLinger
 		shutSocket(sock)
 		sock.Close()
 		return
@@ -339,9 +336,9 @@ func closeConn(nc net.Conn) {
 	}
 }
 
-// shutSocket ends the connection for everybody, before our descriptor of it is closed:
-// another process may have a duplicate, and the peer has to hear of the end all the
-// same, and a system call of ours that waits.
+// shutSocket shuts the connection down before its descriptor is closed. Another process may
+// hold a duplicate of the descriptor; the peer, and a waiting system call of this process,
+// must notice the end all the same.
 func shutSocket(sock interface {
 	CloseRead() error
 	CloseWrite() error

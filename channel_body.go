@@ -2,23 +2,23 @@ package ttrpc
 
 import "net"
 
-// This file is how a channel reads a frame's payload. The length of a frame is the peer's
-// claim: its buffer grows with the bytes that come.
+// This file reads the payload of a frame. The length of a frame is only the peer's claim:
+// the buffer of the payload grows with the bytes that arrive.
 
 const (
-	// firstBodyLength is up to which length a payload gets a buffer of its length at
+	// firstBodyLength is the length of the longest payload that gets its whole buffer at
 	// its first byte. It is the size of a class of buffers.
 	firstBodyLength = 64<<10 + bufferSlack
 
-	// bodyGrowth is how many times longer than the bytes that have come a buffer may
-	// become. A longer payload takes two steps, the last of which is that long: no more
-	// than a tenth of it is copied.
+	// bodyGrowth limits the growth of a buffer: to so many times the bytes that have
+	// arrived. A longer payload takes one step more, after which less than a tenth of it
+	// is copied.
 	bodyGrowth = 16
 )
 
-// readsPieces reports whether a connection that is no kernel socket may be read, and
-// written, in pieces of any length: *tls.Conn may, which makes a program megabytes larger that names it. See
-// minReadLength for others.
+// readsPieces reports whether a connection that is not a kernel socket may be read and
+// written in pieces of any length. *tls.Conn may; the interface stands for its name, which
+// would make every program megabytes larger. For other connections see minReadLength.
 func readsPieces(nc net.Conn) bool {
 	_, isTLS := nc.(interface {
 		NetConn() net.Conn
@@ -27,9 +27,9 @@ func readsPieces(nc net.Conn) bool {
 	return isTLS
 }
 
-// readBody moves bytes into ch.body: those that are there, else from the
-// connection. The rest of a big frame is read in place, and in one piece
-// if the peer wrote it so and the buffer has room; see minReadLength.
+// readBody moves bytes into ch.body, from the chunk if it has some, otherwise from the
+// connection. The rest of a large frame is read in place, in one piece if the peer wrote
+// it in one and the buffer has room: see minReadLength.
 func (ch *channel) readBody() error {
 	missing := int(ch.current.length) - len(ch.body.bytes())
 	if ch.buffered() {
@@ -50,13 +50,13 @@ func (ch *channel) readBody() error {
 	n, err := ch.read(body.b[len(body.b) : len(body.b)+room : len(body.b)+room])
 	body.b = body.b[:len(body.b)+n]
 	if n > 0 {
-		return nil // an error that came with bytes comes again
+		return nil // an error returned with bytes comes again
 	}
 	return ch.eof(err, 1)
 }
 
-// growBody makes room for n bytes more of the payload, which has them: some more on
-// connections that are read in pieces, and elsewhere all.
+// growBody makes room for n more bytes of the payload: on connections that are read in
+// pieces for some bytes, and elsewhere for the whole payload.
 func (ch *channel) growBody(n int) {
 	old := ch.body
 	if old != nil && old.free() >= n {
@@ -71,8 +71,8 @@ func (ch *channel) growBody(n int) {
 	old.release()
 }
 
-// bodySize returns the length of the buffer that comes after old, which may be nil, for a
-// payload of length.
+// bodySize returns the size of the buffer that replaces old, which may be nil, for a
+// payload of the given length.
 func bodySize(old *buffer, length int) int {
 	switch {
 	case old == nil:
@@ -83,8 +83,8 @@ func bodySize(old *buffer, length int) int {
 	return length
 }
 
-// releaseRead gives back the buffers of the reading half: see conn.endRead. A payload that
-// has not come to its end goes to no pool: its peer may have wanted the buffer to grow.
+// releaseRead releases the buffers of the reading half: see conn.endRead. The buffer of an
+// incomplete payload does not go into a pool: a hostile peer may have made it grow.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()
 	ch.dropSink()

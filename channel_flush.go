@@ -10,26 +10,28 @@ import (
 
 // This file is the flusher: see writer.
 
-// inlineWrites is how many rounds of writing a caller does for others
-// before a goroutine takes over.
+// inlineWrites is the number of rounds that a sender writes, mostly for others, before a
+// goroutine takes over as the flusher.
 const inlineWrites = 4
 
-// flush sees to it that what is queued gets written. It does not block.
+// flush makes sure that the queued frames are written: by the caller if it can without
+// waiting, or by another flusher. It does not block.
 func (w *writer) flush() {
 	if w.claim() {
 		w.writeClaimed()
 	}
 }
 
-// flushLater is flush for a sender that has more to send at once: a goroutine
-// writes, while the sender adds to the queue.
+// flushLater is flush for a sender with more to send: a goroutine of its own writes while
+// the sender adds to the queue.
 func (w *writer) flushLater() {
 	if w.claim() {
 		go w.writeAll(w.begin(), 0)
 	}
 }
 
-// claim makes the caller the flusher, unless there is one or nothing to do.
+// claim makes the caller the flusher and returns true, unless there is a flusher or the
+// queue is empty.
 func (w *writer) claim() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -44,7 +46,7 @@ func (w *writer) claimLocked() bool {
 	return true
 }
 
-// begin begins the first round of a flusher, and returns what it is to write.
+// begin begins the first round of a flusher, and returns the frames of the round.
 func (w *writer) begin() []*buffer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,8 +55,7 @@ func (w *writer) begin() []*buffer {
 	return w.beginLocked(spare)
 }
 
-// beginLocked begins a round: it takes all that is queued, and leaves spare as the
-// queue.
+// beginLocked begins a round: it takes the whole queue and makes spare the queue.
 func (w *writer) beginLocked(spare []*buffer) []*buffer {
 	queue := w.queue
 	w.queue, w.roundEnd = spare, w.queueEnd
@@ -62,8 +63,9 @@ func (w *writer) beginLocked(spare []*buffer) []*buffer {
 	return queue
 }
 
-// writeClaimed writes what is queued, as the flusher: on a socket as far as it
-// goes without waiting, in a goroutine whatever else.
+// writeClaimed writes the queue; the caller is the flusher. On a kernel socket it writes as
+// much as it can without waiting, and a goroutine writes the rest; on other connections a
+// goroutine writes everything.
 func (w *writer) writeClaimed() {
 	queue := w.begin()
 	if w.sock == nil {
@@ -87,8 +89,8 @@ func (w *writer) writeClaimed() {
 	go w.writeAll(queue, 0)
 }
 
-// writeClaimedWaiting is writeClaimed for a goroutine that nobody waits for: it writes
-// itself on connections that are no sockets, too.
+// writeClaimedWaiting is writeClaimed for a caller that may block: on a connection that is
+// not a kernel socket it writes everything itself.
 func (w *writer) writeClaimedWaiting() {
 	if w.sock != nil {
 		w.writeClaimed()
@@ -97,8 +99,8 @@ func (w *writer) writeClaimedWaiting() {
 	w.writeAll(w.begin(), 0)
 }
 
-// next ends the round in which queue was written. It returns more to write, or
-// nil, and then the caller is not the flusher any longer.
+// next ends the round in which queue was written and begins another one. It returns the
+// frames of that, or nil if there are none; then the caller is no longer the flusher.
 func (w *writer) next(queue []*buffer) []*buffer {
 	written := 0
 	for i, buf := range queue {
@@ -107,7 +109,7 @@ func (w *writer) next(queue []*buffer) []*buffer {
 		queue[i] = nil
 	}
 	if cap(queue) > 64 {
-		queue = nil // do not keep what a burst needed
+		queue = nil // do not keep the large slice of a burst
 	}
 	w.room.give(written)
 	w.mu.Lock()
@@ -126,8 +128,8 @@ func (w *writer) next(queue []*buffer) []*buffer {
 	return more
 }
 
-// writeNow writes what the socket takes without waiting. It returns how many
-// bytes of the queue that was, and whether that is all.
+// writeNow writes as much of queue as the socket accepts without waiting. It returns the
+// number of bytes written, and reports whether these are all.
 func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 	for _, buf := range queue {
 		n, err := w.sock.tryWrite(buf.b)
@@ -139,10 +141,10 @@ func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 	return written, true, nil
 }
 
-// writeAll is the flusher's goroutine. It writes the queue, of which skip bytes
-// are out already, and what comes after it, and ends when nothing is left or
-// the connection fails or is closed. It may block for as long as the peer
-// does not read.
+// writeAll is the flusher's goroutine, or runs in writeClaimedWaiting's caller. It writes
+// queue, except for its first skip bytes, which are written already, and the rounds after
+// it. It ends when the queue is empty or the connection fails or is closed, and may block
+// for as long as the peer does not read.
 func (w *writer) writeAll(queue []*buffer, skip int) {
 	w.watchPeer()
 	for queue != nil {
@@ -161,8 +163,8 @@ func (w *writer) writeAll(queue []*buffer, skip int) {
 	}
 }
 
-// failRound ends the round in which queue was to be written, and all writing, because
-// of err. The first written bytes of the queue are out.
+// failRound ends the round of queue, of which written bytes were written, and ends all
+// writing because of err.
 func (w *writer) failRound(queue []*buffer, written int, err error) {
 	releaseAll(queue)
 	w.mu.Lock()
@@ -171,14 +173,14 @@ func (w *writer) failRound(queue []*buffer, written int, err error) {
 	w.fail(err)
 }
 
-// writeFrame writes b, waiting as long as it takes, and returns how much of it is out.
-// On a connection that is not a kernel socket b is one frame, or several of up to
-// packetLength in all. A longer one goes out as released versions write it: its first
-// 4096 bytes, then the rest. A multiplexer makes a message of each write, and the peer
-// reads it into buffers of that size.
+// writeFrame writes b, for as long as it takes, and returns the number of bytes written.
+// On a connection that is not a kernel socket, b is one frame, or several with a total of
+// at most packetLength. A longer frame is written as releases write it: its first 4096
+// bytes, then the rest. A multiplexer makes a message of each write, and the peer reads
+// with buffers of these sizes.
 func (w *writer) writeFrame(b []byte) (n int, err error) {
 	if len(b) == 0 {
-		return 0, nil // all of it went out before
+		return 0, nil // written before
 	}
 	if w.sock != nil {
 		return w.sock.write(b)
@@ -200,12 +202,12 @@ func (w *writer) writeFrame(b []byte) (n int, err error) {
 	return n, err
 }
 
-// maxTimeouts is how often in a row a read or write may report that a deadline has
-// passed, though there is none any more: that of TLS does so for good.
+// maxTimeouts limits consecutive writes that report an expired deadline although there is
+// none any more: TLS reports an expired deadline for ever.
 const maxTimeouts = 10
 
-// writeConn writes b with conn.Write, and returns how much of it is out. A deadline that
-// somebody else has set is removed, and the rest is written.
+// writeConn writes b with conn.Write and returns the number of bytes written. It removes a
+// deadline that other code has set, and writes the rest.
 func (w *writer) writeConn(b []byte) (written int, err error) {
 	for timeouts := 0; ; timeouts++ {
 		w.stuckSince.Store(clock())

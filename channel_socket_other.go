@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// socket is for systems whose sockets cannot be polled by hand: every
-// connection takes the path of those that are not kernel sockets.
+// socket is never made on systems without raw access to sockets: every connection takes
+// the path for connections that are not kernel sockets.
 type socket struct {
 	progress, stuckSince *atomic.Int64
 	refuses              bool
@@ -27,7 +27,7 @@ func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets her
 // unblock does nothing: sockets have no mode that others could change.
 func unblock(net.Conn) {}
 
-// refuseDescriptors does nothing: no peer passes any here.
+// refuseDescriptors does nothing: these systems pass no descriptors.
 func refuseDescriptors(net.Conn) bool { return false }
 
 // refuseDescriptors does nothing.

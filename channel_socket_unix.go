@@ -12,13 +12,12 @@ import (
 	"time"
 )
 
-// A socket reads and writes a kernel's stream socket without net.Conn's
-// habits: it takes a read buffer only when there is something to read, and
-// writes without waiting.
+// A socket reads and writes a kernel's stream socket in ways that net.Conn lacks: it takes
+// a read buffer only when there is something to read, and can write without waiting.
 //
-// Its reading side belongs to the read loop and its writing side to
-// the flusher. The functions that it gives to syscall.RawConn are made once,
-// and their arguments are fields, to spare the garbage.
+// The goroutine that reads, the read loop or a leader, owns the reading side, and the
+// flusher owns the writing side. The functions for syscall.RawConn are made once, and their
+// arguments are fields, to avoid garbage.
 type socket struct {
 	conn net.Conn
 	raw  syscall.RawConn
@@ -29,10 +28,10 @@ type socket struct {
 	chunk      *buffer
 	readErr    error
 
-	// passing is set while descriptors of the peer's may be among its bytes: see
-	// receive. It ends when all that came before the kernel refused them is read.
+	// passing is set while the peer's bytes may come with descriptors: see receive. If the
+	// kernel refuses descriptors, passing is cleared once all earlier bytes are read.
 	passing bool
-	refuses bool // the kernel refuses more of them
+	refuses bool // the kernel refuses descriptors from now on
 
 	onWritable func(fd uintptr) bool
 	out        []byte
@@ -43,14 +42,13 @@ type socket struct {
 	stuckSince *atomic.Int64 // the writer's
 }
 
-// sysRead and sysWrite are the system calls. Only tests, which set them before they
-// start, have others, to inject faults.
+// sysRead and sysWrite are the system calls. Only tests replace them, before they start, to
+// inject faults.
 var sysRead, sysWrite = syscall.Read, syscall.Write
 
-// unblock puts a socket of the kernel, also below TLS, into non-blocking mode.
-// os.File.Fd, called on a duplicate to ask for an option of the socket, has put the
-// socket itself into the other one, in which no context ends the waiting of a read or a
-// write.
+// unblock puts a kernel socket, even one below TLS, into non-blocking mode. A program that
+// has called os.File.Fd on a duplicate, to read an option, has put the socket itself into
+// blocking mode, in which no context could end a waiting read or write.
 func unblock(nc net.Conn) {
 	sock := kernelSocket(nc)
 	if sock == nil {
@@ -61,10 +59,10 @@ func unblock(nc net.Conn) {
 	}
 }
 
-// kernelSocket returns the *net.UnixConn or *net.TCPConn that nc is, or that is below it,
-// else nil.
+// kernelSocket returns nc, or the connection below its layers, if it is a *net.UnixConn or
+// *net.TCPConn, otherwise nil.
 func kernelSocket(nc net.Conn) net.Conn {
-	for i := 0; i < 10; i++ { // layers, and an end for one that returns itself
+	for i := 0; i < 10; i++ { // a layer may return itself: stop after ten
 		switch sock := nc.(type) {
 		case *net.UnixConn, *net.TCPConn:
 			return nc
@@ -77,16 +75,15 @@ func kernelSocket(nc net.Conn) net.Conn {
 	return nil
 }
 
-// newSocket returns nil when nc is not a stream socket of the kernel. It asks
-// for the exact types: a type that embeds one may have a Read and a Write of
-// its own.
+// newSocket returns a socket for nc, or nil if nc is not a stream socket of the kernel. It
+// requires the exact types: a type that embeds one may have its own Read and Write.
 func newSocket(nc net.Conn) *socket {
 	var sc syscall.Conn
 	unix := false
 	switch nc := nc.(type) {
 	case *net.UnixConn:
 		if addr := nc.LocalAddr(); addr == nil || addr.Network() != "unix" {
-			return nil // packets, which a short read would cut
+			return nil // a packet socket: a short read would truncate a packet
 		}
 		sc, unix = nc, true
 	case *net.TCPConn:
@@ -104,8 +101,8 @@ func newSocket(nc net.Conn) *socket {
 	return s
 }
 
-// readChunk waits until there is something to read and returns it in a buffer
-// of the caller's.
+// readChunk waits until there is something to read, and reads it into a new buffer, which
+// the caller owns.
 func (sk *socket) readChunk() (*buffer, error) {
 	err := sk.rawRead(nil)
 	return sk.chunk, err
@@ -155,7 +152,7 @@ func (sk *socket) readable(fd uintptr) bool {
 	return true
 }
 
-// readNow reads the bytes that are there, without waiting.
+// readNow reads the available bytes without waiting.
 func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
 	if sk.passing {
 		n, err = ignoringEINTR(receive, fd, b)
@@ -173,7 +170,7 @@ func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
 	return n, readError(err)
 }
 
-// readError makes an error of a system call one of reading.
+// readError wraps the errno of a read, except EAGAIN.
 func readError(err error) error {
 	if errno, ok := err.(syscall.Errno); ok && errno != syscall.EAGAIN {
 		return os.NewSyscallError("read", err)
@@ -181,13 +178,13 @@ func readError(err error) error {
 	return err
 }
 
-// tryWrite writes as much of b as the kernel takes at once.
+// tryWrite writes as much of b as the kernel accepts without waiting.
 func (sk *socket) tryWrite(b []byte) (int, error) {
 	sk.wait = false
 	return sk.rawWrite(b)
 }
 
-// write writes all of b, waiting as long as it takes, and returns how much is out.
+// write writes all of b, for as long as it takes, and returns the number of bytes written.
 func (sk *socket) write(b []byte) (int, error) {
 	sk.wait = true
 	return sk.rawWrite(b)
@@ -196,7 +193,7 @@ func (sk *socket) write(b []byte) (int, error) {
 func (sk *socket) rawWrite(b []byte) (int, error) {
 	sk.out, sk.written, sk.writeErr = b, 0, nil
 	err := sk.raw.Write(sk.onWritable)
-	for errors.Is(err, os.ErrDeadlineExceeded) { // the deadline of somebody else
+	for errors.Is(err, os.ErrDeadlineExceeded) { // not our deadline: remove it
 		sk.conn.SetWriteDeadline(time.Time{})
 		err = sk.raw.Write(sk.onWritable)
 	}

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// writeTimeout ends a connection whose peer takes nothing: WithServerWriteTimeout. Its
-// timer runs while a flusher's goroutine writes, and for limit after that at most.
+// writeTimeout ends a connection whose peer accepts nothing: WithServerWriteTimeout. Its
+// timer runs while a flusher's goroutine writes, and for at most limit after that.
 type writeTimeout struct {
-	limit  time.Duration // 0 for none; set before the first write, as is expire
+	limit  time.Duration // 0 for none; set before the first write, like expire
 	expire func(error)   // ends the connection; called by the timer, without locks
 
 	// Guarded by writer.mu.
@@ -16,14 +16,14 @@ type writeTimeout struct {
 	timer *time.Timer // runs writer.checkPeer; nil until the first time
 	runs  bool
 
-	seen int64 // writer.stuckSince when the limit had passed; only the timer's
+	seen int64 // writer.stuckSince when the limit had passed; owned by the timer
 }
 
-// writeGrace is how long the timer waits for the flusher once the limit has passed: this
-// process may have been stopped itself, and the peer have read meanwhile.
+// writeGrace is the time for which the timer waits for the flusher after the limit has
+// passed: this process itself may have been stopped while the peer read.
 const writeGrace = 10 * time.Millisecond
 
-// watchPeer starts the timer, for a flusher's goroutine that begins.
+// watchPeer starts the timer. The flusher's goroutine calls it when it begins.
 func (w *writer) watchPeer() {
 	t := &w.timeout
 	if t.limit == 0 {
@@ -43,7 +43,7 @@ func (w *writer) watchPeer() {
 }
 
 // checkPeer is run by the timer. It ends the connection if the flusher's goroutine has
-// waited for limit, and else has the timer look again, as long as there is a flusher.
+// waited for limit, and otherwise restarts the timer as long as there is a flusher.
 func (w *writer) checkPeer() {
 	t := &w.timeout
 	left, since := t.limit, w.stuckSince.Load()
@@ -73,8 +73,8 @@ func (w *writer) stopWatchingLocked() {
 	}
 }
 
-// setWriteTimeout limits the time in which the peer takes nothing; 0 is no limit. It
-// comes before the first write.
+// setWriteTimeout limits the time in which the peer accepts nothing; 0 means no limit. It
+// must be called before the first write.
 func (cn *conn) setWriteTimeout(limit time.Duration) {
 	cn.ch.w.timeout.limit, cn.ch.w.timeout.expire = limit, cn.fail
 }

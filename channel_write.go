@@ -9,37 +9,38 @@ import (
 )
 
 const (
-	// gatherLength is up to which size frames share a write on a kernel socket.
+	// gatherLength is the length of the longest frame that shares a write with others on
+	// a kernel socket.
 	gatherLength = 16 << 10
 
-	// batchLength is the size of the buffers in which they do.
+	// batchLength is the size of the buffers in which frames share a write.
 	batchLength = 64 << 10
 
-	// packetLength is the longest write that a frame shares with others elsewhere,
-	// where each write may be a message of a multiplexer: every release reads with
-	// that much.
+	// packetLength is the longest write that frames share on other connections, where a
+	// write may be a message of a multiplexer: every release reads that much at once.
 	packetLength = minReadLength
 
-	// replyLimit is how many bytes of replies to refused frames may wait to be
-	// written before reading does: see conn.waitReplies.
+	// replyLimit limits the queued bytes of replies to refused frames. Beyond it the
+	// read loop waits: see conn.waitReplies.
 	replyLimit = 64 << 10
 )
 
-// writer is the writing half of a channel: a queue of encoded frames, written
-// by one goroutine at a time, the flusher. There is none while the queue is
-// empty. On a kernel socket it is a caller that has just added a frame and
-// writes what the socket takes without waiting; when that is not all, and
-// always on other connections, it is a goroutine that ends with the queue.
+// writer is the writing half of a channel: a queue of encoded frames, written by one
+// goroutine at a time, the flusher. Any goroutine may call the methods.
 //
-// Senders take room in the queue before they add to it: room.take, then enqueue
-// under whatever lock orders their frames, then flush without it.
+// A sender takes room in the queue (room.take), enqueues its frame under the lock that
+// orders frames, and flushes without that lock. If there is no flusher, the sender becomes
+// the flusher. On a kernel socket it then writes as much as the socket accepts without
+// waiting, in at most inlineWrites rounds, and leaves the rest to a goroutine. On other
+// connections, and for a sender with more to send (flushLater), a goroutine writes
+// everything. The flusher ends when the queue is empty.
 //
-// The flusher writes in rounds: a round is all that the queue has when it begins.
-// Offsets count the bytes that the connection sends, from its first.
+// The flusher writes in rounds: a round is the whole queue at its beginning. Offsets count
+// the bytes sent on the connection.
 type writer struct {
 	conn     net.Conn
 	sock     *socket      // nil when conn is not a kernel socket
-	progress atomic.Int64 // rises with everything that is written, be it part of a frame
+	progress atomic.Int64 // rises with every write, even of part of a frame
 	failed   func(error)  // called once, without locks, when writing fails
 
 	// stuckSince is the clock when the flusher's goroutine began to wait for the peer
@@ -57,8 +58,8 @@ type writer struct {
 	err      error     // first write error; nothing is queued after it
 	marks    marks     // up to queueEnd; none once there is err
 
-	// The end of the queue, of the round that is being written, and of what is written,
-	// which is counted when a round is over or has failed.
+	// The offsets at the end of the queue, of the current round and of the written bytes;
+	// the last is updated at the end of a round.
 	queueEnd, roundEnd, writtenEnd int64
 
 	// Bytes of replies in the queue, and in the round: see enqueueReply.
@@ -68,7 +69,7 @@ type writer struct {
 func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(error)) {
 	w.conn, w.sock, w.failed = nc, sock, failed
 	w.room.limit = maxQueued
-	if readsPieces(nc) { // and is written so, to see the progress
+	if readsPieces(nc) { // short writes show the progress
 		w.maxWrite = batchLength
 	}
 	if sock != nil {
@@ -76,16 +77,17 @@ func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(erro
 	}
 }
 
-// enqueue adds an encoded frame that has its room, and takes over its buffer. It never
-// blocks; flush must follow. After a write error the frame is dropped: the connection
-// is about to end.
+// enqueue adds an encoded frame, for which the caller has taken room, and takes over its
+// buffer. It never blocks; flush must follow. After a write error it drops the frame: the
+// connection is about to end.
 func (w *writer) enqueue(buf *buffer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enqueueLocked(buf)
 }
 
-// enqueueAndClaim is enqueue and claim, and sets end as enqueueLocked returns it.
+// enqueueAndClaim is enqueue and claim in one step. It sets end to the offset at which the
+// frame ends.
 func (w *writer) enqueueAndClaim(buf *buffer, end *int64) (flusher bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +95,7 @@ func (w *writer) enqueueAndClaim(buf *buffer, end *int64) (flusher bool) {
 	return w.claimLocked()
 }
 
-// enqueueLocked returns the offset where the frame ends.
+// enqueueLocked implements enqueue. It returns the offset at which the frame ends.
 func (w *writer) enqueueLocked(buf *buffer) (end int64) {
 	if w.err != nil {
 		w.room.give(len(buf.b))
@@ -105,16 +107,17 @@ func (w *writer) enqueueLocked(buf *buffer) (end int64) {
 	return w.queueEnd
 }
 
-// writtenBytes returns how many bytes are written in all, once writing has failed.
+// writtenBytes returns the number of bytes written on the connection. It is exact once
+// writing has failed.
 func (w *writer) writtenBytes() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.writtenEnd
 }
 
-// enqueueReply is enqueue for the goroutine that reads, which cannot wait for room to
-// answer what it refuses. It reports whether replies of more than replyLimit wait: then
-// that goroutine waits for replyRoom before the next.
+// enqueueReply is enqueue for the read loop, which cannot wait for room to answer a refused
+// frame. It reports whether the queued replies exceed replyLimit: then the read loop waits
+// for replyRoom before it reads the next frame.
 func (w *writer) enqueueReply(buf *buffer) (full bool) {
 	n := len(buf.b)
 	w.room.overdraw(n)
@@ -132,8 +135,9 @@ func (w *writer) enqueueControl(buf *buffer) {
 	w.enqueue(buf)
 }
 
-// replyRoom returns a channel that is closed when no more replies than replyLimit wait,
-// or nothing can be written any more. The caller is the one who queues replies.
+// replyRoom returns a channel that is closed when the queued replies are down to
+// replyLimit, or nothing can be written any more. Only the read loop, which queues replies,
+// calls it.
 func (w *writer) replyRoom() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,8 +150,8 @@ func (w *writer) replyRoom() <-chan struct{} {
 	return w.writtenLocked(w.queueEnd)
 }
 
-// written returns a channel that is closed when everything that is queued now is
-// written, or nothing can be any more.
+// written returns a channel that is closed when all frames queued so far are written, or
+// nothing can be written any more.
 func (w *writer) written() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -168,8 +172,9 @@ func (w *writer) pendingLocked(offset int64) bool {
 	return w.err == nil && w.writtenEnd < offset
 }
 
-// whenFlushed calls f once, from any goroutine or this one, when everything
-// that is queued now is written or nothing can be any more.
+// whenFlushed calls f once, without locks, when all frames queued so far are written or
+// nothing can be written any more. The caller runs f if that is so already, otherwise the
+// flusher or the goroutine that ends writing.
 func (w *writer) whenFlushed(f func()) {
 	w.mu.Lock()
 	pending := w.pendingLocked(w.queueEnd)
@@ -182,12 +187,14 @@ func (w *writer) whenFlushed(f func()) {
 	}
 }
 
-// patience is how long awaitWritten waits for a peer that takes nothing. The time from
-// before counts, too: many connections to peers that hang are closed without a wait.
+// patience is the time for which awaitWritten waits for a peer that accepts nothing. The
+// time before the call counts too, so that connections to hung peers are closed without a
+// wait.
 const patience = 5 * time.Millisecond
 
-// awaitWritten waits until everything that is queued is written or cannot be any more,
-// or the peer has not read for too long. The end of the connection sets it a limit.
+// awaitWritten waits until all frames queued so far are written, nothing can be written any
+// more, or the peer has not read for patience. Its callers have ended the connection, which
+// closes the socket after maxLinger at most.
 func (w *writer) awaitWritten() {
 	written := w.written()
 	for {
@@ -208,8 +215,8 @@ func (w *writer) awaitWritten() {
 	}
 }
 
-// gatherLocked appends buf to the queue. It copies small frames together, so that they
-// go out in one write.
+// gatherLocked appends buf to the queue and returns the queue. It copies small frames into
+// one buffer, so that one write sends them.
 func (w *writer) gatherLocked(buf *buffer) []*buffer {
 	last := len(w.queue) - 1
 	if last < 0 {
@@ -238,8 +245,8 @@ func (w *writer) gatherLocked(buf *buffer) []*buffer {
 	return w.queue
 }
 
-// fail records why writing has ended, drops what is queued and lets everyone
-// who waits go. The flusher calls it, and conn.fail.
+// fail ends writing because of err: it drops the queue and releases all waiting goroutines.
+// The flusher calls it after a write error, and channel.close. Only the first call counts.
 func (w *writer) fail(err error) {
 	w.mu.Lock()
 	if w.err != nil {

@@ -2,13 +2,12 @@ package ttrpc
 
 import "context"
 
-// This file is the end of a client's connection, seen from outside, and the way there
-// that leaves its calls time.
+// This file has the methods for the end of a client's connection.
 
 // Done returns a channel that is closed when the connection has ended: by Close or
-// Shutdown, by the peer or by an error. Err then tells why. Calls and streams have ended
-// by that time; the OnClose callback may still run: see UserOnCloseWait. (Not in
-// released versions.)
+// Shutdown, by the peer or by an error. Err then returns the reason. All calls and streams
+// have ended by then; the OnClose callback may still be running: see UserOnCloseWait. (Not
+// in released versions.)
 func (c *Client) Done() <-chan struct{} {
 	if c.conn == nil {
 		return closedChan
@@ -16,13 +15,13 @@ func (c *Client) Done() <-chan struct{} {
 	return c.conn.done
 }
 
-// Err returns nil while the connection goes on, and then why it has ended: an error that
-// Is ErrClosed. After Close or Shutdown it is ErrClosed itself, else the cause is in its
-// chain for errors.Is and errors.As, such as io.EOF or syscall.ECONNRESET for a peer that
-// went away (its text says if nothing had come before: the peer may have refused the
-// connection) and ErrProtocol for one that broke the protocol or speaks another. Once
-// there is an error it stays the same. Calls return ErrClosed bare in most cases,
-// because programs compare with it. (Not in released versions.)
+// Err returns nil while the connection is up, and afterwards the reason for its end. After
+// Close or Shutdown that is ErrClosed itself, otherwise an error that matches ErrClosed and
+// the cause: io.EOF or syscall.ECONNRESET, for example, if the server went away, and
+// ErrProtocol if it broke the protocol or speaks another one. The text says so if the
+// server closed the connection before it sent anything, perhaps to refuse it. The error
+// never changes. Calls mostly return ErrClosed unwrapped, because programs compare with it.
+// (Not in released versions.)
 func (c *Client) Err() error {
 	if c.conn == nil {
 		return ErrClosed
@@ -30,13 +29,13 @@ func (c *Client) Err() error {
 	return c.conn.endReason()
 }
 
-// Shutdown closes the connection when the calls and streams that run have ended, and
-// refuses new ones: they return ErrClosed from then on. Streams that run may still send.
-// It returns nil when the connection has ended, by whichever side; or the error of ctx
-// when that ends before: then the rest goes on, and Close can end it. It waits for what
-// was sent before as Close does. The server is not told, and a stream that nobody ends
-// holds it up until ctx ends. Shutdown may be called several times, and beside Close.
-// (Not in released versions.)
+// Shutdown closes the connection once the running calls and streams have ended. New ones
+// return ErrClosed from the start; running streams may still send. Shutdown returns nil
+// when the connection has ended, whichever side ended it, after waiting for queued messages
+// as Close does. If ctx ends first, Shutdown returns the error of ctx, the shutdown goes
+// on, and Close can end it. The server is not notified, and a stream that nobody ends holds
+// Shutdown up until ctx ends. Shutdown may be called repeatedly and concurrently with
+// Close. (Not in released versions.)
 func (c *Client) Shutdown(ctx context.Context) error {
 	conn := c.conn
 	if conn == nil {
@@ -52,7 +51,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		conn.fail(ErrClosed)
 	}
 	select {
-	case <-conn.done: // whatever ctx says
+	case <-conn.done: // even if ctx has ended
 	default:
 		select {
 		case <-conn.done:

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// This file is the client's side of reading: the read loop and leaders take turns
+// This file is the client's part of reading: the read loop and leaders take turns
 // (turn.go).
 
-// clientReader is the state of reading that a client has beside its conn's.
+// clientReader is a client's state of reading, in addition to connReader.
 type clientReader struct {
 	// Guarded by conn.mu.
 
 	turn  turn
 	timer *time.Timer // calls expireTurn; nil until the first time
 
-	// Of the holder of the turn.
+	// Owned by the holder of the turn.
 
 	woke    bool            // the read loop has woken a receiver since it took the turn
 	last    <-chan struct{} // Done of the last leader's context
 	watched <-chan struct{} // Done of the context whose end interrupts reading
-	unwatch func() bool     // ends that
+	unwatch func() bool     // ends the watch on that context
 }
 
-// idleLimit is for how long nobody reads after a call, or up to twice as long after
-// several: until then the end of the connection may go unnoticed.
+// idleLimit is the time for which nobody reads after a call; after several calls it may be
+// twice as long. Until then the end of the connection may go unnoticed.
 const idleLimit = 10 * time.Millisecond
 
 // readLoop is the goroutine of the read loop. NewClient starts it; it ends with the
@@ -45,8 +45,8 @@ func (c *Client) readLoop() {
 	c.forgetWatch()
 }
 
-// stepDown leaves the turn to the receiver that the read loop has just woken, and
-// that likely comes back to wait for more. It reports whether the turn is left.
+// stepDown leaves the turn for the receiver that the read loop has just woken, which will
+// likely wait for more. It reports whether the read loop has left the turn.
 func (c *Client) stepDown() bool {
 	r, conn := &c.reader, c.conn
 	if conn.ch.sock == nil || !r.woke || conn.reader.mustWait() || conn.ch.frameBuffered() {
@@ -62,12 +62,12 @@ func (c *Client) stepDown() bool {
 	return true
 }
 
-// receiverWaits is part of endpoint: the receiver leads if nobody reads.
+// receiverWaits is part of endpoint: it makes the receiver of e the leader if nobody reads.
 func (c *Client) receiverWaits(ctx context.Context, e entry) {
 	conn, s := c.conn, e.place()
 	conn.mu.Lock()
-	// Without a place in the table, or with something to receive, there is a signal
-	// for the receiver, or one on its way.
+	// If e is not in the table, or has something to receive, a signal for the receiver is
+	// there or on its way.
 	lead := conn.streams[s.id] == e && !e.receivable() && c.reader.turn.takeOrPark(s)
 	conn.mu.Unlock()
 	if lead {
@@ -75,11 +75,11 @@ func (c *Client) receiverWaits(ctx context.Context, e entry) {
 	}
 }
 
-// lead reads until there is something to receive on e, or ctx ends, and passes the
-// turn on. The caller is the leader.
+// lead reads until there is something to receive on e or ctx ends, and passes the turn on.
+// It runs on the leader's goroutine: that of a caller or a receiver.
 //
-// The methods of ctx are the caller's code and may panic: that costs the caller alone,
-// as the turn is passed on first. They are called without a lock.
+// The methods of ctx are the caller's code and may panic. A panic harms that caller alone:
+// lead passes the turn on first. lead calls the methods without a lock.
 func (c *Client) lead(ctx context.Context, e entry) {
 	r, conn := &c.reader, c.conn
 	over, again := false, true // a Done that panics leaves the watch of another leader
@@ -101,8 +101,8 @@ func (c *Client) lead(ctx context.Context, e entry) {
 	}
 }
 
-// passTurn is the end of lead: the turn goes to the read loop, or to nobody. The watch
-// on the leader's context stays if it has led with that again.
+// passTurn is the end of lead: it gives the turn to the read loop, or leaves it to nobody.
+// If again is set, the previous leader had the same context, and the watch on it stays.
 func (c *Client) passTurn(e entry, again bool) {
 	r, conn := &c.reader, c.conn
 	if stop := r.unwatch; stop != nil && !again {
@@ -115,7 +115,7 @@ func (c *Client) passTurn(e entry, again bool) {
 	case over:
 	case conn.reader.mustWait() || conn.ch.frameBuffered() || !r.turn.mayLeave():
 		if conn.streams[e.place().id] == e && !e.receivable() {
-			r.turn.park(e.place()) // ctx has ended, but another receiver may wait
+			r.turn.park(e.place()) // ctx has ended, but another receiver of e may wait
 		}
 		r.turn.giveBack()
 	default:
@@ -145,7 +145,8 @@ func (c *Client) startTimerLocked() {
 	}
 }
 
-// expireTurn is run by the timer.
+// expireTurn is run by the timer: it gives the turn to the read loop unless receivers still
+// lead.
 func (c *Client) expireTurn() {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
@@ -154,8 +155,8 @@ func (c *Client) expireTurn() {
 	}
 }
 
-// endTurn is endRead for the read loop that has stepped down, unless a leader does
-// that.
+// endTurn calls endRead for a read loop that has stepped down, unless a leader has the turn
+// and does so.
 func (c *Client) endTurn() {
 	c.conn.mu.Lock()
 	leads := c.reader.turn.holder == heldByLeader
@@ -166,9 +167,9 @@ func (c *Client) endTurn() {
 	}
 }
 
-// watch has the end of ctx, which closes done, interrupt reading. The watch on the
-// context of a leader that has led with it before stays when it has its message, as it
-// likely comes back; an interrupt that is for nobody does no harm.
+// watch makes the end of ctx, whose Done is done, interrupt reading. If two leaders in
+// succession have the same context, the watch stays between them, as the next leader likely
+// has that context again; an interrupt meant for nobody is harmless.
 func (c *Client) watch(ctx context.Context, done <-chan struct{}) {
 	r := &c.reader
 	if r.watched == done {

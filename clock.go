@@ -10,9 +10,10 @@ func clock() int64 { return int64(time.Since(clockStart)) + 1 }
 
 var clockStart = time.Now()
 
-// pauseClock measures how long reading was paused, in all. One goroutine
-// begins and ends pauses; any may ask. In doubt it says too much, which lets a
-// slow receiver have more time.
+// pauseClock measures the total time for which reading was paused. The goroutine that reads
+// begins and ends pauses; any goroutine may ask for the total. A total taken during a
+// change may be too large, which makes a later pause look shorter and gives a slow receiver
+// more time.
 type pauseClock struct {
 	sum   atomic.Int64
 	since atomic.Int64 // start of the present pause; 0 for none

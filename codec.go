@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/runtime/protoimpl"
 )
 
-// The codec serves messages by what they can do, in this order:
+// The codec encodes and decodes a message by the first of these means that its type has:
 //
 //	vtprotobuf's methods, if the option is set and the type allows it (codec_vt.go)
 //	google.golang.org/protobuf, by ProtoReflect
@@ -20,10 +20,9 @@ import (
 //	the XXX_ methods of gogo and golang/protobuf v1 without marshalers
 //	struct tags alone, through protobuf-go's support for such messages
 //
-// None of them brings gogo's runtime into a program that does not have it.
+// None of them links gogo's runtime into a program that does without it.
 
-// codec encodes and decodes the messages of a client or server, in the way that its
-// options ask for.
+// codec encodes and decodes the messages of a client or server as its options say.
 type codec struct {
 	vt bool // use vtprotobuf's methods
 }
@@ -75,18 +74,16 @@ var payloadKindNames = [...]string{"absent", "raw", "VT", "proto", "sized", "to"
 
 func (k payloadKind) String() string { return payloadKindNames[k] }
 
-// payload is a message that is about to be encoded: it knows its size before
-// its bytes exist, so that one buffer takes the frame, the envelope and it.
-// The message must not change in between.
+// payload is a message about to be encoded. Its size is known first, so that one buffer
+// holds frame header, envelope and message. The message must not change in between.
 type payload struct {
 	kind payloadKind
 	size int
 	msg  any
 	raw  []byte
 
-	// explicit writes the field of a message even when that has no bytes.
-	// Protobuf leaves it out otherwise, and so does every release; it tells
-	// a stream's server an empty first message from none.
+	// explicit writes the field of an empty message. Protobuf, and every release, omits
+	// such a field. It lets a stream's server tell an empty first message from none.
 	explicit bool
 }
 
@@ -130,7 +127,7 @@ func (cd codec) newPayload(m any) (p payload, err error) {
 	return p, nil
 }
 
-// rawPayload is a message that is encoded already; nil is no message.
+// rawPayload returns the payload of an encoded message; nil stands for no message.
 func rawPayload(b []byte) payload {
 	if b == nil {
 		return payload{}
@@ -144,7 +141,7 @@ func (p *payload) append(b []byte) ([]byte, error) {
 		return append(b, p.raw...), nil
 	}
 	if p.size == 0 && isNil(p.msg) {
-		return b, nil // gogo's methods take a nil message only to tell its size
+		return b, nil // gogo's methods panic on a nil message, except for its size
 	}
 	start, end := len(b), len(b)+p.size
 	if cap(b) < end {
@@ -178,8 +175,8 @@ func (p *payload) append(b []byte) ([]byte, error) {
 	return b[:end], nil
 }
 
-// moveInto sees to it that out, which a method was to append to dst[:0], is in
-// dst, and returns its length.
+// moveInto copies out, which a method should have appended to dst[:0], into dst if it is
+// elsewhere. It returns the length of out.
 func moveInto(dst, out []byte) int {
 	if len(out) == len(dst) && len(out) > 0 && &out[0] != &dst[0] {
 		copy(dst, out)
@@ -187,12 +184,12 @@ func moveInto(dst, out []byte) int {
 	return len(out)
 }
 
-// bytes encodes the message alone, never to nil.
+// bytes encodes the message alone. The result is never nil.
 func (p *payload) bytes() ([]byte, error) {
 	return p.append(make([]byte, 0, p.size))
 }
 
-// sizeField is the length of the message as a field with a one-byte tag.
+// sizeField returns the length of the message as a field with a one-byte tag.
 func (p *payload) sizeField() int {
 	if p.omitted() {
 		return 0
@@ -204,7 +201,7 @@ func (p *payload) omitted() bool {
 	return p.kind == payloadAbsent || p.size == 0 && !p.explicit
 }
 
-// appendField adds the message as field num.
+// appendField appends the message to b as field num.
 func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 	if p.omitted() {
 		return b, nil
@@ -214,8 +211,9 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 	return p.append(b)
 }
 
-// unmarshal resets m and fills it from b. It keeps no reference to b. It refuses
-// messages with more levels than their decoder has stack for.
+// unmarshal resets m and decodes b into it. b may be reused afterwards: m shares no memory
+// with it, as types with their own decoders, which might keep b, get a copy. unmarshal
+// refuses messages that nest too deeply for the stack of their decoder.
 func (cd codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)
@@ -234,7 +232,7 @@ func (cd codec) unmarshal(b []byte, m any) error {
 		}
 	case plainUnmarshaler:
 		reset(m)
-		err = m.Unmarshal(append([]byte(nil), b...)) // which it may keep
+		err = m.Unmarshal(append([]byte(nil), b...)) // m may keep the copy
 	case xxxUnmarshaler:
 		reset(m)
 		err = m.XXX_Unmarshal(append([]byte(nil), b...))
@@ -255,9 +253,8 @@ func reset(m any) {
 	}
 }
 
-// useLegacy wraps a message that has struct tags and no methods to speak of, and
-// calls f with it. protobuf-go derives all it needs from the tags, as late as it
-// can, and panics when they make no sense.
+// useLegacy calls f with a wrapper of m, a message that has struct tags but no methods for
+// encoding. protobuf-go evaluates the tags lazily and panics if they make no sense.
 func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -267,8 +264,8 @@ func useLegacy(m protoiface.MessageV1, f func(proto.Message) error) (err error) 
 	return f(protoimpl.X.ProtoMessageV2Of(m))
 }
 
-// unsupportedMessage tells apart a message that was not given by its pointer, which is
-// an easy mistake.
+// unsupportedMessage returns the error of a value that is no message. The error suggests
+// the pointer type if m is a message by value, and the reverse: both are easy mistakes.
 func unsupportedMessage(m any) error {
 	t := reflect.TypeOf(m)
 	meant := reflect.PointerTo(t)
@@ -282,7 +279,7 @@ func unsupportedMessage(m any) error {
 	return fmt.Errorf("ttrpc: %T is not a protobuf message", m)
 }
 
-// isNil sees through a typed nil pointer.
+// isNil reports whether m is nil or a nil pointer.
 func isNil(m any) bool {
 	if m == nil {
 		return true

@@ -8,12 +8,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// This file encodes messages with fields that protobuf-go decodes as late as it can,
-// as it does since 1.36 for [lazy = true] and the opaque API. The first
-// goroutine that reads such a field decodes it, also while another encodes the message,
-// and its size changes by that if it came in an encoding that is longer than need be.
+// This file encodes messages with lazy fields, which protobuf-go decodes at their first
+// use (since 1.36, for [lazy = true] and the opaque API). One goroutine may decode such a
+// field while another encodes the message, and the size of the message changes if the
+// field arrived in an encoding longer than necessary.
 
-// isLazy reports whether messages of m's type may have such fields, at any level.
+// isLazy reports whether messages of m's type may have lazy fields, at any level.
 func isLazy(m proto.Message) bool {
 	t := reflect.TypeOf(m)
 	if lazy, known := lazyTypes.Load(t); known {
@@ -24,12 +24,12 @@ func isLazy(m proto.Message) bool {
 	return lazy
 }
 
-// lazyTypes has a bool for each reflect.Type of message that was sent. Messages of
-// package dynamicpb have one type in common, and are never lazy.
+// lazyTypes caches isLazy: bool by reflect.Type. All messages of package dynamicpb share
+// one type, and are never lazy.
 var lazyTypes sync.Map
 
-// hasLazy is isLazy for a type that is not among those seen. An extension may be lazy,
-// or have such a field, and not all extensions of a type are known.
+// hasLazy implements isLazy. It skips the types in seen. Extensions, not all of which are
+// known, may be lazy or have lazy fields, so every extensible type counts as lazy.
 func hasLazy(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
 	if md.ExtensionRanges().Len() > 0 {
 		return true
@@ -48,9 +48,9 @@ func hasLazy(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]b
 	return false
 }
 
-// marshalLazy encodes m in one step. Below the first level protobuf-go itself counts
-// first and encodes then. It finds the difference, and decodes all fields before it
-// counts if the encoding is to be deterministic.
+// marshalLazy encodes m in one step, without a size taken before. Below the first level,
+// protobuf-go itself takes sizes first, and fails if one has changed; the deterministic
+// encoding then helps, since it decodes all lazy fields before it takes sizes.
 func marshalLazy(m proto.Message) ([]byte, error) {
 	if b, err := proto.Marshal(m); err == nil {
 		return b, nil

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// This file decides which messages are left to vtprotobuf's methods.
+// This file selects the messages that vtprotobuf's methods may encode and decode.
 
 type vtMarshaler interface {
 	SizeVT() int
@@ -20,8 +20,8 @@ type vtUnmarshaler interface {
 }
 
 // suitsVT reports whether vtprotobuf's methods treat all messages of m's type as
-// protobuf-go does, in all but the points that WithServerVTProtobuf names. Those
-// methods lose extensions, refuse groups, and put no limit to recursion.
+// protobuf-go does, except for the differences listed at WithServerVTProtobuf. The methods
+// lose extensions, refuse groups, and do not limit recursion.
 func suitsVT(m proto.Message) bool {
 	t := reflect.TypeOf(m)
 	if suits, known := vtTypes.Load(t); known {
@@ -35,10 +35,10 @@ func suitsVT(m proto.Message) bool {
 
 var vtTypes sync.Map // of bool by reflect.Type
 
-// vtWalk goes through a message type and those that it consists of.
+// vtWalk walks through a message type and the types of its fields.
 type vtWalk struct {
-	// open has true for a type that contains the one looked at, and false for one
-	// that was looked at before and suits.
+	// open is true for a type whose fields are being walked, so that its name below means
+	// recursion, and false for a type that has been walked and suits.
 	open map[protoreflect.FullName]bool
 }
 

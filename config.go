@@ -24,41 +24,46 @@ type clientConfig struct {
 	keepalive    *Keepalive    // nil for none
 }
 
-// ClientOpts configures a client.
+// ClientOpts is an option of NewClient:
+//
+//	interceptors   WithUnaryClientInterceptor, WithChainUnaryClientInterceptor,
+//	               WithStreamClientInterceptor, WithChainStreamClientInterceptor
+//	limits         WithClientLimits, WithClientWriteTimeout
+//	others         WithOnClose, WithClientVTProtobuf
 type ClientOpts func(c *Client)
 
-// WithOnClose has onClose called once, on a goroutine of its own, when the
-// connection has ended for any reason.
+// WithOnClose sets a callback that runs once, on its own goroutine, after the connection
+// has ended for any reason. Client.UserOnCloseWait waits for the callback.
 func WithOnClose(onClose func()) ClientOpts {
 	return func(c *Client) { c.cfg.onClose = onClose }
 }
 
-// WithUnaryClientInterceptor sets the interceptor of unary calls, in place of
-// any that was set before. Nil is none.
+// WithUnaryClientInterceptor sets the interceptor of unary calls. It replaces the unary
+// interceptors of earlier options; nil means none.
 func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
 	return func(c *Client) { c.cfg.unary = []UnaryClientInterceptor{i} }
 }
 
-// WithChainUnaryClientInterceptor adds interceptors of unary calls. The first
-// is the outermost. (Since v1.2.3.)
+// WithChainUnaryClientInterceptor appends interceptors of unary calls. The first
+// interceptor is the outermost. (Since v1.2.3.)
 func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
 	return func(c *Client) { c.cfg.unary = append(c.cfg.unary, interceptors...) }
 }
 
-// WithStreamClientInterceptor sets the interceptor of streams, in place of any
-// that was set before. Nil is none. (Not in released versions.)
+// WithStreamClientInterceptor sets the interceptor of streams. It replaces the stream
+// interceptors of earlier options; nil means none. (Not in released versions.)
 func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
 	return func(c *Client) { c.cfg.stream = []StreamClientInterceptor{i} }
 }
 
-// WithChainStreamClientInterceptor adds interceptors of streams. The first is
-// the outermost. (Not in released versions.)
+// WithChainStreamClientInterceptor appends interceptors of streams. The first
+// interceptor is the outermost. (Not in released versions.)
 func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
 	return func(c *Client) { c.cfg.stream = append(c.cfg.stream, interceptors...) }
 }
 
-// WithClientLimits sets the limits of the client's connection. It panics when
-// one is out of range: see Limits. (Not in released versions.)
+// WithClientLimits sets the limits of the client's connection. It panics if a field is
+// out of range: see Limits. (Not in released versions.)
 func WithClientLimits(l Limits) ClientOpts {
 	cfg, err := l.config(defaultConnConfig)
 	if err != nil {
@@ -67,10 +72,10 @@ func WithClientLimits(l Limits) ClientOpts {
 	return func(c *Client) { c.cfg.conn = cfg }
 }
 
-// WithClientWriteTimeout ends the connection when the server takes nothing, for that
-// time, of the bytes that wait to be written to it: see WithServerWriteTimeout. Calls and
-// streams then return ErrClosed. It panics when d is not positive. (Not in released
-// versions.)
+// WithClientWriteTimeout ends the connection if bytes are waiting to be written and the
+// server accepts none of them for d: see WithServerWriteTimeout. Calls and streams then
+// return ErrClosed. It panics if d is not positive. By default there is no limit. (Not in
+// released versions.)
 func WithClientWriteTimeout(d time.Duration) ClientOpts {
 	if d <= 0 {
 		panic(fmt.Sprintf("ttrpc: write timeout %v is not positive", d))
@@ -78,39 +83,40 @@ func WithClientWriteTimeout(d time.Duration) ClientOpts {
 	return func(c *Client) { c.cfg.writeTimeout = d }
 }
 
-// WithClientVTProtobuf has the client encode and decode messages by the methods that
-// vtprotobuf generates, where they exist: see WithServerVTProtobuf. (Not in released
-// versions.)
+// WithClientVTProtobuf makes the client encode and decode messages with the methods that
+// vtprotobuf generates, if the messages have them: see WithServerVTProtobuf. (Not in
+// released versions.)
 func WithClientVTProtobuf() ClientOpts {
 	return func(c *Client) { c.cfg.codec.vt = true }
 }
 
-// Limits bound what one connection may cost. A zero field stands for its
-// default. They are limits of a message, a stream and the queue: a server whose peers
-// are not trusted has WithServerUntrustedPeers beside or instead of them. The section on
-// limits in the package documentation says what they come to. (Not in released versions.)
+// Limits bounds the memory of one connection: the length of a message, the buffer of a
+// stream and the write queue. A zero field stands for its default. Servers with untrusted
+// peers should use WithServerUntrustedPeers, alone or with these limits. The section on
+// limits in the package documentation gives the resulting amounts of memory. (Not in
+// released versions.)
 type Limits struct {
-	// MaxMessageLength is the longest message that is sent or accepted, in
-	// bytes and with its envelope: 4 MiB by default, at most 16 MiB less
-	// one byte. Both sides need the same; a sender that takes part in extensions, as its
-	// peer, keeps to the lower one. What is longer is refused with
-	// *OversizedMessageErr by the sender, and with ResourceExhausted by the
-	// receiver, which then goes on.
+	// MaxMessageLength is the length of the longest message that is sent or accepted,
+	// in bytes including its envelope: 4 MiB by default, at most 16 MiB less one byte.
+	// With extensions a sender keeps to the lower limit of both sides; without them both
+	// sides need the same limit. A longer message is refused with
+	// *OversizedMessageErr by the sender, and with ResourceExhausted by the receiver;
+	// the connection goes on.
 	MaxMessageLength int
 
-	// MaxPendingWrite is how many bytes may wait to be written before
-	// senders do: 1 MiB by default. One message more is let in, of any
-	// length, so that each fits.
+	// MaxPendingWrite is the size of the write queue in bytes: 1 MiB by default. Senders
+	// wait while the queue is full. A queue below the limit accepts one more message of
+	// any length, so that every message fits.
 	MaxPendingWrite int
 
-	// MaxStreamBuffer is how many bytes may wait in each stream to be
-	// received: 4 MiB by default. One message more is let in, and so is the
-	// peer's last. When it is full the connection stops reading, for a second
-	// at most; then the stream ends with ErrStreamFull.
+	// MaxStreamBuffer is the size of each stream's receive buffer in bytes: 4 MiB by
+	// default. A buffer below the limit accepts one more message of any length, and the
+	// peer's last message always fits. When a buffer is full, the connection stops
+	// reading for a second at most; then the stream ends with ErrStreamFull.
 	MaxStreamBuffer int
 }
 
-// config returns the limits, with those of cfg for zero fields.
+// config returns the limits; zero fields keep the values of cfg.
 func (lim Limits) config(cfg connConfig) (connConfig, error) {
 	if lim.MaxMessageLength < 0 || lim.MaxMessageLength > maxMessageLengthLimit {
 		return cfg, fmt.Errorf("ttrpc: maximum message length %d is not between 1 and %d", lim.MaxMessageLength, maxMessageLengthLimit)
@@ -152,15 +158,24 @@ type serverConfig struct {
 	onPanic          PanicHandler
 	logger           Logger
 
-	// busyInterval is defaultBusyInterval but in tests.
+	// busyInterval is defaultBusyInterval except in tests.
 	busyInterval time.Duration
 }
 
-// ServerOpt configures a server.
+// ServerOpt is an option of NewServer:
+//
+//	admission      WithServerHandshaker, WithServerHandshakeTimeout
+//	interceptors   WithUnaryServerInterceptor, WithChainUnaryServerInterceptor,
+//	               WithStreamServerInterceptor, WithChainStreamServerInterceptor
+//	limits         WithServerUntrustedPeers, which sets those of untrusted peers;
+//	               WithServerLimits, WithServerMaxCalls, WithServerMaxHandlers,
+//	               WithServerMaxConns, WithServerMaxMetadata, WithServerWriteTimeout
+//	failures       WithServerPanicHandler, WithServerLogger
+//	handlers       WithServerGoroutinePerCall, WithServerVTProtobuf
 type ServerOpt func(*serverConfig) error
 
-// WithServerHandshaker has the handshaker admit each connection before it is
-// served. A server takes one; nil is none.
+// WithServerHandshaker sets the handshaker, which admits or refuses each connection
+// before it is served. Nil means none. NewServer fails if there are two.
 func WithServerHandshaker(handshaker Handshaker) ServerOpt {
 	return func(c *serverConfig) error {
 		if c.handshaker != nil {
@@ -171,9 +186,9 @@ func WithServerHandshaker(handshaker Handshaker) ServerOpt {
 	}
 }
 
-// WithServerHandshakeTimeout limits the time that a handshake may take: 10
-// seconds by default. Then the connection is refused, even if the handshaker goes
-// on: see Handshaker. (Not in released versions.)
+// WithServerHandshakeTimeout limits the duration of a handshake: 10 seconds by default.
+// At the limit the connection is refused, even if the handshaker is still running: see
+// Handshaker. NewServer fails if d is not positive. (Not in released versions.)
 func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 	return func(c *serverConfig) error {
 		if d <= 0 {
@@ -184,12 +199,13 @@ func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 	}
 }
 
-// WithServerWriteTimeout ends a connection whose peer takes nothing, for that time, of the
-// bytes that wait to be written to it: responses, messages of streams. On unix and TCP
-// sockets and on TLS a part of a message counts as progress; on other connections a Write
-// has to return, which may be of the longest message. The calls that run end as
-// with any end of their connection, and the log has a line. By default there is no limit,
-// as a peer that is stopped may go on later. (Not in released versions.)
+// WithServerWriteTimeout ends a connection if bytes (responses, stream messages) are
+// waiting to be written and the peer accepts none of them for d. On Unix and TCP sockets
+// and on TLS, part of a message counts as progress; on other connections a Write, which
+// may be as long as the longest message, has to return. Running calls end as they do
+// whenever their connection ends, and the log gets a line. By default there is no limit,
+// because a stopped peer may resume later. NewServer fails if d is not positive. (Not in
+// released versions.)
 func WithServerWriteTimeout(d time.Duration) ServerOpt {
 	return func(c *serverConfig) error {
 		if d <= 0 {
@@ -200,8 +216,8 @@ func WithServerWriteTimeout(d time.Duration) ServerOpt {
 	}
 }
 
-// WithUnaryServerInterceptor sets the interceptor of unary calls. A server
-// takes one, for more there is WithChainUnaryServerInterceptor; nil is none.
+// WithUnaryServerInterceptor adds the interceptor of unary calls; nil means none.
+// NewServer fails if there are two: WithChainUnaryServerInterceptor takes several.
 func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
 		if c.unarySet {
@@ -213,8 +229,8 @@ func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
 	}
 }
 
-// WithChainUnaryServerInterceptor adds interceptors of unary calls. The first
-// is the outermost. (Since v1.2.3.)
+// WithChainUnaryServerInterceptor appends interceptors of unary calls. The first
+// interceptor is the outermost. (Since v1.2.3.)
 func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
 		c.unary = append(c.unary, interceptors...)
@@ -223,8 +239,8 @@ func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) Ser
 	}
 }
 
-// WithStreamServerInterceptor sets the interceptor of streams. A server takes
-// one, for more there is WithChainStreamServerInterceptor; nil is none. (Not in
+// WithStreamServerInterceptor adds the interceptor of streams; nil means none. NewServer
+// fails if there are two: WithChainStreamServerInterceptor takes several. (Not in
 // released versions.)
 func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
@@ -237,8 +253,8 @@ func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
 	}
 }
 
-// WithChainStreamServerInterceptor adds interceptors of streams. The first is
-// the outermost. (Not in released versions.)
+// WithChainStreamServerInterceptor appends interceptors of streams. The first
+// interceptor is the outermost. (Not in released versions.)
 func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
 		c.stream = append(c.stream, interceptors...)
@@ -247,8 +263,9 @@ func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) S
 	}
 }
 
-// WithServerLimits sets the limits of each connection. After WithServerUntrustedPeers
-// a zero field stands for the limit of that option. (Not in released versions.)
+// WithServerLimits sets the limits of each connection. After WithServerUntrustedPeers, a
+// zero field stands for the limit of that option. NewServer fails if a field is out of
+// range: see Limits. (Not in released versions.)
 func WithServerLimits(l Limits) ServerOpt {
 	return func(c *serverConfig) (err error) {
 		c.conn, err = l.config(c.connDefaults)
@@ -256,11 +273,11 @@ func WithServerLimits(l Limits) ServerOpt {
 	}
 }
 
-// WithServerMaxCalls limits how many calls and streams may run at once on each
-// connection. One more is answered with ResourceExhausted at once. By default
-// there is no limit: WithServerUntrustedPeers sets one. A call counts
-// until its handler has returned and its response is queued, even if its stream ended
-// before. (Not in released versions.)
+// WithServerMaxCalls limits the number of calls and streams that run at once on each
+// connection. The server answers any further call with ResourceExhausted immediately. A
+// call counts until its handler has returned and its response is queued, even if its
+// stream ended earlier. By default there is no limit. NewServer fails if n is not
+// positive. (Not in released versions.)
 func WithServerMaxCalls(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		if n < 1 {
@@ -271,10 +288,10 @@ func WithServerMaxCalls(n int) ServerOpt {
 	}
 }
 
-// WithServerMaxMetadata limits the metadata of a call, in bytes of keys and
-// values and 128 more for each entry, which is what it costs in memory: 1 MiB by
-// default. A call with more is answered with ResourceExhausted. (Not in released
-// versions.)
+// WithServerMaxMetadata limits the metadata of a call to n bytes: 1 MiB by default. Keys
+// and values count with their length, and each entry with 128 bytes more, its cost in
+// memory. The server answers a call with more metadata with ResourceExhausted. NewServer
+// fails if n is negative. (Not in released versions.)
 func WithServerMaxMetadata(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		if n < 0 {
@@ -285,15 +302,14 @@ func WithServerMaxMetadata(n int) ServerOpt {
 	}
 }
 
-// WithServerGoroutinePerCall runs each handler on a goroutine of its own, which
-// begins and ends with the call. By default a method whose handler is quick as a rule
-// runs on the goroutine that reads its connection, which runs the next call, too. A
-// handler that changes its thread or its goroutine for good needs this: one that
-// locks its thread (runtime.LockOSThread) and does not unlock it, because it has
-// entered a namespace (setns, unshare) or changed its credentials, ends the thread
-// with the call then; and one that sets pprof labels sets them for its call alone.
-// It costs a quick call some microseconds. (Not in released versions, which always
-// do so.)
+// WithServerGoroutinePerCall runs each handler on its own goroutine, which begins and
+// ends with the call. By default, handlers that are usually quick run on the goroutine
+// that reads their connection, which goes on to run later calls. Handlers that change
+// their thread or goroutine permanently need this option. If a handler locks its thread
+// (runtime.LockOSThread) and never unlocks it, because it has entered a namespace (setns,
+// unshare) or changed its credentials, the thread then ends with the call; pprof labels
+// that a handler sets apply to its call alone. The option costs a quick call a few
+// microseconds. (Not in released versions, which always use a goroutine per call.)
 func WithServerGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {
 		c.goroutinePerCall = true
@@ -301,19 +317,19 @@ func WithServerGoroutinePerCall() ServerOpt {
 	}
 }
 
-// WithServerVTProtobuf has the server encode and decode messages by the methods that
-// vtprotobuf generates, where they exist. For a message of 8 KiB with many fields a
-// call then takes a quarter less time; for one of 128 bytes there is no difference to
-// speak of. The peer does not notice, except that those methods
+// WithServerVTProtobuf makes the server encode and decode messages with the methods that
+// vtprotobuf generates, if the messages have them. A call with an 8 KiB message of many
+// fields then takes a quarter less time; for a message of 128 bytes there is no notable
+// difference. The peer sees no difference, except that those methods
 //
-//   - send and accept strings that are not UTF-8, which are errors otherwise, at a
+//   - send and accept strings that are not UTF-8, which are otherwise errors, at the
 //     peer as well;
-//   - leave out a oneof that is set to a nil message, which otherwise goes as an
-//     empty one.
+//   - omit a oneof that is set to a nil message, which is otherwise sent as an empty
+//     message.
 //
-// Messages of types that consist of extensible, group or recursive ones are encoded
-// and decoded by protobuf-go all the same: vtprotobuf's methods lose extensions and
-// refuse groups, and deep recursion would end the process. (Not in released versions.)
+// Message types with extensions, groups or recursion at any level are still encoded and
+// decoded by protobuf-go: vtprotobuf's methods lose extensions and refuse groups, and deep
+// recursion would end the process. (Not in released versions.)
 func WithServerVTProtobuf() ServerOpt {
 	return func(c *serverConfig) error {
 		c.codec.vt = true
@@ -321,18 +337,16 @@ func WithServerVTProtobuf() ServerOpt {
 	}
 }
 
-// PanicHandler decides what a panic in a handler, or in an interceptor around
-// it, means. It runs on the handler's goroutine with what was recovered, nil for
-// runtime.Goexit, and the stack of the panic. The error that it returns goes to the
-// client; nil stands for a status Internal that does not say more. It may panic, to
-// end the process; the client may get an answer before that. The value may have text
-// of the client's in it, of any length and with any characters. (Not in released
-// versions.)
+// PanicHandler turns a panic in a handler, or in an interceptor around it, into an error
+// for the client. It runs on the handler's goroutine with the recovered value, nil for
+// runtime.Goexit, and with the stack of the panic. A nil error stands for a status
+// Internal without further detail. A PanicHandler may itself panic to end the process;
+// the client may get an answer first. The value may contain text from the client, of any
+// length and with any characters. (Not in released versions.)
 type PanicHandler func(ctx context.Context, fullMethod string, value any, stack []byte) error
 
-// WithServerPanicHandler replaces what a server does with a panic by default:
-// log it with its stack, answer Internal, and go on. (Not in released
-// versions.)
+// WithServerPanicHandler sets the handler of panics. By default the server logs a panic
+// with its stack, answers Internal, and goes on. (Not in released versions.)
 func WithServerPanicHandler(h PanicHandler) ServerOpt {
 	return func(c *serverConfig) error {
 		c.onPanic = h
@@ -340,21 +354,20 @@ func WithServerPanicHandler(h PanicHandler) ServerOpt {
 	}
 }
 
-// Logger takes what an operator should know, in one call of Printf for each event.
-// That is a line, save for a panic, whose stack follows in the same call on lines
-// of its own, which are indented. An event has at most 16 KiB of printable characters:
-// line breaks and others that come from a peer are escaped, and a peer's name is quoted.
-// *log.Logger is one. It may be called by several goroutines at once. (Not in released
-// versions.)
+// Logger receives events for the operator, one call of Printf for each. *log.Logger
+// implements it. An event is one line, except that the stack of a panic follows in the
+// same call on indented lines. An event has at most 16 KiB of printable characters: line
+// breaks and unprintable characters from a peer are escaped, and names chosen by a peer
+// are quoted. Several goroutines may call Printf at once. (Not in released versions.)
 type Logger interface {
 	Printf(format string, args ...any)
 }
 
-// WithServerLogger has the server write to l instead of the standard logger of
-// package log: connections that were refused, those that failed or broke the protocol,
-// panics, and failures to accept. At most ten events a second of each of these kinds are
-// written, so that a flood of one hides no other, and within a second how many were left
-// out. (Not in released versions.)
+// WithServerLogger makes the server log to l instead of the standard logger of package
+// log. There are four kinds of events: refused connections, connections that failed or
+// broke the protocol, panics, and failures to accept. The server logs at most ten events
+// of each kind a second, so that a flood of one kind hides no other, and within a second
+// the number of omitted events. (Not in released versions.)
 func WithServerLogger(l Logger) ServerOpt {
 	return func(c *serverConfig) error {
 		c.logger = l

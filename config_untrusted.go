@@ -1,8 +1,8 @@
 package ttrpc
 
-// The limits of WithServerUntrustedPeers. README.md and doc.go have them, and the
-// memory that they come to. One user has fewer calls than the server, so that no user
-// can take them all while handlers end with their contexts: untrustedConnsPerUID * untrustedCalls < untrustedHandlers.
+// The limits of WithServerUntrustedPeers. doc.go gives the memory that results. One user
+// has fewer calls than the server, so that no user can take them all, as long as handlers
+// end with their contexts: untrustedConnsPerUID * untrustedCalls < untrustedHandlers.
 const (
 	untrustedCalls       = 100
 	untrustedHandlers    = 1000
@@ -17,8 +17,8 @@ var untrustedConnConfig = connConfig{
 	maxInbox:  1 << 20,
 }
 
-// WithServerUntrustedPeers sets limits for a server whose peers are not trusted, such
-// as a daemon with privileges that serves users:
+// WithServerUntrustedPeers sets limits for a server with untrusted peers, such as a
+// privileged daemon that serves users:
 //
 //	calls at once on a connection           100      WithServerMaxCalls
 //	calls at once on the server             1000     WithServerMaxHandlers
@@ -28,11 +28,11 @@ var untrustedConnConfig = connConfig{
 //	bytes that wait to be written           1 MiB    Limits.MaxPendingWrite
 //	bytes of a call's metadata              64 KiB   WithServerMaxMetadata
 //
-// and handlers have goroutines of their own (WithServerGoroutinePerCall). It replaces
-// options before it; each of these limits can be set by its own option after it. The
-// section on limits in the package documentation says how much memory that is. It does
-// not say who may connect: that is up to the socket's place and to
-// WithServerHandshaker. (Not in released versions.)
+// It also runs each handler on its own goroutine (WithServerGoroutinePerCall). It
+// overrides these options if they come before it; each of them can override it if it
+// comes after. The section on limits in the package documentation gives the memory that
+// results. The option admits every peer: restrict access by the permissions of the
+// socket's directory or by WithServerHandshaker. (Not in released versions.)
 func WithServerUntrustedPeers() ServerOpt {
 	return func(c *serverConfig) error {
 		c.conn, c.connDefaults = untrustedConnConfig, untrustedConnConfig

@@ -8,18 +8,18 @@ import (
 	"os"
 )
 
-// This file is why a connection has ended, for those who ask: Client.Err, ServeConn and
-// the causes of handlers' contexts. Calls get closeError, which is ErrClosed bare.
+// This file gives the reason for the end of a connection to Client.Err, ServeConn and the
+// causes of handlers' contexts. Calls get the error of closeError, mostly bare ErrClosed.
 
-// endReason returns why the connection has ended, nil while it has not.
+// endReason returns the reason for the end of the connection, nil before the end.
 func (cn *conn) endReason() error {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	return endReason(cn.err)
 }
 
-// endReason returns err, which ended a connection, as an error that Is ErrClosed, unless
-// this side closed it: ErrClosed and ErrServerClosed stay bare.
+// endReason returns the error that ended a connection, wrapped so that it matches
+// ErrClosed. If this side closed the connection, ErrClosed and ErrServerClosed stay bare.
 func endReason(err error) error {
 	if err == nil || err == ErrClosed || err == ErrServerClosed {
 		return err
@@ -27,8 +27,8 @@ func endReason(err error) error {
 	return &connError{cause: err}
 }
 
-// causeOf returns the cause of the end of a handler's context, whose stream ends because
-// of err: ErrClosed hides why the connection ended.
+// causeOf returns the cause for the end of a handler's context whose stream ends because of
+// err. It replaces ErrClosed, which hides the reason for the end of the connection.
 func (cn *conn) causeOf(err error) error {
 	if err == ErrClosed {
 		return cn.endReason()
@@ -36,8 +36,8 @@ func (cn *conn) causeOf(err error) error {
 	return err
 }
 
-// explain says in words that the peer is gone. A peer that goes before it has sent
-// anything has likely refused the connection, which the protocol has no message for.
+// explain adds words to the error of a peer that is gone. A peer that leaves before it has
+// sent anything has likely refused the connection: the protocol has no message for that.
 func (r *connReader) explain(err error) error {
 	if !isPeerGone(err) {
 		return err
@@ -48,8 +48,8 @@ func (r *connReader) explain(err error) error {
 	return fmt.Errorf("the peer closed the connection: %w", err)
 }
 
-// isPeerGone reports whether err, of reading, says that the peer ended the connection,
-// rather than this side or a party that had the net.Conn before.
+// isPeerGone reports whether err, from a read, means that the peer ended the connection,
+// and not this side or other code with access to the net.Conn.
 func isPeerGone(err error) bool {
 	for _, ours := range []error{net.ErrClosed, os.ErrClosed, io.ErrClosedPipe} {
 		if errors.Is(err, ours) {

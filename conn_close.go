@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// This file is the end of a connection: at once (fail), when it is idle (drain), or by a
-// timer (failAfter).
+// This file ends a connection: at once (fail), when it is idle (drain), or after a while
+// (failAfter).
 
 const (
-	// lateLimit is how long a client that cannot write any more still
-	// reads, for calls that it has sent: responses from before the server
-	// closed may be waiting there.
+	// lateLimit is the time for which a client that cannot write any more still reads, for
+	// the calls that it has sent: responses from before the server closed may be waiting.
 	lateLimit = time.Second
 
-	// socketLateLimit is the same on a kernel socket, where the peer's end
-	// can be read after them and ends it: the limit is for a peer that
-	// closed its reading side alone.
+	// socketLateLimit is lateLimit on a kernel socket, where the client reads the peer's
+	// end after the responses and stops then. Only a peer that closed just its reading
+	// side makes the client wait for the limit.
 	socketLateLimit = 5 * time.Second
 
-	// lingerLimit is how long a connection that we close stays open for
-	// what was queued before, while the peer takes nothing of it.
+	// lingerLimit is the time for which a connection that this side closes stays open for
+	// frames queued earlier while the peer accepts none of their bytes. It also limits
+	// the wait for a Close.
 	lingerLimit = 100 * time.Millisecond
 
-	// maxLinger is how long it stays open in all.
+	// maxLinger limits the total time for which such a connection stays open.
 	maxLinger = time.Second
 
-	// farewell is the time between the last response and the close of a
-	// connection that drains.
+	// farewell is the time between the last response and the close of a draining
+	// connection.
 	farewell = 5 * time.Millisecond
 )
 
-// fail ends the connection: it ends every stream, closes the socket or leaves that
-// to linger, and closes done. Every terminal error comes here, from reading, from
-// writing and from Close; the first one counts.
+// fail ends the connection because of err: it ends every stream, closes the socket or
+// leaves that to linger, and closes done. Every terminal error ends up here, from reading,
+// writing and Close; the first one counts. Any goroutine may call fail, without locks.
 func (cn *conn) fail(err error) {
 	cn.mu.Lock()
 	if cn.err != nil {
@@ -54,16 +54,16 @@ func (cn *conn) fail(err error) {
 	for _, e := range streams {
 		e.end(ended)
 	}
-	cn.ch.interrupt() // a receiver that leads: the socket may stay open for a while
+	cn.ch.interrupt() // a leader: the socket may stay open for a while
 	cn.closeChannel(err)
 	close(cn.done)
 	cn.endpoint.ended(err)
 }
 
-// closeChannel closes the socket: at once, unless it is we who close and
-// something is still being written.
+// closeChannel closes the socket. If this side ends the connection and frames are still
+// being written, it leaves the close to the flusher and to linger.
 func (cn *conn) closeChannel(err error) {
-	cn.ch.w.flush() // what a read loop has gathered, which may be in a handler for long
+	cn.ch.w.flush() // responses gathered by a read loop that may be in a slow handler
 	if err != ErrClosed && err != ErrServerClosed {
 		cn.ch.close()
 		return
@@ -80,8 +80,9 @@ func (cn *conn) closeChannel(err error) {
 	}
 }
 
-// linger is the goroutine that closes the socket when what was queued before is
-// not written in time.
+// linger is the goroutine that closes the socket if the frames queued earlier are not
+// written in time. closeChannel starts it. It ends when they are written, or after
+// lingerLimit without progress, or after maxLinger.
 func (cn *conn) linger(flushed <-chan struct{}) {
 	timer := time.NewTimer(lingerLimit) // no ticker: after a late tick comes one too early
 	defer timer.Stop()
@@ -101,9 +102,9 @@ func (cn *conn) linger(flushed <-chan struct{}) {
 	cn.ch.close()
 }
 
-// writeFailed is called when nothing can be written any more. The peer may have sent
-// something before it went away, so reading goes on for a while, until it reports the
-// end itself.
+// writeFailed is called once by the writer when nothing can be written any more. Frames
+// that the peer sent before it went away may be waiting, so reading goes on for a while or
+// until it reports the end.
 func (cn *conn) writeFailed(err error) {
 	cn.mu.Lock()
 	over := cn.err != nil
@@ -113,8 +114,7 @@ func (cn *conn) writeFailed(err error) {
 	}
 }
 
-// drain ends the connection as soon as it is idle: no streams, and everything
-// that was queued is written.
+// drain ends the connection as soon as it has no streams and all queued frames are written.
 func (cn *conn) drain() {
 	cn.mu.Lock()
 	cn.draining = true
@@ -125,12 +125,12 @@ func (cn *conn) drain() {
 	}
 }
 
-// closeFlushed ends the connection when everything that was queued is written, and the
-// peer has had farewell to take in the last response: clients that handle each frame on
-// a task of its own may see the end first, and then lose it. On TCP there is more: to
-// close with something unread, as a request that has come too late, resets the
-// connection, and what the peer has not read yet is lost. So we say that we send no
-// more, and the peer closes, or has had lingerLimit.
+// closeFlushed ends the connection when all queued frames are written and the peer has had
+// farewell to handle the last response: clients that handle each frame in its own task may
+// notice the end first and lose the response. On TCP, closing a connection with unread
+// bytes, such as a late request, resets it, and the peer loses its own unread bytes.
+// closeFlushed therefore only closes the sending side, and the peer closes the connection
+// within lingerLimit, or fail does.
 func (cn *conn) closeFlushed() {
 	pending := !isClosed(cn.ch.w.written())
 	cn.ch.w.whenFlushed(func() {
@@ -158,14 +158,15 @@ func (cn *conn) setLeaving() {
 	cn.leaving = true
 }
 
-// isLeaving reports whether the connection has ended or does so within farewell.
+// isLeaving reports whether the connection has ended or will end within farewell.
 func (cn *conn) isLeaving() bool {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	return cn.leaving || cn.err != nil
 }
 
-// failAfter ends the connection because of err in a while, unless it has ended by then.
+// failAfter ends the connection because of err after d, unless it ends earlier. Of several
+// times the earliest counts.
 func (cn *conn) failAfter(d time.Duration, err error) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
@@ -174,7 +175,7 @@ func (cn *conn) failAfter(d time.Duration, err error) {
 		return
 	}
 	if cn.endTimer != nil {
-		cn.endTimer.Stop() // it would keep the connection after its end
+		cn.endTimer.Stop() // the old timer would keep the connection in memory after its end
 	}
 	cn.endTime = end
 	cn.endTimer = time.AfterFunc(d, func() { cn.fail(err) })

@@ -19,7 +19,7 @@ import (
 )
 
 // What once raced, over and over: see rounds. The numbers are those of the tables
-// in regression_test.go.
+// in conn_regression_test.go.
 
 // together runs functions at once and waits for all of them.
 func together(funcs ...func()) {

@@ -6,29 +6,29 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// This file is reading, for both roles. The methods belong to the goroutine that
-// reads: the read loop, or on a client a leader (client_read.go).
+// This file reads frames, for both roles. Only the goroutine that reads calls the methods:
+// the read loop, or a leader on a client (client_read.go).
 
-// connReader is the state of reading that outlives a frame. The goroutine that reads
-// owns it.
+// connReader is the state of reading between frames. The goroutine that reads owns it.
 type connReader struct {
-	stalled     *stalledMessage // to deliver before anything else is read
+	stalled     *stalledMessage // to deliver before the next read; nil for none
 	repliesFull bool            // too many replies wait to be written: see waitReplies
-	heard       bool            // a frame has come
+	heard       bool            // a frame has arrived
 }
 
-// mustWait reports whether reading waits for something other than a frame, which the
-// read loop alone may do.
+// mustWait reports whether reading must wait for something other than a frame. Only the
+// read loop may do that.
 func (cr *connReader) mustWait() bool { return cr.stalled != nil || cr.repliesFull }
 
-// stalledMessage is one that found its stream's inbox full.
+// stalledMessage is a message that found its stream's inbox full.
 type stalledMessage struct {
 	st *stream
 	m  message
 }
 
-// readNext handles the next frame, and waits for it. It reports whether there may be
-// another; if not, the connection has ended, or another goroutine reads (errReadLent).
+// readNext waits for the next frame and handles it. It reports whether there may be
+// another frame; if not, the connection has ended, or another goroutine reads
+// (errReadLent).
 func (cn *conn) readNext() (goOn bool) {
 	err := cn.handleNext()
 	switch {
@@ -43,8 +43,9 @@ func (cn *conn) readNext() (goOn bool) {
 	return false
 }
 
-// handleNext does the next thing there is to do. It waits for something other than a
-// frame only in the read loop: see mustWait.
+// handleNext does the next step: it delivers a stalled message, waits for replies to be
+// written, or reads and handles a frame. Only in the read loop may it wait for something
+// other than a frame: see mustWait.
 func (cn *conn) handleNext() error {
 	r := &cn.reader
 	if s := r.stalled; s != nil {
@@ -67,17 +68,17 @@ func (cn *conn) handleNext() error {
 	return cn.endpoint.handleFrame(h, buf)
 }
 
-// deliver gives st a message that the peer sent. If its inbox is full the
-// message stalls, and so does reading.
+// deliver gives st a message from the peer. If the inbox is full, the message stalls, and
+// reading with it.
 func (cn *conn) deliver(st *stream, m message) {
 	if !st.push(m) {
 		cn.reader.stalled = &stalledMessage{st: st, m: m}
 	}
 }
 
-// waitDeliver gives st a message although its inbox was full. It waits for room,
-// and so does everything else on the connection, for as long as inbox.awaitRoom
-// allows; then it returns an error of that stream alone.
+// waitDeliver gives st a message that found the inbox full. It waits for room, and holds up
+// the whole connection meanwhile, for as long as inbox.awaitRoom allows; then it returns a
+// *streamError of st.
 func (cn *conn) waitDeliver(st *stream, m message) error {
 	cn.ch.flushReplies()
 	cn.pauses.begin()
@@ -99,14 +100,13 @@ func (cn *conn) waitDeliver(st *stream, m message) error {
 	return nil
 }
 
-// replyTimeout is how long reading waits for a peer that does not read the
-// replies to what is refused, before it loses its connection.
+// replyTimeout is the time for which reading waits for a peer that does not read the
+// replies to its refused frames; then the peer loses its connection.
 const replyTimeout = 10 * time.Second
 
-// waitReplies waits until the replies of whoever reads, who cannot wait for room
-// when there is one to send, are written as far as it takes. Nothing is read in
-// the meantime: only a peer that sends what is refused, and does not read what it
-// gets, waits for itself.
+// waitReplies waits until the replies to refused frames, which the read loop queues without
+// waiting for room, are down to replyLimit. Nothing is read in the meantime: only a peer
+// that sends refused frames and does not read the replies holds itself up.
 func (cn *conn) waitReplies() error {
 	cn.ch.flushReplies()
 	timer := time.NewTimer(replyTimeout)
@@ -128,7 +128,7 @@ func (cn *conn) waitReplies() error {
 	}
 }
 
-// endRead frees the buffers of reading, once the connection has ended and nobody
+// endRead releases the buffers of reading, once the connection has ended and no goroutine
 // reads any more.
 func (cn *conn) endRead() {
 	cn.ch.releaseRead()

@@ -2,12 +2,13 @@ package ttrpc
 
 import "context"
 
-// This file is how we look at contexts, which may be of any type: their methods are
-// code of their owners, who may hold locks in them, and wait for us with these locks held.
+// This file watches contexts, which may be of any type. Their methods are the users' code:
+// they may take the user's locks, which a goroutine may hold while it waits for this
+// package.
 
-// watchContext has f called when ctx ends, whose Done is done, until stop is called. For
-// a context with an AfterFunc of its own it calls no method of that: the owner's locks
-// may be held by a goroutine that waits for the caller.
+// watchContext arranges for f to be called when ctx, whose Done is done, ends, unless stop
+// is called first. It does not call the AfterFunc of a context that has its own: the user's
+// locks may be held by a goroutine that waits for the caller.
 func watchContext(ctx context.Context, done <-chan struct{}, f func()) (stop func() bool) {
 	if _, ours := ctx.(*callContext); ours {
 		return context.AfterFunc(ctx, f)
@@ -29,16 +30,16 @@ func watchContext(ctx context.Context, done <-chan struct{}, f func()) (stop fun
 	}
 }
 
-// stopWatch is the goroutine that ends a watch on the context of somebody else than the
-// one who does without it now. It may wait for that context's owner, and a panic is of no
-// use to anybody.
+// stopWatch is the goroutine that ends a watch for a goroutine other than the context's
+// owner. It ends when stop returns, which may wait for the owner. Nobody could handle a
+// panic of stop.
 func stopWatch(stop func() bool) {
 	defer func() { _ = recover() }()
 	stop()
 }
 
-// contextError returns the error of a context that has ended. It is for goroutines that
-// are not its owner's, which a panic of its Err must not end.
+// contextError returns the error of a context that has ended, for goroutines other than its
+// owner's: a panic of Err must not end them.
 func contextError(ctx context.Context) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -48,7 +49,7 @@ func contextError(ctx context.Context) (err error) {
 	return ctx.Err()
 }
 
-// isClosed reports whether a channel that is only ever closed is; false for nil.
+// isClosed reports whether c, a channel without sends, is closed; false for nil.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -16,37 +16,39 @@ import (
 )
 
 var (
-	// ErrProtocol says that the other side, or the caller, broke a rule of
-	// the protocol. It comes wrapped, in an error whose text names the rule.
+	// ErrProtocol means that the peer, or the caller, broke a rule of the protocol. It is
+	// always wrapped, in an error whose text names the rule.
 	ErrProtocol = errors.New("protocol error")
 
-	// ErrClosed is returned by calls and streams of a client whose connection has
-	// ended. It is bare, save for what waits while the server breaks the protocol,
-	// and for every call on a connection whose peer speaks another protocol: these
-	// get an error that Is both ErrClosed and ErrProtocol.
+	// ErrClosed is returned by calls and streams of a client whose connection has ended.
+	// It is returned unwrapped, with three exceptions. Calls in flight when the server
+	// violates the protocol, and every call to a peer that speaks another protocol, get an
+	// error that matches both ErrClosed and ErrProtocol. Calls whose request cannot be
+	// written although the server is there get ErrClosed and the cause.
 	ErrClosed = errors.New("ttrpc: closed")
 
-	// ErrServerClosed is returned, bare, by Serve after Close or Shutdown.
+	// ErrServerClosed is returned, unwrapped, by Serve and ServeConn after Close or
+	// Shutdown.
 	ErrServerClosed = errors.New("ttrpc: server closed")
 
-	// ErrStreamClosed is returned by a stream's SendMsg and CloseSend after
-	// CloseSend, or in a handler after the stream has ended.
+	// ErrStreamClosed is returned by a stream's SendMsg and CloseSend after CloseSend, and
+	// by a handler's SendMsg after the handler has returned.
 	ErrStreamClosed = errors.New("ttrpc: stream closed")
 
-	// ErrStreamFull ends a stream whose receiver took no message for a
-	// second while its buffer was full: the connection's other calls are not
-	// held up by it any longer. It comes wrapped. (Since v1.2.9.)
+	// ErrStreamFull ends a stream whose receiver took no message for a second while its
+	// buffer was full, so that the stream stops holding up the other calls on its
+	// connection. It is always wrapped. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
 
 // errNotReceived is ErrStreamFull with its reason.
 var errNotReceived = fmt.Errorf("%w: RecvMsg was not called for %v", ErrStreamFull, slowConsumerLimit)
 
-// OversizedMessageErr says that a message is longer than the limit of its
-// connection. From SendMsg and NewStream, and from Call for its request, nothing was
-// sent and the connection is as before. A message that has come and was thrown away
-// for its length is reported by it, too: by RecvMsg, and by Call for the response of
-// a handler that has run. As a status it is ResourceExhausted. (Since v1.2.6.)
+// OversizedMessageErr means that a message is longer than the limit of its connection.
+// SendMsg and NewStream return it, and Call for its request, before anything is sent; the
+// connection stays usable. RecvMsg, and Call for the response of a handler that has run,
+// return it for a message that arrived and was dropped: see Received. Its gRPC code is
+// ResourceExhausted. (Since v1.2.6.)
 type OversizedMessageErr struct {
 	messageLength int
 	maximumLength int
@@ -54,8 +56,8 @@ type OversizedMessageErr struct {
 	err           error
 }
 
-// messageFate says which message was too long, and what became of it. The text of
-// the error may go to the other side, and so it names the sides.
+// messageFate names the message that was too long, and its fate. The text of the error
+// may go to the peer, so it names client and server.
 type messageFate uint8
 
 const (
@@ -80,7 +82,7 @@ var messageFates = [...]string{
 
 func (f messageFate) String() string { return messageFates[f] }
 
-// droppedFrame is the fate of a frame that was too long for this side.
+// droppedFrame returns the fate of a received frame that was too long.
 func droppedFrame(t messageType) messageFate {
 	switch t {
 	case messageTypeRequest:
@@ -91,15 +93,15 @@ func droppedFrame(t messageType) messageFate {
 	return messageDropped
 }
 
-// OversizedMessageError returns an *OversizedMessageErr when messageLength is
-// over the default limit of 4 MiB, else nil. The length is of all that follows
-// a frame's header, in bytes.
+// OversizedMessageError returns an *OversizedMessageErr if messageLength exceeds the
+// default limit of 4 MiB, otherwise nil. messageLength is in bytes, of a whole frame
+// without its header.
 func OversizedMessageError(messageLength int) error {
 	return checkMessageLength(messageLength, defaultMaxMessageLength, fateUnknown)
 }
 
-// checkMessageLength returns an error of a message over the maximum, with that fate. The
-// text begins as in releases: programs read the numbers from it.
+// checkMessageLength returns an *OversizedMessageErr with the given fate if length exceeds
+// maximum. Its text begins as it does in releases: programs parse the numbers.
 func checkMessageLength(length, maximum int, fate messageFate) error {
 	if length <= maximum {
 		return nil
@@ -122,20 +124,21 @@ func (e *OversizedMessageErr) Error() string { return e.err.Error() }
 // Unwrap returns the error with the gRPC status.
 func (e *OversizedMessageErr) Unwrap() error { return e.err }
 
-// GRPCStatus is looked for by package google.golang.org/grpc/status. Without it
-// the text of a status made from this error would have that of a status in it.
+// GRPCStatus returns a status ResourceExhausted with the error's text. Package
+// google.golang.org/grpc/status calls it; without it, the text of a status made from this
+// error would quote another status.
 func (e *OversizedMessageErr) GRPCStatus() *status.Status { return status.Convert(e.err) }
 
-// RejectedLength returns the length of the message that was refused, in bytes,
-// with its envelope.
+// RejectedLength returns the length of the refused message in bytes, including its
+// envelope.
 func (e *OversizedMessageErr) RejectedLength() int { return e.messageLength }
 
-// Received reports whether the message had come from the other side and was dropped
-// here. Otherwise this side refused to send it, and the other has not seen anything of
-// it. (Not in released versions.)
+// Received reports whether the message arrived from the peer and was dropped here.
+// Otherwise this side refused to send the message, and the peer has seen nothing of it.
+// (Not in released versions.)
 func (e *OversizedMessageErr) Received() bool { return e.fate >= requestDropped }
 
-// MaximumLength returns the limit in bytes, which includes the envelope.
+// MaximumLength returns the limit in bytes, including the envelope.
 func (e *OversizedMessageErr) MaximumLength() int { return e.maximumLength }
 
 // protocolError is ErrProtocol with the rule that was broken.
@@ -148,12 +151,12 @@ func errProtocol(format string, args ...any) error {
 func (e *protocolError) Error() string { return "ttrpc: " + ErrProtocol.Error() + ": " + e.text }
 func (e *protocolError) Unwrap() error { return ErrProtocol }
 
-// streamError is an error that concerns one stream: the connection goes on.
-// Every other error out of the frame layer, or of handling a frame, ends it.
+// streamError is an error of one stream, after which the connection goes on. Every other
+// error from reading or handling a frame ends the connection.
 type streamError struct {
-	h    header     // of the frame that did it
-	code codes.Code // what a server tells the client
-	err  error      // what our side of the stream gets
+	h    header     // of the offending frame
+	code codes.Code // of the status that a server sends to the client
+	err  error      // the error of this side of the stream
 }
 
 func (e *streamError) Error() string { return fmt.Sprintf("stream %d: %v", e.h.id, e.err) }
@@ -163,7 +166,7 @@ func newStatus(code codes.Code, format string, args ...any) *spb.Status {
 	return &spb.Status{Code: int32(code), Message: fmt.Sprintf(format, args...)}
 }
 
-// withCode gives err a gRPC code. What errors.Is finds in err is still found.
+// withCode gives err a gRPC code and keeps its chain for errors.Is.
 func withCode(code codes.Code, err error) error { return &codeError{code, err} }
 
 func errInternal(format string, args ...any) error {
@@ -178,10 +181,10 @@ type codeError struct {
 func (e *codeError) Error() string { return e.err.Error() }
 func (e *codeError) Unwrap() error { return e.err }
 
-// GRPCStatus is looked for by package google.golang.org/grpc/status.
+// GRPCStatus is called by package google.golang.org/grpc/status.
 func (e *codeError) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
 
-// closedErrors are the ways in which a connection says that it is over.
+// closedErrors are the errors that a connection returns once it is over.
 var closedErrors = append([]error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrClosed,
 }, closedErrnos...)
@@ -195,8 +198,8 @@ func isClosedError(err error) bool {
 	return false
 }
 
-// connError is what calls get that wait when the peer breaks the protocol, and those
-// that cannot be sent though the peer is there. It is ErrClosed as well as its cause.
+// connError is the error of calls in flight when the peer breaks the protocol, and of
+// calls that cannot be sent although the peer is there. It matches ErrClosed and its cause.
 type connError struct{ cause error }
 
 func (e *connError) Error() string {
@@ -209,9 +212,9 @@ func bareText(err error) string { return strings.TrimPrefix(err.Error(), "ttrpc:
 
 func (e *connError) Unwrap() []error { return []error{ErrClosed, e.cause} }
 
-// closeError turns the error that ended a connection into what its calls
-// return: ErrClosed, bare, unless the peer broke the protocol. Programs compare
-// with it, and a connection that cannot be read is as closed as any.
+// closeError turns the error that ended a connection into the error of its calls:
+// ErrClosed, unwrapped, unless the peer broke the protocol. Programs compare errors with
+// ErrClosed, and a connection that cannot be read is as closed as any other.
 func closeError(err error) error {
 	if errors.Is(err, ErrProtocol) {
 		return &connError{cause: err}
@@ -219,8 +222,8 @@ func closeError(err error) error {
 	return ErrClosed
 }
 
-// writeError turns the error that ended writing into what a call returns whose request
-// was not written: ErrClosed, bare, when it only says that the connection is over.
+// writeError turns the error that ended writing into the error of calls whose requests
+// were not written: ErrClosed, unwrapped, if err only says that the connection is over.
 func writeError(err error) error {
 	if errors.Is(err, ErrClosed) || isClosedError(err) {
 		return ErrClosed
@@ -228,9 +231,8 @@ func writeError(err error) error {
 	return &connError{cause: err}
 }
 
-// statusOf turns the error of a handler into the status that the client
-// receives: a gRPC status as it is, the errors of codeOf by kind, anything else
-// as Unknown. It returns nil for nil.
+// statusOf turns the error of a handler into the status that the client receives. A gRPC
+// status goes unchanged; any other error gets the code of codeOf. It returns nil for nil.
 func statusOf(err error) *spb.Status {
 	if err == nil {
 		return nil
@@ -246,10 +248,10 @@ func statusOf(err error) *spb.Status {
 	return pb
 }
 
-// codeOf finds the errors of contexts in wrapped errors, too. The others count
-// bare alone, save for the wrappers of package os: the error of a handler that failed
-// to start a process wraps fs.ErrNotExist, and a client must not take that for the
-// answer that its object is gone.
+// codeOf returns the gRPC code of a handler's error, Unknown for most. It looks for the
+// errors of contexts in the whole chain, and for the others only in the error itself and
+// in the wrappers of package os: the error of a handler that failed to start a process
+// wraps fs.ErrNotExist, and clients must not mistake it for the loss of their object.
 func codeOf(err error) codes.Code {
 	switch err {
 	case io.EOF:
@@ -282,13 +284,12 @@ func plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// truncate cuts s to at most n bytes, between runes.
+// truncate returns the first n bytes of s, without a partial rune.
 func truncate(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
-// clientError turns a status that came with a response into an error; nil for
-// none and for OK.
+// clientError turns the status of a response into an error: nil for OK and for no status.
 func clientError(pb *spb.Status) error {
 	if pb == nil || codes.Code(pb.Code) == codes.OK {
 		return nil
@@ -296,9 +297,9 @@ func clientError(pb *spb.Status) error {
 	return status.ErrorProto(pb)
 }
 
-// localDeadline returns context.DeadlineExceeded in place of the server's status
-// of that name when the call's own deadline has passed: the server may notice
-// that first, and the caller gets the same error either way.
+// localDeadline returns context.DeadlineExceeded instead of the server's status of that
+// name if the deadline of ctx has passed: the server may notice first, and the caller gets
+// the same error either way.
 func localDeadline(ctx context.Context, err error) error {
 	if err != nil && status.Code(err) == codes.DeadlineExceeded {
 		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {

@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// This file recognizes a peer that speaks another protocol by the first bytes that it
-// sends. Without it the log and the callers are told about the first byte of a header.
+// This file recognizes a peer that speaks another protocol by its first bytes, so that the
+// log and the callers get more than an error about the first byte of a header.
 
-// foreignProtocols are those that a socket most likely leads to by mistake. None of
-// their beginnings is that of a frame.
+// foreignProtocols are the protocols most likely reached by mistake. None of their
+// beginnings is the beginning of a frame.
 var foreignProtocols = []struct{ beginning, name string }{
 	{"\x16\x03", "TLS"}, // a handshake
-	{"\x15\x03", "TLS"}, // an alert: what a server says to a frame of ours
+	{"\x15\x03", "TLS"}, // an alert, a server's answer to a ttrpc frame
 	{"PRI ", "HTTP/2 (gRPC?)"},
 	{"HTTP", "HTTP"},
 	{"GET ", "HTTP"}, {"HEAD ", "HTTP"}, {"POST ", "HTTP"}, {"PUT ", "HTTP"}, {"PATCH ", "HTTP"},
 	{"DELETE ", "HTTP"}, {"OPTIONS ", "HTTP"}, {"CONNECT ", "HTTP"}, {"TRACE ", "HTTP"},
 }
 
-// settingsHeader is the length of the header of a frame in HTTP/2.
+// settingsHeader is the length of a frame header in HTTP/2.
 const settingsHeader = 9
 
-// foreignProtocol returns the protocol that the first bytes of a connection are of, or
-// "" if that is ttrpc or not known. fromServer says that a server has sent them.
+// foreignProtocol returns the protocol of a connection's first bytes, or "" if it is ttrpc
+// or unknown. fromServer is set if a server has sent the bytes.
 func foreignProtocol(b []byte, fromServer bool) string {
 	for _, p := range foreignProtocols {
 		if strings.HasPrefix(string(b), p.beginning) {
@@ -46,9 +46,9 @@ func errForeign(format string, args ...any) error {
 	return &foreignError{protocolError{text: fmt.Sprintf(format, args...)}}
 }
 
-// refusal returns the error of a call that comes after the end of its connection. That
-// is err, which the call got, unless the peer has never spoken ttrpc: to try again is of
-// no use then.
+// refusal returns the error of a call that could not be opened because of err. For
+// ErrClosed on a connection whose peer has never spoken ttrpc it returns that reason:
+// another try would be useless.
 func (cn *conn) refusal(err error) error {
 	if err != ErrClosed {
 		return err

@@ -5,26 +5,26 @@ import (
 	"fmt"
 )
 
-// This file is the pure part of the wire format: PROTOCOL.md, section "Frames".
+// This file encodes and decodes frame headers: PROTOCOL.md, section "Frames".
 
 const (
 	// headerLength is the size of a frame header in bytes.
 	headerLength = 10
 
-	// defaultMaxMessageLength is how many bytes may follow a header.
+	// defaultMaxMessageLength is the default limit of bytes after a header.
 	defaultMaxMessageLength = 4 << 20
 
-	// maxMessageLengthLimit is the most that an option may allow. The first
-	// byte of a header is reserved and always zero, so a length is below 1<<24.
+	// maxMessageLengthLimit is the largest limit that an option may set. The first byte
+	// of a header is reserved and always zero, so lengths are below 1<<24.
 	maxMessageLengthLimit = 1<<24 - 1
 )
 
-// streamID names a stream on its connection. Clients use odd ids.
+// streamID identifies a stream on its connection. Clients use odd ids.
 type streamID uint32
 
 func (id streamID) isClient() bool { return id%2 == 1 }
 
-// messageType says what a frame carries.
+// messageType is the type of a frame.
 type messageType uint8
 
 const (
@@ -48,9 +48,8 @@ func (mt messageType) String() string {
 	return fmt.Sprintf("type(%d)", uint8(mt))
 }
 
-// flags modify a frame. They keep the specification's names, which are those
-// of the receiving peer's side: "remote closed" in a frame that we send means
-// that we send no more.
+// flags modify a frame. They keep the specification's names, which take the receiver's
+// view: "remote closed" in a frame means that its sender sends no more.
 type flags uint8
 
 const (
@@ -61,7 +60,7 @@ const (
 
 func (f flags) has(bit flags) bool { return f&bit != 0 }
 
-// header is what precedes the bytes of each frame.
+// header is the header of a frame. length counts the bytes after it.
 type header struct {
 	length uint32
 	id     streamID
@@ -69,7 +68,7 @@ type header struct {
 	flags  flags
 }
 
-// endsClient says whether the client's stream gets no frame after this one.
+// endsClient reports whether a client's stream receives no frame after this one.
 func (h header) endsClient() bool {
 	return h.typ == messageTypeResponse || h.flags.has(flagRemoteClosed)
 }
@@ -78,7 +77,7 @@ func (h header) String() string {
 	return fmt.Sprintf("%v frame on stream %d (flags %#x, %d bytes)", h.typ, h.id, uint8(h.flags), h.length)
 }
 
-// putHeader writes h to the first headerLength bytes of b.
+// putHeader encodes h into the first headerLength bytes of b.
 func putHeader(b []byte, h header) {
 	_ = b[headerLength-1]
 	binary.BigEndian.PutUint32(b[0:4], h.length)
@@ -87,7 +86,7 @@ func putHeader(b []byte, h header) {
 	b[9] = byte(h.flags)
 }
 
-// parseHeader reads the first headerLength bytes of b.
+// parseHeader decodes the first headerLength bytes of b.
 func parseHeader(b []byte) header {
 	_ = b[headerLength-1]
 	return header{
@@ -98,8 +97,8 @@ func parseHeader(b []byte) header {
 	}
 }
 
-// putStreamID replaces the stream id in an encoded header: a client's frame is
-// encoded before its id is known (see Client.open).
+// putStreamID replaces the stream id in an encoded header: a client encodes a request
+// before it assigns the id (see Client.open).
 func putStreamID(b []byte, id streamID) {
 	binary.BigEndian.PutUint32(b[4:8], uint32(id))
 }

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// inboxOverhead is the cost of a message beside its bytes, for the limit of an
-// inbox: a peer may send many empty ones.
+// inboxOverhead is the cost of a message besides its bytes, for the limit of an inbox: a
+// peer may send many empty messages.
 const inboxOverhead = 64
 
-// message is a frame that waits in a stream's inbox, which owns its buffer.
+// message is a received frame. While it waits in a stream's inbox, the inbox owns its
+// buffer.
 type message struct {
 	typ  messageType
 	last bool    // the peer sends nothing after it
@@ -17,13 +18,13 @@ type message struct {
 	buf  *buffer // nil for no bytes
 }
 
-// size is the cost of the message while it waits, in bytes.
+// size returns the cost of a waiting message in bytes.
 func (m message) size() int { return cap(m.buf.bytes()) + inboxOverhead }
 
-// An inbox holds the messages that have come for a stream until a receiver takes them.
-// It is either open or closed with an error; a closed one still hands out the messages
-// it has, and then the error. The stream's mu guards it. It never waits and does no
-// I/O: the stream wakes receivers, and conn.waitDeliver waits for room.
+// An inbox holds the received messages of a stream until a receiver takes them. It is open,
+// or closed with an error; a closed inbox still hands out its messages, and then the
+// error. stream.mu guards it. An inbox never waits and does no I/O: the stream wakes
+// receivers, and conn.waitDeliver waits for room.
 type inbox struct {
 	queue []message // queue[head:] waits
 	head  int
@@ -31,13 +32,12 @@ type inbox struct {
 	space [1]message // the queue of a stream with one message at a time
 	err   error      // of a closed inbox; nil while it is open
 
-	// room is not nil while the read loop waits for room; closed when there may be
-	// some.
+	// room is closed when there may be room again; nil unless the read loop waits for it.
 	room chan struct{}
 
 	// lastTake is the connection's pause clock (conn.pauses) when a receiver last took a
-	// message, or when the first of those that wait came: a receiver has been late
-	// for as long as reading has paused since then.
+	// message, or when the first waiting message arrived: the receiver is late by the
+	// time for which reading has paused since then.
 	lastTake time.Duration
 }
 
@@ -46,9 +46,9 @@ func (in *inbox) init(paused time.Duration) {
 	in.lastTake = paused
 }
 
-// put adds a message and takes over its buffer, unless it returns false: then the
-// inbox is full, with limit bytes. Its last message always fits. A closed inbox drops
-// messages. paused is the pause clock.
+// put adds a message and takes over its buffer. It returns false, and leaves the buffer to
+// the caller, if the inbox holds limit bytes or more; the peer's last message always fits.
+// A closed inbox drops messages. paused is the pause clock.
 func (in *inbox) put(m message, limit int, paused time.Duration) bool {
 	if in.err != nil {
 		m.buf.release()
@@ -69,8 +69,8 @@ func (in *inbox) put(m message, limit int, paused time.Duration) bool {
 	return true
 }
 
-// append adds to the queue, in the place of messages that were taken if there is no
-// other.
+// append adds m to the queue. It moves the waiting messages to the front first if that
+// avoids growing the queue.
 func (in *inbox) append(m message) {
 	if in.head > 0 && (in.empty() || len(in.queue) == cap(in.queue) && in.head > len(in.queue)/2) {
 		n := copy(in.queue, in.queue[in.head:])
@@ -82,11 +82,11 @@ func (in *inbox) append(m message) {
 	grows := len(in.queue) == cap(in.queue)
 	in.queue = append(in.queue, m)
 	if grows {
-		in.space = [1]message{} // its message has moved, and may outlive the stream there
+		in.space = [1]message{} // its message has moved: do not keep the buffer alive here
 	}
 }
 
-// take removes the next message, whose buffer is the caller's then. Without one it
+// take removes the next message; the caller then owns its buffer. Without a message, take
 // returns false and the error of a closed inbox. paused is the pause clock.
 func (in *inbox) take(paused time.Duration) (m message, ok bool, err error) {
 	if in.empty() {
@@ -106,7 +106,7 @@ func (in *inbox) empty() bool { return in.head == len(in.queue) }
 // ready reports whether take has something to return.
 func (in *inbox) ready() bool { return !in.empty() || in.err != nil }
 
-// close closes the inbox with err, unless it is closed.
+// close closes the inbox with err. A closed inbox keeps its error.
 func (in *inbox) close(err error) {
 	if in.err == nil {
 		in.err = err
@@ -114,9 +114,8 @@ func (in *inbox) close(err error) {
 	}
 }
 
-// discard drops the messages that wait, and closes the inbox. One that was closed
-// before has another error now if messages are lost: io.EOF would say that all were
-// received.
+// discard releases the waiting messages and closes the inbox with err. If messages are
+// lost, err replaces an earlier io.EOF, which would mean that all were received.
 func (in *inbox) discard(err error) {
 	if in.err == io.EOF && !in.empty() {
 		in.err = nil
@@ -129,9 +128,9 @@ func (in *inbox) discard(err error) {
 	in.close(err)
 }
 
-// awaitRoom returns a channel that is closed when the inbox may have room again, and
-// how much longer the connection may pause for that: slowConsumerLimit in all since a
-// receiver last took a message, however many streams are full. paused is the pause
+// awaitRoom returns a channel that is closed when the inbox may have room again, and the
+// time for which the connection may still pause: slowConsumerLimit in total since a
+// receiver last took a message, even if several streams are full. paused is the pause
 // clock.
 func (in *inbox) awaitRoom(limit int, paused time.Duration) (<-chan struct{}, time.Duration) {
 	if in.err != nil || in.size < limit {

@@ -2,24 +2,24 @@ package ttrpc
 
 import "context"
 
-// UnaryServerInfo says which method a UnaryServerInterceptor runs for.
+// UnaryServerInfo names the method for which a UnaryServerInterceptor runs.
 type UnaryServerInfo struct {
 	FullMethod string // "/package.Service/Method"
 }
 
-// UnaryClientInfo says which method a UnaryClientInterceptor runs for.
+// UnaryClientInfo names the method for which a UnaryClientInterceptor runs.
 type UnaryClientInfo struct {
 	FullMethod string // "/package.Service/Method"
 }
 
-// StreamServerInfo says which method a StreamServerInterceptor runs for.
+// StreamServerInfo names the method for which a StreamServerInterceptor runs.
 type StreamServerInfo struct {
 	FullMethod      string // "/package.Service/Method"
 	StreamingClient bool
 	StreamingServer bool
 }
 
-// StreamClientInfo says which method a StreamClientInterceptor runs for. (Not in
+// StreamClientInfo names the method for which a StreamClientInterceptor runs. (Not in
 // released versions.)
 type StreamClientInfo struct {
 	FullMethod      string // "/package.Service/Method"
@@ -27,35 +27,33 @@ type StreamClientInfo struct {
 	StreamingServer bool
 }
 
-// Unmarshaler decodes the request of a call into a message. It may be called
-// more than once, and by several goroutines, while the handler and the interceptors
-// around it run; after that it returns an error.
+// Unmarshaler decodes the request of a call into a message. It may be called repeatedly
+// and by several goroutines while the handler and the interceptors around it run;
+// afterwards it returns an error.
 type Unmarshaler func(any) error
 
-// Invoker sends a call and fills in its response. An interceptor gets it as
-// what comes next. Its error is one of this side: what the server answers, be it an
-// error, is in the Response's Status. The context ends the waiting; the metadata and
-// the timeout that are sent are those of the Request, which were taken from the
-// call's context before the first interceptor ran.
+// Invoker sends a request and fills in its response. An interceptor calls it to go on with
+// the call. Its error is one of the client's side: an error from the server is in the
+// Response's Status. The end of the context unblocks the Invoker. The metadata and the
+// timeout that are sent are those of the Request, which were taken from the call's context
+// before the first interceptor ran.
 type Invoker func(context.Context, *Request, *Response) error
 
-// Streamer opens a stream. A StreamClientInterceptor gets it as what comes
-// next. A request without a payload (nil) opens a stream whose first message
-// comes with SendMsg. Metadata and timeout are the Request's, as for Invoker. (Not in
-// released versions.)
+// Streamer opens a stream. A StreamClientInterceptor calls it to go on. A request without
+// a payload (nil) opens a stream whose first message comes from SendMsg. Metadata and
+// timeout are those of the Request, as for Invoker. (Not in released versions.)
 type Streamer func(context.Context, *Request) (ClientStream, error)
 
-// UnaryServerInterceptor runs around the handler of a unary call, on the
-// handler's goroutine. It calls method, or answers in its place.
+// UnaryServerInterceptor runs around the handler of a unary call, on the handler's
+// goroutine. It calls the Method to go on, or answers the call itself.
 type UnaryServerInterceptor func(context.Context, Unmarshaler, *UnaryServerInfo, Method) (any, error)
 
-// UnaryClientInterceptor runs around a unary call, on the caller's goroutine.
-// The request has its metadata and payload already; what the interceptor
-// changes in it is sent.
+// UnaryClientInterceptor runs around a unary call, on the caller's goroutine. The Request
+// already has its metadata and payload; changes that the interceptor makes to it are sent.
 //
-// The error of the Invoker is nil when the server has answered with an error: that is in
-// the Response's Status until the outermost interceptor has returned. One that counts
-// failures looks at both:
+// The Invoker returns nil when the server answers with an error: that error is in the
+// Response's Status until the outermost interceptor returns. An interceptor that counts
+// failures checks both:
 //
 //	err := invoke(ctx, req, resp)
 //	code := status.Code(err)
@@ -64,20 +62,20 @@ type UnaryServerInterceptor func(context.Context, Unmarshaler, *UnaryServerInfo,
 //	}
 type UnaryClientInterceptor func(context.Context, *Request, *Response, *UnaryClientInfo, Invoker) error
 
-// StreamServerInterceptor runs around the handler of a stream, on the
-// handler's goroutine. It may pass on a StreamServer of its own that wraps the
-// one it was given.
+// StreamServerInterceptor runs around the handler of a stream, on the handler's goroutine.
+// It may call the StreamHandler with a StreamServer that wraps its own.
 type StreamServerInterceptor func(context.Context, StreamServer, *StreamServerInfo, StreamHandler) (any, error)
 
-// StreamClientInterceptor runs around the opening of a stream, on the caller's
-// goroutine. What it changes in the request is sent. It may return a
-// ClientStream of its own that wraps the one it got.
+// StreamClientInterceptor runs around the opening of a stream, on the caller's goroutine.
+// Changes that it makes to the Request are sent. It may return a ClientStream that wraps
+// that of the Streamer.
 //
 // Up to v1.2.10 this name stood for func(context.Context), which nothing used.
 type StreamClientInterceptor func(context.Context, *Request, *StreamClientInfo, Streamer) (ClientStream, error)
 
-// The chains below run the first interceptor outermost. They return nil for no
-// interceptors, so that the path without any stays short, and skip nil ones.
+// The functions below chain interceptors, the first one outermost. They skip nil
+// interceptors, and return nil if none are left, so that calls without interceptors stay
+// cheap.
 
 func chainUnaryServer(interceptors []UnaryServerInterceptor) UnaryServerInterceptor {
 	var chain UnaryServerInterceptor

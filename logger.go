@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// logEventsPerSecond, of each kind, keeps a peer from filling a disk with its
-	// failures.
+	// logEventsPerSecond limits the events of each kind, so that a peer cannot fill a
+	// disk with its failures.
 	logEventsPerSecond = 10
 
-	// maxLogEvent is the longest event, in bytes, of which maxLogNote are for the note
-	// that says how much was left out.
+	// maxLogEvent is the length of the longest event in bytes. Of these, maxLogNote are
+	// for the note on the number of omitted bytes.
 	maxLogEvent = 16 << 10
 	maxLogNote  = 64
 
-	// maxLogValue is how many bytes of a panic's value go into an event, which has to
-	// have room for the stack.
+	// maxLogValue is the number of bytes of a panic's value in an event, which needs room
+	// for the stack.
 	maxLogValue = 2 << 10
 
-	// maxNameLength is how many bytes of a name that a peer has chosen go into an
-	// event or an answer.
+	// maxNameLength is the number of bytes of a peer's name for something in an event or
+	// a response.
 	maxNameLength = 256
 )
 
@@ -36,9 +36,9 @@ type logKind uint8
 const (
 	logPanic   logKind = iota // in a handler or a handshaker
 	logRefused                // a connection that is not served
-	logFailed                 // a connection that ended otherwise than by its close
-	logAccept                 // a listener that has no connection to give
-	logKinds                  // how many kinds there are
+	logFailed                 // a connection that ended by an error, not by its close
+	logAccept                 // a failure to accept
+	logKinds                  // the number of kinds
 )
 
 func (lk logKind) String() string {
@@ -55,10 +55,10 @@ func (lk logKind) String() string {
 	return "logKind(" + strconv.Itoa(int(lk)) + ")"
 }
 
-// A limitedLogger writes so many events a second of each kind, and how many it left
-// out: a flood of one kind hides no other. Its text may come from a peer in part, and so
-// an event is one line of printable characters, save for the stack of a panic, whose
-// lines are indented.
+// A limitedLogger writes logEventsPerSecond events of each kind and the number of omitted
+// ones, so that a flood of one kind hides no other. Parts of an event's text may come from
+// a peer. An event is therefore one line of printable characters, except for the stack of
+// a panic, whose lines are indented. Any goroutine may call the methods.
 type limitedLogger struct {
 	to Logger // nil for the standard logger
 
@@ -67,11 +67,11 @@ type limitedLogger struct {
 	reporting bool // report is running, or will be when its timer fires
 }
 
-// logBudget is what a limitedLogger knows of a kind of event.
+// logBudget counts the events of one kind.
 type logBudget struct {
 	second  time.Time // start of the second that written counts in
 	written int
-	skipped int // events left out that report has not written about
+	skipped int // omitted events that report has not counted yet
 }
 
 // event logs an event of one line.
@@ -97,8 +97,8 @@ func (lg *limitedLogger) write(line, stack string) {
 	log.Print(text)
 }
 
-// allow reports whether an event may be written now. Those that may not are counted,
-// and a timer has the count written: one a logger, while there is a count.
+// allow reports whether an event may be written now. It counts the omitted ones, and
+// starts a timer for report unless one runs.
 func (lg *limitedLogger) allow(kind logKind, now time.Time) bool {
 	lg.mu.Lock()
 	defer lg.mu.Unlock()
@@ -118,9 +118,9 @@ func (lg *limitedLogger) allow(kind logKind, now time.Time) bool {
 	return false
 }
 
-// report writes how many events were left out. The timer runs it on a goroutine of its
-// own, which ends with it. If the logger took so long that more were left out in the
-// meantime, there is another timer.
+// report writes the number of omitted events. A timer runs it on its own goroutine. If the
+// logger is so slow that more events are omitted in the meantime, report starts another
+// timer.
 func (lg *limitedLogger) report() {
 	lg.mu.Lock()
 	var skipped [logKinds]int
@@ -146,8 +146,8 @@ func (lg *limitedLogger) report() {
 	}
 }
 
-// logText returns an event of at most maxLogEvent bytes: line with everything in it that
-// is not printable escaped, line breaks too, and the lines of stack, each indented.
+// logText returns an event of at most maxLogEvent bytes: line, with line breaks and other
+// unprintable characters escaped, and the lines of stack, each indented.
 func logText(line, stack string) string {
 	b, left := appendPrintable(nil, line, maxLogEvent-maxLogNote)
 	stack = strings.TrimRight(stack, "\n")
@@ -162,8 +162,8 @@ func logText(line, stack string) string {
 	return string(b)
 }
 
-// appendPrintable adds s to b, with characters that are not printable escaped, until b
-// has limit bytes. It returns how many bytes of s are left.
+// appendPrintable appends s to b, with unprintable characters escaped, until b has limit
+// bytes. It returns the number of bytes of s that are left.
 func appendPrintable(b []byte, s string, limit int) (_ []byte, left int) {
 	for i, n := 0, 0; i < len(s); i += n {
 		var r rune
@@ -185,13 +185,13 @@ func appendPrintable(b []byte, s string, limit int) (_ []byte, left int) {
 	return b, 0
 }
 
-// limitedValue prints as the value of a panic does, but not at any length.
+// limitedValue prints the value of a panic, cut to maxLogValue bytes.
 type limitedValue struct{ value any }
 
 func (lv limitedValue) String() string { return cut(fmt.Sprint(lv.value), maxLogValue) }
 
-// cut returns s if it has at most n bytes, and else the first n, less a part of a rune,
-// with a note.
+// cut returns s if it has at most n bytes, and otherwise its first n bytes, without a
+// partial rune, and a note.
 func cut[T string | []byte](s T, n int) string {
 	if len(s) <= n {
 		return string(s)
@@ -202,5 +202,5 @@ func cut[T string | []byte](s T, n int) string {
 	return fmt.Sprintf("%s… (%d bytes left out)", s[:n], len(s)-n)
 }
 
-// quoteName quotes a name that a peer has chosen.
+// quoteName quotes a name chosen by a peer.
 func quoteName(name string) string { return strconv.Quote(cut(name, maxNameLength)) }

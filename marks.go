@@ -1,9 +1,9 @@
 package ttrpc
 
-// A mark is something to do when everything that a connection sends is written up to an
-// offset, or will never be: a channel to close, or a function to run.
+// A mark is an action for the time when everything up to an offset is written, or can no
+// longer be written: a channel to close, or a function to run.
 type mark struct {
-	offset  int64 // in the bytes that the connection sends
+	offset  int64 // in the bytes sent on the connection
 	reached chan struct{}
 	run     func()
 }
@@ -11,7 +11,7 @@ type mark struct {
 // marks are the marks of a writer, in order of their offsets. writer.mu guards them.
 type marks []mark
 
-// add adds a mark, behind those of the same offset.
+// add adds a mark, after those of the same offset.
 func (ms *marks) add(m mark) {
 	list := append(*ms, m)
 	for i := len(list) - 1; i > 0 && list[i-1].offset > m.offset; i-- {
@@ -20,9 +20,9 @@ func (ms *marks) add(m mark) {
 	*ms = list
 }
 
-// reach removes the marks up to offset and closes their channels. The caller runs the
-// functions of those that it returns, without a lock: they may do anything, and must
-// not hold up the goroutines that wait for the channels.
+// reach removes the marks up to offset, closes their channels and returns the marks. The
+// caller runs their functions without a lock: a function may do anything, and must not
+// hold up the goroutines that wait for the channels.
 func (ms *marks) reach(offset int64) (reached marks) {
 	n := 0
 	for n < len(*ms) && (*ms)[n].offset <= offset {
@@ -40,7 +40,7 @@ func (ms *marks) reach(offset int64) (reached marks) {
 	return reached
 }
 
-// run runs the functions of marks that are reached, in their order.
+// run runs the functions of reached marks in order.
 func (ms marks) run() {
 	for _, m := range ms {
 		if m.run != nil {

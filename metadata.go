@@ -4,24 +4,23 @@ import (
 	"context"
 )
 
-// metadataOverhead is what an entry of metadata costs beside its bytes, for
-// the limit on metadata: a hostile peer may send many empty ones. It is a place in
-// the map of up to 96 bytes, the slice of values, and what strings are rounded up
-// by: TestMetadataCost.
+// metadataOverhead is the cost of an entry of metadata besides its bytes, for the limit on
+// metadata: a hostile peer may send many empty entries. It covers a place in the map of up
+// to 96 bytes, the slice of values, and the rounding up of strings: TestMetadataCost.
 const metadataOverhead = 128
 
-// MD is the metadata of a call: values by key. Keys are case-insensitive in their ASCII
-// letters: the methods fold those to lower case and leave all else as it is, and keys
-// that arrive from a peer are folded alike. In an MD written as a literal Get finds keys
-// with capitals, too; Set and Append add another.
+// MD is the metadata of a call: values by key. The ASCII letters of keys are
+// case-insensitive: the methods convert them to lower case and change no other characters,
+// and so does the package with keys that arrive from a peer. Get also finds keys with
+// capitals, as in an MD written as a literal; Set and Append leave such keys alone and add
+// a lower-case one.
 //
-// An MD is a map: it is not safe for one goroutine to change while others
-// read it.
+// An MD is a map: no goroutine may change it while others read it.
 type MD map[string][]string
 
 // foldKey returns key with its ASCII letters in lower case. Unicode's lower case would
-// turn the Kelvin sign into an ASCII k, which a filter in front has not seen, and makes
-// other letters longer.
+// turn the Kelvin sign into an ASCII k, unseen by a filter in front of the server, and
+// would make other letters longer.
 func foldKey(key string) string {
 	for i := 0; i < len(key); i++ {
 		if isUpper(key[i]) {
@@ -31,7 +30,7 @@ func foldKey(key string) string {
 	return key
 }
 
-// foldFrom is foldKey for a key whose first capital is at index i.
+// foldFrom implements foldKey for a key whose first capital is at index i.
 func foldFrom(key string, i int) string {
 	folded := []byte(key)
 	for ; i < len(folded); i++ {
@@ -44,13 +43,13 @@ func foldFrom(key string, i int) string {
 
 func isUpper(b byte) bool { return 'A' <= b && b <= 'Z' }
 
-// Get returns the values of key and whether there are any.
+// Get returns the values of key, and false if there are none. The slice belongs to md.
 func (md MD) Get(key string) ([]string, bool) {
 	key = foldKey(key)
 	if values := md[key]; len(values) > 0 {
 		return values, true
 	}
-	// An MD written as a literal may have capitals: the first of its spellings counts.
+	// An MD written as a literal may have capitals: the first spelling in order counts.
 	found := ""
 	for k, values := range md {
 		if len(values) > 0 && (found == "" || k < found) && foldKey(k) == key {
@@ -63,7 +62,7 @@ func (md MD) Get(key string) ([]string, bool) {
 	return md[found], true
 }
 
-// Set replaces the values of key. Without values it removes the key.
+// Set replaces the values of key. Without values, Set removes the key. md keeps the slice.
 func (md MD) Set(key string, values ...string) {
 	key = foldKey(key)
 	if len(values) == 0 {
@@ -73,7 +72,7 @@ func (md MD) Set(key string, values ...string) {
 	md[key] = values
 }
 
-// Append adds values to those of key.
+// Append adds values after the present values of key.
 func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
@@ -82,7 +81,7 @@ func (md MD) Append(key string, values ...string) {
 	md[key] = append(md[key], values...)
 }
 
-// Clone returns a deep copy, nil for nil. (Since v1.2.7.)
+// Clone returns a deep copy of md, nil for nil. (Since v1.2.7.)
 func (md MD) Clone() MD {
 	if md == nil {
 		return nil
@@ -94,7 +93,7 @@ func (md MD) Clone() MD {
 	return c
 }
 
-// pairs returns md as it goes over the wire, nil when it is empty.
+// pairs returns the wire form of md, nil if md is empty.
 func (md MD) pairs() []*KeyValue {
 	var kvs []*KeyValue
 	for key, values := range md {
@@ -107,21 +106,22 @@ func (md MD) pairs() []*KeyValue {
 
 type metadataKey struct{}
 
-// contextMetadata returns what WithMetadata attached, for reading only.
+// contextMetadata returns the metadata of ctx itself, for reading only.
 func contextMetadata(ctx context.Context) MD {
 	md, _ := ctx.Value(metadataKey{}).(MD)
 	return md
 }
 
-// GetMetadata returns the metadata of ctx: in a handler, what came with the
-// call; elsewhere, what WithMetadata attached. It is a copy, so that calls
-// that share a context may each change theirs.
+// GetMetadata returns a copy of the metadata of ctx, and false if there is none. The
+// context of a handler carries the metadata of its call; WithMetadata attaches metadata to
+// any other context. Calls that share a context may each change their copy.
 func GetMetadata(ctx context.Context) (MD, bool) {
 	md := contextMetadata(ctx)
 	return md.Clone(), md != nil
 }
 
-// GetMetadataValue returns the first value of name in the metadata of ctx.
+// GetMetadataValue returns the first value of name in the metadata of ctx, and false if
+// there is none.
 func GetMetadataValue(ctx context.Context, name string) (string, bool) {
 	if values, ok := contextMetadata(ctx).Get(name); ok {
 		return values[0], true
@@ -129,13 +129,13 @@ func GetMetadataValue(ctx context.Context, name string) (string, bool) {
 	return "", false
 }
 
-// WithMetadata attaches md to ctx, in place of any that is there, to go with
-// the calls and streams that use the context. The map is not copied: it must
-// not change while such a call is being sent.
+// WithMetadata returns a context with md as its metadata, which is sent with the calls and
+// streams that use the context. md replaces any metadata of ctx. The map is not copied: it
+// must not change while such a call is being sent.
 //
-// In a handler, ctx carries the metadata of the incoming call, and a call made
-// with it passes that on, tokens and all. WithMetadata(ctx, nil) is a context
-// whose calls pass on none.
+// The context of a handler carries the metadata of the incoming call, and calls made with
+// that context pass the metadata on, including any tokens. Calls made with
+// WithMetadata(ctx, nil) pass on none.
 func WithMetadata(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, metadataKey{}, md)
 }

@@ -91,7 +91,7 @@ func TestLifecyclePanics(t *testing.T) {
 					t.Errorf("a call after that: %v", err)
 				}
 			}
-			for _, want := range []string{"/test.Service/Fault", "/test.Service/FaultStream", "stream ", "lifecycle_handler_test.go"} {
+			for _, want := range []string{"/test.Service/Fault", "/test.Service/FaultStream", "stream ", "server_call_lifecycle_test.go"} {
 				if !strings.Contains(logged.String(), want) {
 					t.Errorf("the log does not have %q:\n%s", want, logged.String())
 				}

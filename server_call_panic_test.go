@@ -89,11 +89,11 @@ func TestHandlerPanic(t *testing.T) {
 				}
 			}
 		}
-		line := rec.wait(t, "/test.Service/Misbehave", "panic_test.go", "misbehave")
+		line := rec.wait(t, "/test.Service/Misbehave", "server_call_panic_test.go", "misbehave")
 		if how == "panic" && !strings.Contains(line, "the handler's value") {
 			t.Errorf("%s: the log does not have the value: %s", how, line)
 		}
-		rec.wait(t, "/test.Service/MisbehaveStream", "panic_test.go")
+		rec.wait(t, "/test.Service/MisbehaveStream", "server_call_panic_test.go")
 		c.Close()
 		serverIdle(t, s)
 	}
@@ -116,8 +116,8 @@ func TestInterceptorPanic(t *testing.T) {
 	if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Internal {
 		t.Errorf("stream: got %v, want Internal", err)
 	}
-	rec.wait(t, "unary", "panic_test.go")
-	rec.wait(t, "stream", "panic_test.go")
+	rec.wait(t, "unary", "server_call_panic_test.go")
+	rec.wait(t, "stream", "server_call_panic_test.go")
 }
 
 // WithServerPanicHandler takes over: it gets all there is, and says what the

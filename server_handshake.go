@@ -8,8 +8,8 @@ import (
 	"runtime/debug"
 )
 
-// establish does the handshake and makes the conn. If that fails, if only by a
-// handshaker that ends the goroutine, nothing is left of the connection.
+// establish does the handshake and makes the conn. If either fails, even by a handshaker
+// that ends the goroutine, establish closes and forgets the connection.
 func (sc *serverConn) establish() (ok bool) {
 	err := errors.New("the handshaker ended its goroutine")
 	defer func() {
@@ -28,9 +28,9 @@ func (sc *serverConn) establish() (ok bool) {
 	return true
 }
 
-// handshake returns the connection to use, and its peer. At the limit the
-// connection is refused, whether the handshaker returns or not: what it returns
-// after that is closed.
+// handshake runs the handshaker, if there is one, and returns its connection and peer. At
+// the time limit a timer refuses the connection, even if the handshaker is still running;
+// handshake then closes the connection that the handshaker returns late.
 func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	if sc.server.cfg.handshaker == nil {
 		return sc.nc, nil, nil
@@ -53,7 +53,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 	return nc, peer, err
 }
 
-// runHandshaker runs the handshaker, whose panic is an error.
+// runHandshaker runs the handshaker and turns its panic into an error.
 func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -67,10 +67,9 @@ func (sc *serverConn) runHandshaker(ctx context.Context) (nc net.Conn, peer any,
 	return nc, peer, err
 }
 
-// refuse ends a connection that has no conn, once: whoever comes first of the
-// handshaker's return, its limit and the end of the server decides what becomes of
-// the connection, here or in start. A handshaker that goes on after that has
-// nothing but its goroutine.
+// refuse ends a connection that has no conn, once. The handshaker's return, its time limit
+// and the end of the server race: the first one decides the fate of the connection, here
+// or in start. A handshaker that goes on after that keeps its goroutine and nothing else.
 func (sc *serverConn) refuse(err error) {
 	s := sc.server
 	s.mu.Lock()
@@ -110,7 +109,7 @@ func (hp *handshakePanic) Error() string {
 	return fmt.Sprintf("panic in handshake: %v", limitedValue{hp.value})
 }
 
-// setAbort makes cancel what ends the handshake when the server is closed.
+// setAbort makes the end of the server call cancel, which ends the handshake.
 func (sc *serverConn) setAbort(cancel func()) {
 	s := sc.server
 	s.mu.Lock()
@@ -122,8 +121,8 @@ func (sc *serverConn) setAbort(cancel func()) {
 	}
 }
 
-// abandonHandshake refuses the connection because the server ends, and ends its
-// handshake if that is under way.
+// abandonHandshake refuses the connection because the server ends, and ends the handshake
+// if one is in progress.
 func (sc *serverConn) abandonHandshake() {
 	sc.server.mu.Lock()
 	abort := sc.abort
@@ -134,8 +133,8 @@ func (sc *serverConn) abandonHandshake() {
 	}
 }
 
-// start makes the conn, unless the connection was refused or the server closed in
-// the meantime, or the peer's user has too many.
+// start makes the conn. It fails if the connection was refused or the server closed in the
+// meantime, or if the peer's user has too many connections.
 func (sc *serverConn) start(nc net.Conn, peer any) error {
 	s := sc.server
 	cn := newConn(nc, sc, s.cfg.conn) // calls methods of nc, and so without the lock

@@ -104,7 +104,7 @@ func TestHandshakeRefuses(t *testing.T) {
 		},
 		"panic": {
 			func(context.Context, net.Conn) (net.Conn, any, error) { panic("help") },
-			[]string{"panic in handshake: help", "handshake_test.go"},
+			[]string{"panic in handshake: help", "server_handshake_test.go"},
 		},
 		"Goexit": {
 			func(context.Context, net.Conn) (net.Conn, any, error) { runtime.Goexit(); panic("unreachable") },

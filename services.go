@@ -8,26 +8,27 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Method handles a unary call. unmarshal decodes the request into a message;
-// it may be called until the method returns. A request that has been decoded is not
-// kept after the end of the connection, and another one of up to 64 KiB for a second: then unmarshal
-// returns ErrClosed (with ErrProtocol if that is the reason). A message that has been
-// decoded is the method's own. The result is
-// a message, and an error in its place is what the client gets, as a status: see Server.
+// Method handles a unary call. It returns the response, a message, or an error, which the
+// client receives as a status: see Server.
 //
-// A call that the method makes with ctx passes on the metadata that came with this one:
-// WithMetadata(ctx, nil) keeps it here.
+// unmarshal decodes the request into a message, which then belongs to the method. It may
+// be called until the method returns. After the end of the connection it returns ErrClosed,
+// which also matches ErrProtocol if the client broke the protocol; a request of up to
+// 64 KiB that has not been decoded by then can still be decoded for a second.
 //
-// ctx ends when the method returns, when the connection ends and at the
-// deadline that the client sent. The goroutine may have run other methods and
-// may run more: what the method locks or sets on it (runtime.LockOSThread,
-// pprof labels) it undoes before it returns, unless the server has
+// Calls that the method makes with ctx pass on the metadata of the incoming call;
+// WithMetadata(ctx, nil) prevents that.
+//
+// ctx ends when the method returns, when the connection ends, at the deadline that the
+// client sent, and with the context given to Serve. The goroutine may run other methods
+// before and after: a method that locks or sets something on it (runtime.LockOSThread,
+// pprof labels) must undo that before it returns, unless the server has
 // WithServerGoroutinePerCall.
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
-// StreamHandler handles a stream. For one whose server streams, it sends with
-// StreamServer.SendMsg and returns a nil message; otherwise its result is the
-// one response. The stream is over when it returns.
+// StreamHandler handles a stream, which ends when the handler returns. If the server
+// streams, the handler sends with StreamServer.SendMsg and returns a nil message or a last
+// one; otherwise it returns the one response. An error becomes a status, as for Method.
 type StreamHandler func(context.Context, StreamServer) (any, error)
 
 // Stream describes a streaming method for registration.
@@ -43,35 +44,37 @@ type StreamDesc struct {
 	StreamingServer bool // the server sends any number of messages
 }
 
-// ServiceDesc is what a service consists of: its methods by the names that go
-// over the wire.
+// ServiceDesc describes a service for registration: its unary methods and its streams, by
+// their names on the wire.
 type ServiceDesc struct {
 	Methods map[string]Method
 	Streams map[string]Stream
 }
 
-// StreamServer is a handler's end of a stream. Its methods may be called from
-// several goroutines at once, until the handler returns.
+// StreamServer is the handler's end of a stream. Several goroutines may call its methods
+// at once, until the handler returns.
 type StreamServer interface {
-	// SendMsg sends a message; nil is one of no bytes. It returns once it is
-	// queued, after waiting for room if the client does not keep up. A message over the
-	// limit is refused with *OversizedMessageErr and the stream goes on. When
-	// the stream, the connection or the handler's context has ended it
-	// returns an error of one of these.
+	// SendMsg sends a message; nil stands for an empty one. It returns once the message
+	// is queued, and waits for room in the queue if the client does not keep up. It
+	// refuses a message over the limit with *OversizedMessageErr; the stream goes on.
+	// After the end of the stream, the connection or the handler's context it returns
+	// the respective error.
 	SendMsg(m any) error
 
-	// RecvMsg decodes the next message into m. It returns io.EOF when the
-	// client has closed its side, ErrClosed when the connection ended (messages
-	// from before that are there for a second after the last call of RecvMsg),
-	// ErrStreamFull, *OversizedMessageErr or an ErrProtocol when the stream
-	// failed, and the context's error when the handler's context ended
-	// before. What cannot be decoded into m is a status InvalidArgument, and
-	// an error of that message alone.
+	// RecvMsg waits for the next message and decodes it into m. It returns
+	//
+	//   - io.EOF after the client has closed its side;
+	//   - ErrClosed after the end of the connection (messages that arrived earlier can
+	//     be received for a second after the last call of RecvMsg);
+	//   - ErrStreamFull, *OversizedMessageErr or an ErrProtocol after the stream failed;
+	//   - the context's error if the handler's context ended first;
+	//   - a status InvalidArgument for a message that cannot be decoded into m; later
+	//     messages can still be received.
 	RecvMsg(m any) error
 }
 
-// registry is a server's services and their methods. It is never changed: with
-// returns another one, so that calls look it up without a lock.
+// registry holds the services of a server and their methods. It never changes: with
+// returns a new one, so that calls look methods up without a lock.
 type registry map[string]map[string]*method
 
 // method is a registered method of either kind.
@@ -79,13 +82,13 @@ type method struct {
 	fullName string     // "/service/method"
 	unary    Method     // nil for a stream
 	stream   Stream     // for a stream
-	cost     methodCost // of running the handler
+	cost     methodCost // the handler's running time
 	inline   backoff    // of running it on the read loop; begins with a failure
 }
 
-// refuse returns a status for a request whose flags say that its caller takes the method
-// for one of another kind: no answer would fit. A request with "remote closed" carries
-// a single message, which fits each kind.
+// refuse returns a status for a request whose flags fit another kind of method, since the
+// caller could not use any answer. It returns nil if they fit. A request with "remote
+// closed" carries a single message, which fits every kind.
 func (me *method) refuse(fl flags) *spb.Status {
 	switch {
 	case me.unary != nil && fl.has(flagRemoteOpen):
@@ -98,15 +101,15 @@ func (me *method) refuse(fl flags) *spb.Status {
 	return nil
 }
 
-// newMethod returns m, whose handler has yet to prove that it is quick.
+// newMethod prepares m: its handler has yet to prove that it is quick.
 func newMethod(m *method) *method {
 	m.inline.failed()
 	return m
 }
 
-// with returns the registry with one more service. A second one of that name is
-// a mistake of the program, and so is a method without a handler, or one that is both
-// unary and a stream.
+// with returns the registry with one more service. It panics on mistakes of the program: a
+// second service of that name, a method without a handler, a name that is both a unary
+// method and a stream.
 func (reg registry) with(name string, desc *ServiceDesc) registry {
 	if _, ok := reg[name]; ok {
 		panic(fmt.Errorf("ttrpc: duplicate service %s registered", name))
@@ -138,8 +141,7 @@ func (reg registry) with(name string, desc *ServiceDesc) registry {
 	return more
 }
 
-// find returns the method with these names; nil, and whether the service
-// exists, when there is none.
+// find returns the method with these names, or nil, and reports whether the service exists.
 func (reg registry) find(service, name []byte) (m *method, serviceExists bool) {
 	methods, ok := reg[string(service)]
 	return methods[string(name)], ok

@@ -1,33 +1,31 @@
 package ttrpc
 
-// A turn is the right to read a client's connection, and with it the reading half of
-// the channel. On a kernel socket a receiver that waits for a frame reads it itself
-// when nobody else reads: that saves waking one goroutine which only wakes another.
-// The turn belongs to one holder at a time:
+// A turn is the right to read a client's connection; its holder owns the reading half of
+// the channel. On a kernel socket, a receiver that waits for a frame reads the frame itself
+// if nobody else is reading: this saves a wake-up. The turn has one holder at a time:
 //
-//   - the read loop: at first, while several receivers wait, and while none does:
-//     the loop sees the next frame, or the end of the connection;
-//   - a receiver that leads: the leader handles every frame that comes, until there
-//     is one for itself;
-//   - nobody, for a short time after that, in which the next receiver leads. A timer
-//     gives the turn to the read loop when none has come.
+//   - the read loop holds it at first, while several receivers wait, and while none
+//     waits: the loop notices the next frame, or the end of the connection;
+//   - a leader, a receiver that reads, handles every frame until one is for itself;
+//   - nobody holds it for a short time after that, and the next receiver leads. If none
+//     arrives, a timer gives the turn to the read loop.
 //
-// A turn decides and remembers, and does nothing else: no I/O, no timers, no locks.
-// conn.mu guards it. TestTurnWalk tries all orders of its methods.
+// A turn only keeps state and decides: it does no I/O, starts no timers and takes no
+// locks. conn.mu guards it. TestTurnWalk tries all orders of its methods.
 type turn struct {
 	holder turnHolder
 
-	// parked counts the receivers that wait without reading: the slots that have
-	// parked set. It is a hint: two receivers of one stream count once, and a wrong
-	// count has something read a little later than it could be.
+	// parked counts the receivers that wait without reading: the slots with parked set.
+	// It is a hint: two receivers of one stream count once, and a wrong count only delays
+	// a read a little.
 	parked int
 
-	// timed is set while the timer runs that calls expire; used, when a receiver
-	// has led since it was started.
+	// timed is set while the timer that calls expire runs. used is set when a receiver
+	// has led since the timer was started.
 	timed, used bool
 
-	// resume has a token when the read loop holds the turn again. Made when the
-	// loop first leaves; received by it alone, so that there is always room.
+	// resume carries a token when the read loop gets the turn back. leave makes it; only
+	// the read loop receives from it, so that a send never blocks.
 	resume chan struct{}
 }
 
@@ -50,8 +48,8 @@ func (th turnHolder) String() string {
 	return "nobody"
 }
 
-// takeOrPark is for a receiver that is about to wait. It reports whether the
-// receiver has the turn and leads; else the receiver is parked.
+// takeOrPark is called for a receiver that is about to wait. It reports whether the
+// receiver gets the turn and leads; otherwise it parks the receiver.
 func (t *turn) takeOrPark(s *slot) (lead bool) {
 	if t.holder != heldByNobody {
 		t.park(s)
@@ -68,8 +66,8 @@ func (t *turn) park(s *slot) {
 	}
 }
 
-// unpark is for a receiver that waits no longer, or is about to be woken. It
-// reports whether the receiver was parked.
+// unpark is called for a receiver that stops waiting or is about to be woken. It reports
+// whether the receiver was parked.
 func (t *turn) unpark(s *slot) bool {
 	if !s.parked {
 		return false
@@ -79,8 +77,8 @@ func (t *turn) unpark(s *slot) bool {
 	return true
 }
 
-// mayLeave reports whether the holder may leave the turn to nobody: no parked
-// receiver depends on it.
+// mayLeave reports whether the holder may leave the turn to nobody, because no parked
+// receiver depends on the holder.
 func (t *turn) mayLeave() bool { return t.parked == 0 }
 
 // leave leaves the turn to nobody. It reports whether the caller must start the
@@ -97,15 +95,16 @@ func (t *turn) leave() (startTimer bool) {
 	return true
 }
 
-// giveBack gives the turn to the read loop. The caller is the leader, or the timer
-// when nobody holds it.
+// giveBack gives the turn to the read loop. The leader calls it, or the timer if nobody
+// holds the turn.
 func (t *turn) giveBack() {
 	t.holder = heldByLoop
 	t.resume <- struct{}{}
 }
 
-// expire is called by the timer. It reports whether the caller must start the timer
-// again: receivers come and go, and nobody reads just now.
+// expire is called by the timer. It gives the turn to the read loop if nobody holds it and
+// no receiver has led since the timer started. It reports whether the caller must start
+// the timer again.
 func (t *turn) expire() (startTimer bool) {
 	t.timed = false
 	if t.holder != heldByNobody {

@@ -287,7 +287,7 @@ func TestUnaryClientInterceptorRequest(t *testing.T) {
 		}
 		return req
 	}
-	payload := wireMarshal(&KeyValue{Value: "v"})
+	payload := mustMarshal(&KeyValue{Value: "v"})
 
 	edit = func(*Request) {}
 	sent := exchange(WithMetadata(testContext(t), MD{"a": {"1", "2"}}))
@@ -356,7 +356,7 @@ func TestUnaryClientInterceptorResponse(t *testing.T) {
 			return err
 		}
 		resp.Status = nil
-		resp.Payload = wireMarshal(&KeyValue{Value: "changed"})
+		resp.Payload = mustMarshal(&KeyValue{Value: "changed"})
 		return nil
 	}
 	if v, err := call("Fail"); err != nil || v != "changed" {
@@ -381,7 +381,7 @@ func TestUnaryClientInterceptorResponse(t *testing.T) {
 		t.Errorf("error of the interceptor: got %v", err)
 	}
 	intercept = func(_ context.Context, _ *Request, resp *Response, _ *UnaryClientInfo, _ Invoker) error {
-		resp.Payload = wireMarshal(&KeyValue{Value: "own"})
+		resp.Payload = mustMarshal(&KeyValue{Value: "own"})
 		return nil
 	}
 	if v, err := call("Echo"); err != nil || v != "own" {

@@ -131,7 +131,7 @@ func TestUndecodableRequest(t *testing.T) {
 	w := dialWire(t, addr)
 	for i, method := range []string{"Echo", "Repeat"} {
 		id := streamID(1 + 2*i)
-		w.write(header{id: id, typ: messageTypeRequest, flags: flags(i)}, wireMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
+		w.write(header{id: id, typ: messageTypeRequest, flags: flags(i)}, mustMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
 		if _, resp := w.readResponse(); codes.Code(resp.Status.GetCode()) != codes.InvalidArgument {
 			t.Errorf("%s: got %v, want InvalidArgument", method, resp)
 		}
@@ -235,7 +235,7 @@ func TestHandlerContext(t *testing.T) {
 	for id, method := range map[streamID]string{5: "Wait", 7: "WaitStream"} {
 		start := time.Now()
 		w.write(header{id: id, typ: messageTypeRequest, flags: kind[method]},
-			wireMarshal(&Request{Service: testService, Method: method, TimeoutNano: int64(20 * time.Millisecond)}))
+			mustMarshal(&Request{Service: testService, Method: method, TimeoutNano: int64(20 * time.Millisecond)}))
 		ctx := within(t, method, contexts)
 		if deadline, ok := ctx.Deadline(); !ok || deadline.Before(start.Add(20*time.Millisecond)) || time.Until(deadline) > 20*time.Millisecond {
 			t.Errorf("%s: the deadline is %v, %v", method, deadline, ok)

@@ -540,3 +540,32 @@ func TestStreamInterceptorFirstMessage(t *testing.T) {
 		}
 	}
 }
+
+// A message that cannot be encoded fails before the interceptors are asked, which see
+// it encoded.
+func TestInterceptedMessageCannotEncode(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	c := dialTest(t, addr,
+		WithUnaryClientInterceptor(func(context.Context, *Request, *Response, *UnaryClientInfo, Invoker) error {
+			t.Error("the unary interceptor was called")
+			return nil
+		}),
+		WithStreamClientInterceptor(func(context.Context, *Request, *StreamClientInfo, Streamer) (ClientStream, error) {
+			t.Error("the stream interceptor was called")
+			return nil, nil
+		}))
+	for name, m := range map[string]any{
+		"at once":                &uncodable{},
+		"when its turn has come": &KeyValue{Value: "\xff"},
+	} {
+		if err := c.Call(testContext(t), testService, "Echo", m, &KeyValue{}); err == nil {
+			t.Errorf("Call with a message that fails %s succeeded", name)
+		}
+		if _, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Repeat", m); err == nil {
+			t.Errorf("NewStream with a message that fails %s succeeded", name)
+		}
+	}
+	if n := tableSize(c.conn); n != 0 {
+		t.Errorf("%d streams are left in the table", n)
+	}
+}

@@ -404,3 +404,38 @@ func TestStreamAfterHandler(t *testing.T) {
 		}
 	}
 }
+
+var errUncodable = errors.New("this message cannot be encoded or decoded")
+
+// uncodable is a message that fails.
+type uncodable struct{}
+
+func (*uncodable) Reset()                   {}
+func (*uncodable) String() string           { return "" }
+func (*uncodable) ProtoMessage()            {}
+func (*uncodable) Marshal() ([]byte, error) { return nil, errUncodable }
+func (*uncodable) Unmarshal([]byte) error   { return errUncodable }
+
+// A decoding error that an interceptor of the server gets has a code, and keeps its
+// cause.
+func TestDecodeErrorKeepsCause(t *testing.T) {
+	got := make(chan error, 1)
+	desc := echoMethods()
+	desc.Methods["Decode"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
+		return nil, unmarshal(&uncodable{})
+	}
+	s := newServer(t, WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
+		resp, err := m(ctx, um)
+		got <- err
+		return resp, err
+	}))
+	s.RegisterService(testService, desc)
+	c := serveTest(t, s, context.Background())
+	err := c.Call(testContext(t), testService, "Decode", &KeyValue{Value: "x"}, &KeyValue{})
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the call: got %v, want InvalidArgument", err)
+	}
+	if err := within(t, "the interceptor", got); !errors.Is(err, errUncodable) || status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the interceptor: got %v, want InvalidArgument and its cause", err)
+	}
+}

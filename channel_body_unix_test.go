@@ -46,8 +46,8 @@ func TestClaimedLengths(t *testing.T) {
 				wires[i].request(1, "Echo", 0, &KeyValue{})
 				wires[i].readResponse()
 			}
-			request := wireMarshal(&Request{Service: testService, Method: "Echo",
-				Payload: wireMarshal(&KeyValue{Value: strings.Repeat("x", claimed-200)})})
+			request := mustMarshal(&Request{Service: testService, Method: "Echo",
+				Payload: mustMarshal(&KeyValue{Value: strings.Repeat("x", claimed-200)})})
 			frame := make([]byte, headerLength, headerLength+len(request))
 			putHeader(frame, header{length: uint32(len(request)), id: 3, typ: messageTypeRequest})
 			frame = append(frame, request...)

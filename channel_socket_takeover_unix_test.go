@@ -139,7 +139,7 @@ func TestBlockingSocketOfHandshake(t *testing.T) {
 func TestDeadlinesOfOthers(t *testing.T) {
 	past := time.Unix(1, 0)
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
-		"unix": unixPair,
+		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },
 		"tcp":  func(t testing.TB) (net.Conn, net.Conn) { return tcpPair(t) },
 		"pipe": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 	} {
@@ -226,7 +226,7 @@ func TestTimeoutForGood(t *testing.T) {
 // Close all the same, after everything that was sent before.
 func TestCloseWithDuplicate(t *testing.T) {
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
-		"unix": unixPair,
+		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },
 		"tcp":  func(t testing.TB) (net.Conn, net.Conn) { return tcpPair(t) },
 	} {
 		pair := pair

@@ -16,7 +16,7 @@ import (
 func TestCloseManyUnread(t *testing.T) {
 	const clients = 50
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
-		"unix": unixPair,
+		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },
 		"tcp":  func(t testing.TB) (net.Conn, net.Conn) { return tcpPair(t) },
 		"pipe": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 	} {

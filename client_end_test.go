@@ -234,3 +234,20 @@ func TestRaceClientShutdown(t *testing.T) {
 		}
 	}
 }
+
+// A zero Client is one that is closed.
+func TestZeroClient(t *testing.T) {
+	c := &Client{}
+	if err := c.Call(context.Background(), testService, "Echo", &KeyValue{}, &KeyValue{}); err != ErrClosed {
+		t.Errorf("Call: got %v, want ErrClosed", err)
+	}
+	if cs, err := c.NewStream(context.Background(), &StreamDesc{}, testService, "Repeat", &KeyValue{}); cs != nil || err != ErrClosed {
+		t.Errorf("NewStream: got %v, %v, want ErrClosed", cs, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if err := c.UserOnCloseWait(context.Background()); err != nil {
+		t.Errorf("UserOnCloseWait: %v", err)
+	}
+}

@@ -365,17 +365,11 @@ func TestRaceClientClose(t *testing.T) {
 		if n := callbacks.Load(); n != 1 {
 			t.Fatalf("the callback was called %d times", n)
 		}
-		if n := lenStreams(c.conn); n != 0 {
+		if n := tableSize(c.conn); n != 0 {
 			t.Fatalf("%d streams are left", n)
 		}
 		cancel()
 	}
-}
-
-func lenStreams(c *conn) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.streams)
 }
 
 // soon is what an immediate answer may take on a busy machine, at the best of a

@@ -318,7 +318,7 @@ func TestCustomTypes(t *testing.T) {
 // An Unmarshal that somebody wrote by hand may keep its input, and what the message
 // has beside it says nothing about that: methods are promoted, too.
 func TestHandWrittenUnmarshal(t *testing.T) {
-	raw := wireMarshal(&KeyValue{Key: "k", Value: "value"})
+	raw := mustMarshal(&KeyValue{Key: "k", Value: "value"})
 	want := string(raw)
 	embedding, byHand, xxx := &keepingEmbedder{}, &keepingGenerated{}, &keepingXXX{}
 	for _, m := range []any{embedding, byHand, xxx} {
@@ -418,7 +418,7 @@ func TestTypedNilMessages(t *testing.T) {
 // overwritten by the next.
 func TestDecodedMessageIsOwn(t *testing.T) {
 	keeping := &keepingMessage{}
-	raw := wireMarshal(&KeyValue{Key: "k", Value: "value"})
+	raw := mustMarshal(&KeyValue{Key: "k", Value: "value"})
 	kv, mixin, any := &KeyValue{}, &gogotypes.Mixin{}, &gogotypes.Any{}
 	for _, m := range []interface{}{keeping, kv, mixin, any} {
 		if err := noOptions.unmarshal(raw, m); err != nil {
@@ -428,7 +428,7 @@ func TestDecodedMessageIsOwn(t *testing.T) {
 	for i := range raw {
 		raw[i] = 'X'
 	}
-	if string(keeping.b) != string(wireMarshal(&KeyValue{Key: "k", Value: "value"})) {
+	if string(keeping.b) != string(mustMarshal(&KeyValue{Key: "k", Value: "value"})) {
 		t.Errorf("a message that keeps its bytes has %q", keeping.b)
 	}
 	if kv.Value != "value" || mixin.Root != "value" || string(any.Value) != "value" {

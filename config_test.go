@@ -181,8 +181,8 @@ func TestMessageLengthLimit(t *testing.T) {
 // envelopeAround is how many bytes a request of n bytes has around the value of its
 // KeyValue.
 func envelopeAround(req *Request, n int) int {
-	fields := len(wireMarshal(&Request{Service: req.Service, Method: req.Method}))
-	header := func(length int) int { return len(wireMarshal(&KeyValue{Value: strings.Repeat("x", length)})) - length }
+	fields := len(mustMarshal(&Request{Service: req.Service, Method: req.Method}))
+	header := func(length int) int { return len(mustMarshal(&KeyValue{Value: strings.Repeat("x", length)})) - length }
 	around := fields + header(n)     // the payload's field, too, is a tag, a length and bytes
 	return around + header(n-around) // and in it the value's
 }

@@ -67,7 +67,7 @@ func (test causeTest) run(t *testing.T, name string) {
 	defer client.Close()
 	served := goErr(func() error { return s.ServeConn(context.Background(), near) })
 	newWire(client).write(header{id: 1, typ: messageTypeRequest},
-		wireMarshal(&Request{Service: testService, Method: "Wait", TimeoutNano: int64(test.timeout)}))
+		mustMarshal(&Request{Service: testService, Method: "Wait", TimeoutNano: int64(test.timeout)}))
 	within(t, "the handler", started)
 	test.end(s, client)
 	servedErr := within(t, "ServeConn", served)

@@ -29,7 +29,7 @@ var hungMessage = &KeyValue{Value: strings.Repeat("x", 16<<10)}
 // goroutine and no buffer.
 func withHungPeer(t *testing.T, f func(t *testing.T, ours, theirs net.Conn)) {
 	for name, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
-		"unix": unixPair,
+		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },
 		"pipe": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 	} {
 		pair := pair
@@ -98,7 +98,7 @@ func TestThousandCallersOnHungPeer(t *testing.T) {
 		waitFor(t, "the callers", func() bool { return waitingCalls(c.conn) >= 1+2*third })
 		w := newWire(theirs)
 		flood := goErr(func() error {
-			body := wireMarshal(hungMessage)
+			body := mustMarshal(hungMessage)
 			for unused := streamID(1<<20 + 1); ; unused += 2 {
 				if err := w.tryWrite(header{id: unused, typ: messageTypeResponse}, body); err != nil {
 					return err
@@ -178,7 +178,7 @@ func TestThousandCallsOfHungPeer(t *testing.T) {
 				served := goErr(func() error { return s.Serve(context.Background(), l) })
 				w := newWire(theirs)
 				message := &KeyValue{Value: strings.Repeat("x", 4<<10)} // 4 MB of responses in all
-				request := wireMarshal(&Request{Service: testService, Method: "Echo", Payload: wireMarshal(message)})
+				request := mustMarshal(&Request{Service: testService, Method: "Echo", Payload: mustMarshal(message)})
 				start := time.Now()
 				for id := streamID(1); id < 2*hungCallers; id += 2 {
 					if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {

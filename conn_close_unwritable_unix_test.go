@@ -56,7 +56,7 @@ func TestUnwritableRequest(t *testing.T) {
 	} {
 		test := test
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := unixPair(t)
+			var ours, theirs net.Conn = socketPair(t)
 			if test.packets {
 				ours, theirs = packetPair(t)
 			}

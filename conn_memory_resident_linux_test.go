@@ -118,7 +118,7 @@ func doWorst(t *testing.T, addr string) {
 		begin.Metadata = append(begin.Metadata, &KeyValue{Key: fmt.Sprintf("%05x", i)})
 	}
 	for i := streamID(0); i < hungryCalls; i++ {
-		w.write(header{id: 2*i + 1, typ: messageTypeRequest, flags: flagRemoteOpen | flagNoData}, wireMarshal(begin))
+		w.write(header{id: 2*i + 1, typ: messageTypeRequest, flags: flagRemoteOpen | flagNoData}, mustMarshal(begin))
 	}
 	// Inboxes that are not quite full, so that the longest message is let in, and one
 	// that is the stream's last.

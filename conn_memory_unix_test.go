@@ -45,7 +45,7 @@ func TestHostileConnectionMemory(t *testing.T) {
 	for i := 0; i < 1<<20/(5+metadataOverhead); i++ {
 		metadata.Metadata = append(metadata.Metadata, &KeyValue{Key: fmt.Sprintf("%05x", i)})
 	}
-	begin := wireMarshal(metadata)
+	begin := mustMarshal(metadata)
 
 	figure := connectionCost(calls)
 	before := heapInUse()
@@ -83,7 +83,7 @@ func TestHostileConnectionMemory(t *testing.T) {
 		w.write(header{id: 2*i + 1, typ: messageTypeRequest, flags: flagRemoteOpen | flagNoData}, begin)
 	}
 	waitFor(t, "the handlers", func() bool { return sc.running.Load() == calls })
-	block := wireMarshal(&Request{Service: testService, Method: "Block", Payload: payload[:longest-100]})
+	block := mustMarshal(&Request{Service: testService, Method: "Block", Payload: payload[:longest-100]})
 	for i := streamID(0); i < 3*calls; i++ {
 		w.write(header{id: 2*i + 101, typ: messageTypeRequest}, block)
 	}

@@ -303,7 +303,7 @@ func TestRaceCloseDuringFlood(t *testing.T) {
 // calls without one get ErrClosed (14).
 func TestRaceReplyThenClose(t *testing.T) {
 	l := listenWire(t)
-	payload := wireMarshal(&KeyValue{Value: "v"})
+	payload := mustMarshal(&KeyValue{Value: "v"})
 	for round := rounds(300); round > 0; round-- {
 		c, w := l.connect(t)
 		answered := 1 + round%3
@@ -437,7 +437,7 @@ func TestRaceCloseIsErrClosed(t *testing.T) {
 // and rise, and nobody blocks for good (18). A round is a call.
 func TestRaceIDsRise(t *testing.T) {
 	c, w := listenWire(t).connect(t, WithClientLimits(Limits{MaxPendingWrite: 1000}))
-	answer := wireMarshal(&Response{Payload: wireMarshal(&KeyValue{Key: "k", Value: "x"})})
+	answer := mustMarshal(&Response{Payload: mustMarshal(&KeyValue{Key: "k", Value: "x"})})
 	read := goErr(func() error {
 		defer w.Close() // nobody waits for the answers of one that has failed
 		last := streamID(0)

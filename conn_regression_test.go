@@ -64,7 +64,7 @@ import (
 // it says.
 func TestSuccessWithoutStatus(t *testing.T) {
 	c, w := wireClient(t)
-	payload := wireMarshal(&KeyValue{Value: "v"})
+	payload := mustMarshal(&KeyValue{Value: "v"})
 	for name, resp := range map[string]*Response{
 		"no status":        {Payload: payload},
 		"empty status":     {Status: &spb.Status{}, Payload: payload},
@@ -144,40 +144,20 @@ func wantGone(t *testing.T, what string, s *Server, c *Client, call <-chan error
 	}
 }
 
-// loopbackPair returns both ends of a TCP connection.
-func loopbackPair(t *testing.T) (client, server *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	nc, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close(); accepted.Close() })
-	return nc.(*net.TCPConn), accepted.(*net.TCPConn)
-}
-
 // A connection that is reset is closed, and leaks nothing.
 func TestResetIsClosed(t *testing.T) {
 	reset := func(nc *net.TCPConn) {
 		nc.SetLinger(0)
 		nc.Close()
 	}
-	client, server := loopbackPair(t)
+	client, server := tcpPair(t)
 	c := NewClient(client)
 	call := goErr(func() error { return c.Call(context.Background(), testService, "Echo", &KeyValue{}, &KeyValue{}) })
 	newWire(server).readRequest()
 	reset(server)
 	wantGone(t, "client", nil, c, call)
 
-	client, server = loopbackPair(t)
+	client, server = tcpPair(t)
 	rec := newLogRecorder()
 	s := newServer(t, WithServerLogger(rec))
 	g := newGate()
@@ -203,7 +183,7 @@ func TestResetIsClosed(t *testing.T) {
 // A peer that closes in the middle of a frame, at any place, closes the
 // connection.
 func TestCloseInMidFrame(t *testing.T) {
-	body := wireMarshal(&Response{Payload: wireMarshal(&KeyValue{Value: strings.Repeat("x", 8000)})})
+	body := mustMarshal(&Response{Payload: mustMarshal(&KeyValue{Value: strings.Repeat("x", 8000)})})
 	frame := make([]byte, headerLength, headerLength+len(body))
 	putHeader(frame, header{length: uint32(len(body)), id: 1, typ: messageTypeResponse})
 	frame = append(frame, body...)
@@ -255,7 +235,7 @@ func TestEmptyRequestOfServerStream(t *testing.T) {
 		t.Errorf("the end: %v", err)
 	}
 	w := dialWire(t, addr)
-	w.write(header{id: 1, typ: messageTypeRequest, flags: flagRemoteClosed}, wireMarshal(&Request{Service: testService, Method: "S"}))
+	w.write(header{id: 1, typ: messageTypeRequest, flags: flagRemoteClosed}, mustMarshal(&Request{Service: testService, Method: "S"}))
 	if f := w.read(); f.typ != messageTypeData || f.flags.has(flagNoData) {
 		t.Errorf("got %v, want a message", f.header)
 	}
@@ -486,7 +466,7 @@ func TestCancelledLeavesTable(t *testing.T) {
 // full; so do those of all callers behind it, and of streams.
 func TestContextEndsSending(t *testing.T) {
 	for name, pair := range map[string]func() (net.Conn, net.Conn){
-		"unix": func() (net.Conn, net.Conn) { return unixPair(t) },
+		"unix": func() (net.Conn, net.Conn) { return socketPair(t) },
 		"pipe": net.Pipe,
 	} {
 		ours, theirs := pair()
@@ -546,7 +526,7 @@ func TestReaderNeverBlocksInWrite(t *testing.T) {
 	makeQuick(t, s, "Big")
 	w := dialWire(t, addr)
 	const calls = 500 // of 8 MB in all, in each direction
-	request := wireMarshal(&Request{Service: testService, Method: "Big", Payload: wireMarshal(big)})
+	request := mustMarshal(&Request{Service: testService, Method: "Big", Payload: mustMarshal(big)})
 	for id := streamID(1); id < 2*calls; id += 2 {
 		if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {
 			t.Fatalf("request %d, with no response read: %v", id, err)

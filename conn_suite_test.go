@@ -67,7 +67,7 @@ func TestSuite(t *testing.T) {
 					}
 					e.wantAlive(t)
 					// A stream that was given up may take a moment to leave.
-					waitFor(t, "the client's table to be empty", func() bool { return lenStreams(e.client.conn) == 0 })
+					waitFor(t, "the client's table to be empty", func() bool { return tableSize(e.client.conn) == 0 })
 				})
 			}
 		})

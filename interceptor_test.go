@@ -287,7 +287,7 @@ func TestUnaryClientInterceptorRequest(t *testing.T) {
 		}
 		return req
 	}
-	payload := wireMarshal(&KeyValue{Value: "v"})
+	payload := mustMarshal(&KeyValue{Value: "v"})
 
 	edit = func(*Request) {}
 	sent := exchange(WithMetadata(testContext(t), MD{"a": {"1", "2"}}))
@@ -356,7 +356,7 @@ func TestUnaryClientInterceptorResponse(t *testing.T) {
 			return err
 		}
 		resp.Status = nil
-		resp.Payload = wireMarshal(&KeyValue{Value: "changed"})
+		resp.Payload = mustMarshal(&KeyValue{Value: "changed"})
 		return nil
 	}
 	if v, err := call("Fail"); err != nil || v != "changed" {
@@ -381,7 +381,7 @@ func TestUnaryClientInterceptorResponse(t *testing.T) {
 		t.Errorf("error of the interceptor: got %v", err)
 	}
 	intercept = func(_ context.Context, _ *Request, resp *Response, _ *UnaryClientInfo, _ Invoker) error {
-		resp.Payload = wireMarshal(&KeyValue{Value: "own"})
+		resp.Payload = mustMarshal(&KeyValue{Value: "own"})
 		return nil
 	}
 	if v, err := call("Echo"); err != nil || v != "own" {
@@ -538,5 +538,34 @@ func TestStreamInterceptorFirstMessage(t *testing.T) {
 					client, req, frames[1].header, frames[1].body, frames[0].header, frames[0].body)
 			}
 		}
+	}
+}
+
+// A message that cannot be encoded fails before the interceptors are asked, which see
+// it encoded.
+func TestInterceptedMessageCannotEncode(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	c := dialTest(t, addr,
+		WithUnaryClientInterceptor(func(context.Context, *Request, *Response, *UnaryClientInfo, Invoker) error {
+			t.Error("the unary interceptor was called")
+			return nil
+		}),
+		WithStreamClientInterceptor(func(context.Context, *Request, *StreamClientInfo, Streamer) (ClientStream, error) {
+			t.Error("the stream interceptor was called")
+			return nil, nil
+		}))
+	for name, m := range map[string]any{
+		"at once":                &uncodable{},
+		"when its turn has come": &KeyValue{Value: "\xff"},
+	} {
+		if err := c.Call(testContext(t), testService, "Echo", m, &KeyValue{}); err == nil {
+			t.Errorf("Call with a message that fails %s succeeded", name)
+		}
+		if _, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Repeat", m); err == nil {
+			t.Errorf("NewStream with a message that fails %s succeeded", name)
+		}
+	}
+	if n := tableSize(c.conn); n != 0 {
+		t.Errorf("%d streams are left in the table", n)
 	}
 }

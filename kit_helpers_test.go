@@ -185,11 +185,17 @@ func waitNoStreams(t testing.TB, c *Client) {
 	wantNoStreams(t, c)
 }
 
-// tableOf returns how many streams a connection has, and why it has ended.
+// tableOf returns how many streams a connection has, and the error that has ended it.
 func tableOf(c *conn) (streams int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.streams), c.err
+}
+
+// tableSize returns how many streams a connection has.
+func tableSize(c *conn) int {
+	n, _ := tableOf(c)
+	return n
 }
 
 // waitFor waits for what has no event that a test can see.

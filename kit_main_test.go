@@ -1,6 +1,7 @@
 package ttrpc
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -8,6 +9,21 @@ import (
 	"testing"
 	"time"
 )
+
+// The tests named TestRace repeat something that once raced. `make stress` runs
+// many rounds of them.
+var stressRounds = flag.Int("stress", 0, "run so many rounds of each TestRace test, instead of a few")
+
+// rounds is how often a TestRace test repeats what it does.
+func rounds(few int) int {
+	switch {
+	case *stressRounds > 0:
+		return *stressRounds
+	case testing.Short():
+		return few/10 + 1
+	}
+	return few
+}
 
 // TestMain fails when goroutines of the package are left after the tests.
 func TestMain(m *testing.M) {

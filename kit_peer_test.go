@@ -67,17 +67,6 @@ func (f rawFrame) equal(g rawFrame) bool {
 	return f.header() == g.header() && bytes.Equal(f.body, g.body)
 }
 
-// The frames of a script are encoded by the protobuf runtime, not by what they
-// are to test.
-
-func mustMarshal(m proto.Message) []byte {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
 // text is the message of most tests.
 func text(value string) *KeyValue { return &KeyValue{Value: value} }
 

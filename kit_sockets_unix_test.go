@@ -41,24 +41,3 @@ func unixConn(t testing.TB, fd int) *net.UnixConn {
 	}
 	return nc.(*net.UnixConn)
 }
-
-// tcpPair returns the two ends of a TCP connection over loopback.
-func tcpPair(t testing.TB) (a, b *net.TCPConn) {
-	t.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if a, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr)); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.AcceptTCP(); err != nil { // the kernel has connected it already
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		a.Close()
-		b.Close()
-	})
-	return a, b
-}

@@ -36,26 +36,10 @@ func dialWire(t testing.TB, addr string) *wire {
 // wireClient returns a client and the server's end of its connection.
 func wireClient(t testing.TB, opts ...ClientOpts) (*Client, *wire) {
 	t.Helper()
-	ours, theirs := unixPair(t)
+	ours, theirs := socketPair(t)
 	c := NewClient(ours, opts...)
 	t.Cleanup(func() { c.Close() })
 	return c, newWire(theirs)
-}
-
-// unixPair returns the two ends of a unix socket.
-func unixPair(t testing.TB) (client, server net.Conn) {
-	t.Helper()
-	l, err := net.Listen("unix", socketPath(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client = dialRaw(t, l.Addr().String())
-	if server, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	return client, server
 }
 
 // tryWrite sends a frame; the length in its header is that of body unless it is
@@ -80,23 +64,23 @@ func (w *wire) write(h header, body []byte) {
 func (w *wire) request(id streamID, method string, fl flags, m proto.Message) {
 	req := &Request{Service: testService, Method: method}
 	if m != nil {
-		req.Payload = wireMarshal(m)
+		req.Payload = mustMarshal(m)
 	}
-	w.write(header{id: id, typ: messageTypeRequest, flags: fl}, wireMarshal(req))
+	w.write(header{id: id, typ: messageTypeRequest, flags: fl}, mustMarshal(req))
 }
 
 // data sends a message on a stream, or nothing for nil.
 func (w *wire) data(id streamID, fl flags, m proto.Message) {
 	var body []byte
 	if m != nil {
-		body = wireMarshal(m)
+		body = mustMarshal(m)
 	}
 	w.write(header{id: id, typ: messageTypeData, flags: fl}, body)
 }
 
 // respond sends a response.
 func (w *wire) respond(id streamID, resp *Response) {
-	w.write(header{id: id, typ: messageTypeResponse}, wireMarshal(resp))
+	w.write(header{id: id, typ: messageTypeResponse}, mustMarshal(resp))
 }
 
 // tryRead returns the next frame.
@@ -145,8 +129,10 @@ func (w *wire) readRequest() (header, *Request) {
 	return f.header, req
 }
 
-func wireMarshal(m proto.Message) []byte {
-	b, err := proto.Marshal(m)
+// mustMarshal encodes a message with the protobuf runtime, and not with the code under
+// test.
+func mustMarshal(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		panic(err)
 	}
@@ -204,11 +190,4 @@ func serverIdle(t testing.TB, s *Server) {
 	if n := len(s.conns); n != 0 {
 		t.Errorf("%d connections are left in the server's table", n)
 	}
-}
-
-// tableSize is how many streams a connection has.
-func tableSize(c *conn) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.streams)
 }

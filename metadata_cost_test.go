@@ -39,7 +39,7 @@ func TestMetadataCost(t *testing.T) {
 				}
 				req.Metadata = append(req.Metadata, &KeyValue{Key: key, Value: strings.Repeat("v", sort.value)})
 			}
-			frame := wireMarshal(req)
+			frame := mustMarshal(req)
 			req = nil
 			before := heapInUse()
 			var view requestView

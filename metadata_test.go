@@ -81,7 +81,7 @@ func TestMetadataFoldsASCIIAlone(t *testing.T) {
 		if md.Set(key); len(md) != 0 {
 			t.Errorf("Set(%+q) without values left %+q", key, md)
 		}
-		frame := wireMarshal(&Request{Metadata: []*KeyValue{{Key: key, Value: "v"}}})
+		frame := mustMarshal(&Request{Metadata: []*KeyValue{{Key: key, Value: "v"}}})
 		var view requestView
 		if err := view.parse(frame, defaultMaxMetadata); err != nil || !reflect.DeepEqual(view.metadata, MD{want: {"v"}}) {
 			t.Errorf("%+q arrives as %+q, %v, want %+q", key, view.metadata, err, want)

@@ -125,7 +125,7 @@ func TestFairnessBlockedHandlers(t *testing.T) {
 	w := dialWire(t, addr)
 	id := streamID(1)
 	next := func(method string) []byte {
-		body := wireMarshal(&Request{Service: testService, Method: method, Payload: wireMarshal(&KeyValue{Key: "k"})})
+		body := mustMarshal(&Request{Service: testService, Method: method, Payload: mustMarshal(&KeyValue{Key: "k"})})
 		b := make([]byte, headerLength, headerLength+len(body))
 		putHeader(b, header{length: uint32(len(body)), id: id, typ: messageTypeRequest})
 		id += 2

@@ -131,7 +131,7 @@ func TestUndecodableRequest(t *testing.T) {
 	w := dialWire(t, addr)
 	for i, method := range []string{"Echo", "Repeat"} {
 		id := streamID(1 + 2*i)
-		w.write(header{id: id, typ: messageTypeRequest, flags: flags(i)}, wireMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
+		w.write(header{id: id, typ: messageTypeRequest, flags: flags(i)}, mustMarshal(&Request{Service: testService, Method: method, Payload: []byte{0xff}}))
 		if _, resp := w.readResponse(); codes.Code(resp.Status.GetCode()) != codes.InvalidArgument {
 			t.Errorf("%s: got %v, want InvalidArgument", method, resp)
 		}
@@ -235,7 +235,7 @@ func TestHandlerContext(t *testing.T) {
 	for id, method := range map[streamID]string{5: "Wait", 7: "WaitStream"} {
 		start := time.Now()
 		w.write(header{id: id, typ: messageTypeRequest, flags: kind[method]},
-			wireMarshal(&Request{Service: testService, Method: method, TimeoutNano: int64(20 * time.Millisecond)}))
+			mustMarshal(&Request{Service: testService, Method: method, TimeoutNano: int64(20 * time.Millisecond)}))
 		ctx := within(t, method, contexts)
 		if deadline, ok := ctx.Deadline(); !ok || deadline.Before(start.Add(20*time.Millisecond)) || time.Until(deadline) > 20*time.Millisecond {
 			t.Errorf("%s: the deadline is %v, %v", method, deadline, ok)
@@ -402,5 +402,40 @@ func TestStreamAfterHandler(t *testing.T) {
 		if err := cs.SendMsg(&KeyValue{}); err != io.EOF {
 			t.Errorf("the client's SendMsg: got %v, want io.EOF", err)
 		}
+	}
+}
+
+var errUncodable = errors.New("this message cannot be encoded or decoded")
+
+// uncodable is a message that fails.
+type uncodable struct{}
+
+func (*uncodable) Reset()                   {}
+func (*uncodable) String() string           { return "" }
+func (*uncodable) ProtoMessage()            {}
+func (*uncodable) Marshal() ([]byte, error) { return nil, errUncodable }
+func (*uncodable) Unmarshal([]byte) error   { return errUncodable }
+
+// A decoding error that an interceptor of the server gets has a code, and keeps its
+// cause.
+func TestDecodeErrorKeepsCause(t *testing.T) {
+	got := make(chan error, 1)
+	desc := echoMethods()
+	desc.Methods["Decode"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
+		return nil, unmarshal(&uncodable{})
+	}
+	s := newServer(t, WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
+		resp, err := m(ctx, um)
+		got <- err
+		return resp, err
+	}))
+	s.RegisterService(testService, desc)
+	c := serveTest(t, s, context.Background())
+	err := c.Call(testContext(t), testService, "Decode", &KeyValue{Value: "x"}, &KeyValue{})
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the call: got %v, want InvalidArgument", err)
+	}
+	if err := within(t, "the interceptor", got); !errors.Is(err, errUncodable) || status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the interceptor: got %v, want InvalidArgument and its cause", err)
 	}
 }

@@ -43,7 +43,7 @@ func TestUnwritableResponses(t *testing.T) {
 	sc, theirs := servedPair(t, echoMethods(), WithServerMaxCalls(limit))
 	theirs.CloseRead()
 	w := newWire(theirs)
-	request := wireMarshal(&Request{Service: testService, Method: "Echo", Payload: wireMarshal(&KeyValue{Value: "x"})})
+	request := mustMarshal(&Request{Service: testService, Method: "Echo", Payload: mustMarshal(&KeyValue{Value: "x"})})
 	for id := streamID(1); id < 4000; id += 2 {
 		if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {
 			break // the server has ended the connection
@@ -71,7 +71,7 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 	makeQuick(t, s, "Close")
 	var frames []byte
 	for i, method := range []string{"Echo", "Close"} {
-		body := wireMarshal(&Request{Service: testService, Method: method})
+		body := mustMarshal(&Request{Service: testService, Method: method})
 		frame := make([]byte, headerLength)
 		putHeader(frame, header{length: uint32(len(body)), id: streamID(2*i + 1), typ: messageTypeRequest})
 		frames = append(append(frames, frame...), body...)
@@ -89,7 +89,7 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 func TestResponseBeforeProtocolError(t *testing.T) {
 	sc, theirs := servedPair(t, echoMethods())
 	makeQuick(t, sc.server, "Echo")
-	body := wireMarshal(&Request{Service: testService, Method: "Echo"})
+	body := mustMarshal(&Request{Service: testService, Method: "Echo"})
 	frames := make([]byte, headerLength)
 	putHeader(frames, header{length: uint32(len(body)), id: 1, typ: messageTypeRequest})
 	frames = append(append(frames, body...), bytes.Repeat([]byte{0xff}, headerLength)...)

@@ -18,8 +18,8 @@ func TestEndedConnectionsKeepNothing(t *testing.T) {
 	const reconnects, calls = 100, 4
 	const allowed = 24 << 20 // 400 goroutines, and the garbage of this test
 	mebibyte := &KeyValue{Value: strings.Repeat("x", 1<<20-100)}
-	body := wireMarshal(mebibyte)
-	frame := wireMarshal(&Request{Service: testService, Method: "Sleep", Payload: body})
+	body := mustMarshal(mebibyte)
+	frame := mustMarshal(&Request{Service: testService, Method: "Sleep", Payload: body})
 	for name, begin := range map[string]func(w *wire, id streamID){
 		"requests": func(w *wire, id streamID) { w.write(header{id: id, typ: messageTypeRequest}, frame) },
 		"messages": func(w *wire, id streamID) {

@@ -19,8 +19,8 @@ const defaultMaxDetails = 32768
 // encodedStatus is a response with a status of n details like d.
 func encodedStatus(t testing.TB, code codes.Code, n int, d *anypb.Any) []byte {
 	t.Helper()
-	b := mustEncode(t, &spb.Status{Code: int32(code), Message: "with details"})
-	one := protowire.AppendBytes(protowire.AppendTag(nil, statusDetails, protowire.BytesType), mustEncode(t, d))
+	b := mustMarshal(&spb.Status{Code: int32(code), Message: "with details"})
+	one := protowire.AppendBytes(protowire.AppendTag(nil, statusDetails, protowire.BytesType), mustMarshal(d))
 	b = append(b, bytes.Repeat(one, n)...)
 	return protowire.AppendBytes(protowire.AppendTag(nil, responseStatus, protowire.BytesType), b)
 }

@@ -158,7 +158,7 @@ func TestCancelBeforeInsert(t *testing.T) {
 // receiver has looked again, is the call's result.
 func TestResponseBeforeCancel(t *testing.T) {
 	c, w := wireClient(t)
-	body := wireMarshal(&Response{Payload: wireMarshal(&KeyValue{Value: "v"})})
+	body := mustMarshal(&Response{Payload: mustMarshal(&KeyValue{Value: "v"})})
 	for i := 0; i < 50; i++ {
 		ctx, cancel := context.WithCancel(context.Background())
 		var resp KeyValue

@@ -194,7 +194,7 @@ func TestFailingPeercredRefuses(t *testing.T) {
 		"nothing":            func(int, int, int) (*unix.Ucred, error) { return nil, nil },
 	} {
 		getsockoptUcred = getsockopt
-		_, server := unixPair(t)
+		_, server := socketPair(t)
 		asked := false
 		check := UnixCredentialsFunc(func(*unix.Ucred) error { asked = true; return nil })
 		nc, peer, err := check.Handshake(context.Background(), server)
@@ -212,7 +212,7 @@ func TestFailingPeercredRefuses(t *testing.T) {
 
 // A connection whose file descriptor is closed has no credentials either.
 func TestCredentialsOfClosedConn(t *testing.T) {
-	_, server := unixPair(t)
+	_, server := socketPair(t)
 	server.Close()
 	check := UnixCredentialsFunc(func(*unix.Ucred) error { return nil })
 	if _, _, err := check.Handshake(context.Background(), server); !errors.Is(err, net.ErrClosed) {
@@ -263,7 +263,7 @@ func (c *wrappedUnixConn) SyscallConn() (syscall.RawConn, error) {
 
 // A connection that wraps a unix socket and gives access to it has credentials.
 func TestCredentialsThroughWrapper(t *testing.T) {
-	_, server := unixPair(t)
+	_, server := socketPair(t)
 	wrapped := &wrappedUnixConn{Conn: server}
 	nc, peer, err := UnixSocketRequireSameUser().Handshake(context.Background(), wrapped)
 	if err != nil || nc != net.Conn(wrapped) {

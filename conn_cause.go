@@ -38,11 +38,11 @@ func (cn *conn) causeOf(err error) error {
 
 // explain adds words to the error of a peer that is gone. A peer that leaves before it has
 // sent anything has likely refused the connection: the protocol has no message for that.
-func (r *connReader) explain(err error) error {
+func (cr *connReader) explain(err error) error {
 	if !isPeerGone(err) {
 		return err
 	}
-	if !r.heard {
+	if !cr.heard {
 		return fmt.Errorf("the peer closed the connection before it sent anything, as one does that refuses it: %w", err)
 	}
 	return fmt.Errorf("the peer closed the connection: %w", err)

@@ -119,9 +119,9 @@ func TestWriterMarks(t *testing.T) {
 	within(t, "a write", lengths)
 	first := w.written()
 	w.whenFlushed(func() {
-		w.mu.Lock()
-		w.mu.Unlock()
+		w.mu.Lock() // is free while the function runs
 		ran <- 1
+		w.mu.Unlock()
 	})
 	queueFrame(t, w, 200)
 	second := w.written()

@@ -36,6 +36,22 @@ func (cn *conn) causeOf(err error) error {
 	return err
 }
 
+// withoutReset returns io.EOF for the reset of an idle connection with extensions. A unix
+// socket reports one whose peer has closed it with bytes unread: on an idle connection
+// these are frames of extensions, such as an acknowledgement, and no reason for another
+// end than that of a connection without them.
+func (cn *conn) withoutReset(err error) error {
+	if !errors.Is(err, closedErrnos[0]) || !cn.ext.is(extended) {
+		return err
+	}
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	if len(cn.streams) > 0 {
+		return err
+	}
+	return io.EOF
+}
+
 // explain adds words to the error of a peer that is gone. A peer that leaves before it has
 // sent anything has likely refused the connection: the protocol has no message for that.
 func (cr *connReader) explain(err error) error {

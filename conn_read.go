@@ -62,7 +62,7 @@ func (cn *conn) handleNext() error {
 	}
 	h, buf, err := cn.ch.readFrame()
 	if err != nil {
-		return r.explain(err)
+		return r.explain(cn.withoutReset(err))
 	}
 	r.heard = true
 	return cn.endpoint.handleFrame(h, buf)

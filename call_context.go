@@ -182,8 +182,8 @@ func (cc *callContext) String() string { return "ttrpc.callContext" }
 
 type peerKey struct{}
 
-// PeerFromContext returns what the server's Handshaker (WithServerHandshaker) returned
-// for the connection that a handler's call came over: for UnixCredentialsFunc, which is
+// PeerFromContext returns the result of the server's Handshaker (WithServerHandshaker)
+// for the connection of a handler's call: for UnixCredentialsFunc, which is
 // on Linux alone, a *unix.Ucred with the pid, uid and gid of the peer at the time it
 // connected, which UnixCredentials returns as such. ok is false outside of a handler,
 // and when there is nothing, as without that option. (Not in released versions.)

@@ -65,8 +65,8 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 // program that exits then loses the rest. It does not wait for the OnClose callback: see
 // UserOnCloseWait. A second Close does nothing. It returns nil.
 //
-// Over TCP, a connection that is closed while something that the server has sent is
-// unread is reset, and the server may lose what was sent last.
+// Over TCP, closing a connection that has unread bytes of the server resets it, and the
+// server may lose the last messages.
 func (c *Client) Close() error {
 	if c.conn != nil {
 		c.conn.fail(ErrClosed)
@@ -154,8 +154,8 @@ func (c *Client) removeLocked(e entry) bool {
 	return true
 }
 
-// abandon gives up on st because of err: what still comes for it is dropped.
-// A stream that has ended by itself keeps what was received.
+// abandon gives up on st because of err: later frames for it are dropped.
+// A stream that has ended by itself keeps its messages.
 func (c *Client) abandon(st *stream, err error) {
 	if c.giveUp(st, err) {
 		st.end(err)

@@ -2,7 +2,7 @@ package ttrpc
 
 import "io"
 
-// This file is what a Client is to its conn: see endpoint.
+// This file implements endpoint for Client.
 
 // handleFrame is part of endpoint.
 func (c *Client) handleFrame(h header, buf *buffer) error {
@@ -22,12 +22,12 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 	return err
 }
 
-// receive gives a stream what came for it, and ends it after the last frame.
+// receive delivers a frame to its stream, and ends the stream after the last frame.
 func (c *Client) receive(st *stream, h header, buf *buffer) {
 	m := message{
 		typ:  h.typ,
 		last: h.endsClient(),
-		// Without remote closed it is what a server of Go sends for nil.
+		// Without remote closed a server of Go sends such a frame for nil.
 		none: h.typ == messageTypeData && h.flags.has(flagNoData) && h.flags.has(flagRemoteClosed),
 		buf:  buf,
 	}
@@ -143,7 +143,7 @@ func (c *Client) writeFailed(err error) {
 }
 
 // ended is part of endpoint. OnClose runs on a goroutine of its own: it may wait
-// for what its caller holds.
+// for a lock that its caller holds.
 func (c *Client) ended(error) {
 	go func() {
 		defer close(c.userClosed)

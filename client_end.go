@@ -31,7 +31,7 @@ func (c *Client) Err() error {
 
 // Shutdown closes the connection once the running calls and streams have ended. New ones
 // return ErrClosed from the start; running streams may still send. Shutdown returns nil
-// when the connection has ended, whichever side ended it, after waiting for queued messages
+// when the connection has ended, by either side, after waiting for queued messages
 // as Close does. If ctx ends first, Shutdown returns the error of ctx, the shutdown goes
 // on, and Close can end it. The server is not notified, and a stream that nobody ends holds
 // Shutdown up until ctx ends. Shutdown may be called repeatedly and concurrently with

@@ -34,7 +34,7 @@ type ClientStream interface {
 	// io.EOF after the last one, a gRPC status if the server ended the
 	// stream with an error, ErrStreamFull if it was not called for too long,
 	// and *OversizedMessageErr if a message was over the limit; from then on
-	// it returns the same. What cannot be decoded into m is an error of that
+	// it returns the same. An error of decoding into m concerns that
 	// message alone.
 	RecvMsg(m any) error
 }
@@ -54,7 +54,7 @@ type clientStream struct {
 // the stream: when it ends, so does the stream. (Since v1.2.0.)
 //
 // An error means that there is no stream: as for Call, ctx.Err(), ErrClosed, or
-// an *OversizedMessageErr. What the server has to say comes with RecvMsg.
+// an *OversizedMessageErr. The server's own errors come with RecvMsg.
 func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
 	if c.conn == nil {
 		return nil, ErrClosed

@@ -14,8 +14,8 @@ import (
 // receiver takes nothing.
 const slowConsumerLimit = time.Second
 
-// An endpoint is the owner of a conn, a Client or a serverConn, and does for it
-// whatever differs between them. The goroutine that reads calls all methods but
+// An endpoint is the owner of a conn, a Client or a serverConn, and implements the
+// differences between the two. The goroutine that reads calls all methods but
 // receiverWaits; none may block, and only a server's handleFrame runs handlers, as
 // server_inline.go says.
 type endpoint interface {

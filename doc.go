@@ -150,7 +150,7 @@ package ttrpc
 //	turn       the right to read a client's connection: of the read loop, a leader or nobody
 //	lease      the right to read that a server's read loop lends while it runs a handler
 //	flusher    the goroutine that writes the queue, in rounds: one at a time
-//	room       bytes of the write queue that a sender takes before it queues (budget.go)
+//	room       bytes of the write queue that a sender takes before it queues (type budget)
 //	table      conn.streams: the calls and streams of a connection that have not ended
 //	inbox      the messages of a stream that its receiver has not taken
 //	slot       the part of a call or stream that the table uses

@@ -39,7 +39,7 @@ var (
 	errInvalidField = errors.New("invalid field number")
 )
 
-// requestEnvelope is what goes around the message of a request.
+// requestEnvelope has the fields of a request around its message.
 type requestEnvelope struct {
 	service, method string
 	payload         payload

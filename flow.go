@@ -14,7 +14,7 @@ import "math"
 // the protocol.
 const dataOverhead = 64
 
-// dataCost is what a frame costs of the window of its stream. The final frame of a side
+// dataCost returns the cost of a frame in the window of its stream. The final frame of a side
 // is free, lest a stream cannot end, and so is a message in a request: without it there
 // is no stream.
 func dataCost(h header) uint64 {

@@ -39,7 +39,7 @@ func (vd verdict) String() string {
 
 // look is to be called again after wait. heard is the clock when something was read
 // last, or when the last pause in reading was over; now is it while reading pauses:
-// what the peer has sent may lie unread then. While nobody needs the peer, because there
+// bytes of the peer may lie unread then. While nobody needs the peer, because there
 // are no calls, it is not asked, but an open question stays open.
 //
 // A call of look that comes much too late says that this process did not run, and then

@@ -49,7 +49,7 @@ func (c *Client) Ping(ctx context.Context) error {
 		return err
 	}
 	if c.conn.ext.is(offering) {
-		// The answer says what the server has, whatever else it says.
+		// Any answer tells the server's extensions.
 		err := c.roundTrip(ctx, &requestEnvelope{service: "ttrpc.Extensions", method: "Ask", timeout: timeout},
 			func(responseView) error { return nil })
 		if err != nil {
@@ -106,7 +106,7 @@ func (c *Client) sendPing(ctx context.Context) (*pingWaiter, error) {
 	return w, nil
 }
 
-// forgetPing ends the wait of w, for whichever reason.
+// forgetPing ends the wait of w.
 func (c *Client) forgetPing(w *pingWaiter) {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
@@ -146,7 +146,7 @@ func (cn *conn) takePing(typ messageType, b []byte) error {
 	return nil
 }
 
-// pongCame tells those who wait for it. A pong for a ping that we have not sent yet is
+// pongCame wakes the callers that wait for it. A pong for a ping that we have not sent yet is
 // ignored.
 func (cn *conn) pongCame(number pingData) {
 	cn.mu.Lock()

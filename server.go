@@ -13,7 +13,7 @@ import (
 // methods may be called from several goroutines at once.
 //
 // Each call runs its handler with a context whose parent is that given to
-// Serve. The error that a handler returns is what the client gets: a gRPC
+// Serve. The client gets the error that a handler returns: a gRPC
 // status (google.golang.org/grpc/status) as it is, details and all, and
 // otherwise
 //
@@ -184,8 +184,8 @@ func isTemporary(err error) bool {
 // 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
 // no connection is left and the listeners are closed, or the error of ctx when that
 // ends before: then the rest goes on, and Close can end it. For the Close of listeners
-// and of connections that are not TCP sockets it waits a tenth of a second whatever ctx
-// says. Else its error is the first of closing a listener. A handler that calls it waits
+// and of connections that are not TCP sockets it waits a tenth of a second with any
+// ctx. Else its error is the first of closing a listener. A handler that calls it waits
 // for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -204,7 +204,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return err
 	}
 	select {
-	case <-closing.done: // whatever ctx says
+	case <-closing.done: // with any ctx
 		return closing.err
 	default:
 	}
@@ -220,7 +220,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // that are about to end do not count: they take farewell at most.
 func (s *Server) awaitNoConns(ctx context.Context) error {
 	select {
-	case <-s.noConns: // whatever ctx says
+	case <-s.noConns: // with any ctx
 		return nil
 	default:
 	}
@@ -250,8 +250,8 @@ func (s *Server) leaving() bool {
 
 // Close stops accepting and ends all connections: the contexts of running handlers
 // end, and their clients get ErrClosed. It waits neither for the handlers nor for
-// what was queued before, which is still written as far as the client takes it, for a
-// second at most; for the Close of listeners and of connections that are not TCP sockets
+// frames that were queued before, which are still written as far as the client takes
+// them, for a second at most; for the Close of listeners and of connections that are not TCP sockets
 // it waits a tenth of a second at most. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()

@@ -53,7 +53,7 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	return call
 }
 
-// free gives the request back, and what nobody receives any more. The call holds
+// free releases the request, and the messages that nobody has received. The call holds
 // nothing of it after that: a handler may keep its context, or its end of the stream,
 // and the call with it.
 func (call *serverCall) free() {
@@ -190,7 +190,7 @@ func (call *serverCall) runUnary() *buffer {
 	return call.errorFrame(err)
 }
 
-// unmarshal decodes the request. It is what the handler gets.
+// unmarshal decodes the request, for the handler.
 func (call *serverCall) unmarshal(m any) error {
 	if !call.request.beginDecode() {
 		return call.requestGone()
@@ -209,8 +209,8 @@ func (call *serverCall) requestGone() error {
 	return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 }
 
-// unmarshalRequest decodes what the client has sent. What is no message of this kind
-// is the client's fault, and handlers return the error as it is.
+// unmarshalRequest decodes a message of the client. Bytes of another kind are the client's
+// fault: handlers return the error unchanged.
 func unmarshalRequest(c codec, b []byte, m any) error {
 	if err := c.unmarshal(b, m); err != nil {
 		return withCode(codes.InvalidArgument, err)
@@ -246,8 +246,8 @@ func (call *serverCall) errorFrame(err error) *buffer {
 	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxSend())
 }
 
-// responseFrame makes a response that carries a status, which is not OK. What
-// does not fit into maxLength bytes loses its details, and then the end of its
+// responseFrame makes a response that carries a status, which is not OK. A status
+// that does not fit into maxLength bytes loses its details, and then the end of its
 // message.
 func responseFrame(id streamID, status *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code

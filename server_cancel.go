@@ -74,7 +74,7 @@ func ClientGone(ctx context.Context) <-chan struct{} {
 	return gone
 }
 
-// errCallerGone is what senders get on a stream whose client has given up, and the cause
+// errCallerGone is the error of senders on a stream whose client has given up, and the cause
 // of the end of the handler's context.
 var errCallerGone = fmt.Errorf("ttrpc: the client has given up: %w", context.Canceled)
 
@@ -92,8 +92,8 @@ func (sc *serverConn) takeCancel(can cancellation) {
 	}
 }
 
-// leaveCaller ends sending, and receiving after what has come; of that nothing is kept
-// for a handler whose context ends.
+// leaveCaller ends sending, and receiving after the messages that have come. These are
+// dropped if the handler's context ends.
 func (st *stream) leaveCaller(discard bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

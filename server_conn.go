@@ -17,8 +17,8 @@ type serverConn struct {
 	serving *serving
 	nc      net.Conn // as accepted; the handshake may replace it
 
-	// conn is nil until the handshake is over, and so is peer, which is what the
-	// handshaker returned. Guarded by server.mu until then, and never changed
+	// conn is nil until the handshake is over, and so is peer, the result of the
+	// handshaker. Guarded by server.mu until then, and never changed
 	// again. refused says that there will be none; guarded by server.mu.
 	conn    *conn
 	peer    any
@@ -140,7 +140,7 @@ func (sc *serverConn) handleFrame(h header, buf *buffer) error {
 }
 
 // handleRequest starts a call. The stream is in the table before its handler
-// starts; what is refused never gets there.
+// starts; a refused request never gets there.
 func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	var req requestView
 	if err := req.parse(buf.bytes(), sc.server.cfg.maxMetadata); err != nil {
@@ -289,7 +289,7 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 	return nil
 }
 
-// queueReply queues a reply of whoever reads.
+// queueReply queues a reply of the goroutine that reads.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
 	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxSend())); full {

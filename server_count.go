@@ -6,8 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// This file counts what all connections of a server have in common: calls and
-// connections, for WithServerMaxHandlers and WithServerMaxConns.
+// This file counts the calls and the connections of a whole server, for WithServerMaxHandlers and WithServerMaxConns.
 
 // callCount is how many calls run on a server, of which there may be max; 0 is no
 // limit, and then none are counted: the cores would share a line of their caches.
@@ -69,7 +68,7 @@ func (s *Server) uidOfSocket(nc net.Conn) connUID {
 
 // admitConnLocked counts a connection that was accepted and is about to be in s.conns,
 // or returns an error that refuses it. Server.forgetConn undoes it, and nothing else,
-// whatever ends the connection or its handshake.
+// at any end of the connection or its handshake.
 func (s *Server) admitConnLocked(sc *serverConn, uid connUID) error {
 	if limit := s.cfg.maxConns.total; limit > 0 && len(s.conns) >= limit {
 		return fmt.Errorf("more than %d connections", limit)

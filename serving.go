@@ -68,6 +68,7 @@ func (v *serving) tell(err error) {
 	}
 }
 
-// unusedLocked reports whether no call looks at ctx any more, and none will. Whoever
-// made it so calls stop, without the lock: that may run code of the user's context.
+// unusedLocked reports whether no call looks at ctx any more, and none will. The
+// caller that made it so calls stop, without the lock: that may run code of the user's
+// context.
 func (v *serving) unusedLocked() bool { return v.returned && v.conns == 0 }

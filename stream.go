@@ -13,8 +13,8 @@ import (
 // until its final frame was read (client) or queued (server).
 //
 // Receiving and sending close separately. Receiving ends when the reading
-// goroutine gets the peer's last frame, or with an error; what is in the inbox
-// by then can still be received. Sending ends by our last frame, or with the
+// goroutine gets the peer's last frame, or with an error; the messages in the inbox
+// can still be received. Sending ends by our last frame, or with the
 // stream. See PROTOCOL.md, section "States of a stream".
 //
 // Locks: conn.mu before stream.mu before writer.mu before budget.mu.
@@ -35,13 +35,13 @@ type stream struct {
 	stop func() bool
 
 	// wake holds a token when there may be something new for a receiver: a
-	// message, or the end. Whoever takes it and leaves something puts it back.
+	// message, or the end. A receiver that takes it and leaves something puts it back.
 	wake chan struct{}
 
 	mu         sync.Mutex
 	inbox      inbox         // closed when the peer sends no more, or the stream is over
 	peerClosed bool          // the peer's last message has come
-	sendErr    error         // what senders get; nil while they may send
+	sendErr    error         // the error of senders; nil while they may send
 	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
 
@@ -80,7 +80,7 @@ func (st *stream) push(m message) bool {
 // unary reports whether the stream is a call of one message each way, on a server.
 func (st *stream) unary() bool { return st.request != nil }
 
-// end ends the stream in both directions. Whoever took it out of the table
+// end ends the stream in both directions. The function that took it out of the table
 // calls it. On a server the request goes at once, after the context has ended, and
 // messages that wait when the handler takes none: see dropLate.
 func (st *stream) end(err error) {
@@ -104,8 +104,8 @@ func (st *stream) end(err error) {
 }
 
 // dropLateLocked starts a timer that drops the messages of an ended stream on a server,
-// if any wait: a handler that is receiving gets what the client sent before it went
-// away, and one that takes nothing for slowConsumerLimit keeps nothing.
+// if any wait: a handler that is receiving gets the messages that the client sent before it
+// went away, and one that takes nothing for slowConsumerLimit keeps nothing.
 func (st *stream) dropLateLocked(err error) {
 	left := st.inbox.size
 	if left == 0 {
@@ -122,7 +122,7 @@ func (st *stream) dropLateLocked(err error) {
 	})
 }
 
-// refuseSend makes err what senders get, unless there is one already.
+// refuseSend makes err the error of senders, unless there is one already.
 func (st *stream) refuseSend(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -140,7 +140,7 @@ func (st *stream) closeSendLocked(err error) {
 	}
 }
 
-// sendError returns what senders get; nil while they may send.
+// sendError returns the error of senders; nil while they may send.
 func (st *stream) sendError() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -154,7 +154,7 @@ func (st *stream) mayReceive() bool {
 	return !st.unary() && !st.peerClosed
 }
 
-// setRecvErr makes err what receivers get from now on, instead of io.EOF.
+// setRecvErr makes err the error of receivers from now on, instead of io.EOF.
 func (st *stream) setRecvErr(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -181,7 +181,7 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 		select {
 		case <-st.wake:
 		case <-done:
-			// What the stream has to say comes first, if it came as well.
+			// A message or the end of the stream comes first, if it has come as well.
 			if m, ok, err := st.poll(); ok || err != nil {
 				return m, err
 			}
@@ -190,7 +190,7 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 	}
 }
 
-// open reports whether more may come than what has come.
+// open reports whether more messages may come.
 func (st *stream) open() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -227,7 +227,7 @@ func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
 
 // send queues a frame on the stream, after waiting for room; ctx and the end of the
 // stream end the waiting. A frame with more to follow is not sent after the end of
-// ctx, even if there is room: who sends in a loop has to hear of it. It takes over
+// ctx, even if there is room: a sender in a loop has to hear of it. It takes over
 // buf. The caller flushes.
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	err := st.reserve(ctx, len(buf.b))
@@ -244,7 +244,7 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 		}
 		err = st.sendErr // says more than that there was no room
 		if final == lastFrame && err == io.EOF {
-			st.sendErr = ErrStreamClosed // CloseSend may end what the server has ended, once
+			st.sendErr = ErrStreamClosed // CloseSend may end a stream that the server has ended, once
 		}
 	}
 	if err != nil {

@@ -136,7 +136,7 @@ func readOverflowID(kind string) int {
 	text, _ := os.ReadFile("/proc/sys/kernel/overflow" + kind)
 	id, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 65534 // what it is unless somebody sets it
+		return 65534 // the kernel's default
 	}
 	return id
 }

@@ -8,8 +8,8 @@ import (
 	"net"
 )
 
-// bind makes the socket. Files have no modes of this kind and no such owners here: who
-// may connect is up to the directory.
+// bind makes the socket. Files have no modes of this kind and no such owners here: the
+// directory decides which users may connect.
 func (c *config) bind(path string) (*net.UnixListener, error) {
 	if c.uid != -1 || c.gid != -1 {
 		return nil, fmt.Errorf("owners: %w", errors.ErrUnsupported)

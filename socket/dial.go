@@ -20,7 +20,7 @@ import (
 //	@inventory, unix://@inventory                      an abstract name, on Linux
 //	tcp://localhost:7000                               a TCP port
 //
-// ctx limits the connecting alone. The error names the address and says what is wrong: no
+// ctx limits the connecting alone. The error names the address and the mistake: no
 // such path (errors.Is fs.ErrNotExist, and whether there is a directory for it), nobody
 // listens (syscall.ECONNREFUSED), no permission (fs.ErrPermission), a file that is not a
 // socket; otherwise it is that of package net. Dial does not try again. It may be called

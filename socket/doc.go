@@ -1,6 +1,6 @@
 // Package socket listens on unix sockets, and connects clients to them and to TCP ports,
-// with what each program has to mind otherwise: sockets that a killed server left behind,
-// the mode and the owner of the file, and errors that say which mistake it was.
+// and takes care of sockets that a killed server left behind, of the mode and the owner of
+// the file, and of errors that name the mistake.
 //
 //	l, err := socket.ListenUnix("/run/inventory.sock", socket.WithMode(0o660))
 //	// ...

@@ -35,8 +35,8 @@ func WithOwner(uid, gid int) Option {
 
 // ListenUnix makes a unix socket at path and listens on it. Mode and owner are set before
 // anyone can connect. A path that begins with @ is an abstract name, on Linux, which has
-// neither file nor mode: an option is an error there, and whom to serve is up to a
-// Handshaker such as ttrpc.UnixSocketRequireSameUser.
+// neither file nor mode: an option is an error there, and a Handshaker
+// such as ttrpc.UnixSocketRequireSameUser decides which peers to serve.
 //
 // A socket on which nobody listens any more is replaced. One that is in use is not
 // touched, nor is a file of another kind: errors.Is tells syscall.EADDRINUSE and
@@ -146,7 +146,7 @@ func removeStale(path string, lockErr error) error {
 	return os.Remove(path)
 }
 
-// fileError is what is in the way of a socket.
+// fileError is an obstacle to a socket.
 type fileError struct {
 	text string
 	kind error

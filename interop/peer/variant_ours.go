@@ -74,8 +74,8 @@ type offeringConn struct {
 	frame []byte // the beginning of a frame whose end is not written yet
 }
 
-// Write splits its input into frames. The length of the input is what it returns: the
-// client knows of nothing that is added, and of nothing that waits for its end.
+// Write splits its input into frames. It returns the length of the input: the client
+// knows neither of added bytes nor of a frame that waits for its end.
 func (oc *offeringConn) Write(b []byte) (int, error) {
 	oc.frame = append(oc.frame, b...)
 	var out []byte

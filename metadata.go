@@ -12,8 +12,8 @@ const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. Keys are case-insensitive in their ASCII
 // letters: the methods fold those to lower case and leave all else as it is, and keys
-// that arrive from a peer are folded alike. In an MD written as a literal Get finds keys
-// with capitals, too; Set and Append add another.
+// that arrive from a peer are folded alike. An MD written as a literal may have keys with
+// capitals: Get finds them, and Set and Append replace all spellings of a key by one.
 //
 // An MD is a map: it is not safe for one goroutine to change while others
 // read it.
@@ -66,6 +66,7 @@ func (md MD) Get(key string) ([]string, bool) {
 // Set replaces the values of key. Without values it removes the key.
 func (md MD) Set(key string, values ...string) {
 	key = foldKey(key)
+	md.removeOthers(key)
 	if len(values) == 0 {
 		delete(md, key)
 		return
@@ -73,13 +74,25 @@ func (md MD) Set(key string, values ...string) {
 	md[key] = values
 }
 
-// Append adds values to those of key.
+// removeOthers removes the spellings of a folded key with capitals. A peer folds keys:
+// it would get the values of all of them, in no order.
+func (md MD) removeOthers(key string) {
+	for k := range md {
+		if k != key && foldKey(k) == key {
+			delete(md, k)
+		}
+	}
+}
+
+// Append adds values to those of key, as Get finds them.
 func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
 	}
 	key = foldKey(key)
-	md[key] = append(md[key], values...)
+	before, _ := md.Get(key)
+	md.removeOthers(key)
+	md[key] = append(before, values...)
 }
 
 // Clone returns a deep copy, nil for nil. (Since v1.2.7.)

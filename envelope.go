@@ -199,7 +199,9 @@ func (mcol *metadataCollector) parsePair(b []byte, maxMetadata int) error {
 	if mcol.metadata == nil {
 		mcol.metadata = MD{}
 	}
-	mcol.metadata.Append(string(key), string(value))
+	// Not by Append, whose look for other spellings goes through all keys each time.
+	k := foldKey(string(key))
+	mcol.metadata[k] = append(mcol.metadata[k], string(value))
 	return nil
 }
 

@@ -11,9 +11,9 @@ const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. The ASCII letters of keys are
 // case-insensitive: the methods convert them to lower case and change no other characters,
-// and so does the package with keys that arrive from a peer. Get also finds keys with
-// capitals, as in an MD written as a literal; Set and Append leave such keys alone and add
-// a lower-case one.
+// and so does the package with keys that arrive from a peer. An MD written as a literal may
+// have keys with capitals: Get finds them, and Set and Append replace all spellings of a key
+// by one.
 //
 // An MD is a map: no goroutine may change it while others read it.
 type MD map[string][]string
@@ -65,6 +65,7 @@ func (md MD) Get(key string) ([]string, bool) {
 // Set replaces the values of key. Without values, Set removes the key. md keeps the slice.
 func (md MD) Set(key string, values ...string) {
 	key = foldKey(key)
+	md.removeOthers(key)
 	if len(values) == 0 {
 		delete(md, key)
 		return
@@ -72,13 +73,25 @@ func (md MD) Set(key string, values ...string) {
 	md[key] = values
 }
 
-// Append adds values after the present values of key.
+// removeOthers removes the spellings of a folded key with capitals. A peer folds keys:
+// it would get the values of all of them, in no order.
+func (md MD) removeOthers(key string) {
+	for k := range md {
+		if k != key && foldKey(k) == key {
+			delete(md, k)
+		}
+	}
+}
+
+// Append adds values to those of key, as Get finds them.
 func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
 	}
 	key = foldKey(key)
-	md[key] = append(md[key], values...)
+	before, _ := md.Get(key)
+	md.removeOthers(key)
+	md[key] = append(before, values...)
 }
 
 // Clone returns a deep copy of md, nil for nil. (Since v1.2.7.)

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,25 @@ func TestLiteralMetadata(t *testing.T) {
 	}
 	if got, ok := GetMetadataValue(WithMetadata(context.Background(), md), "token"); got != "a" || !ok {
 		t.Errorf("GetMetadataValue: got %q, %v", got, ok)
+	}
+}
+
+// A key has one spelling after Set and Append: a peer folds keys, and would have the
+// values of another spelling beside those, in no order.
+func TestLiteralMetadataChanged(t *testing.T) {
+	for name, change := range map[string]struct {
+		f    func(MD)
+		want MD
+	}{
+		"Set":    {func(md MD) { md.Set("TOKEN", "new") }, MD{"token": {"new"}, "Other": {"x"}}},
+		"remove": {func(md MD) { md.Set("token") }, MD{"Other": {"x"}}},
+		"Append": {func(md MD) { md.Append("token", "new") }, MD{"token": {"second", "new"}, "Other": {"x"}}},
+	} {
+		md := MD{"Token": {"first"}, "TOKEN": {"second"}, "Other": {"x"}}
+		change.f(md)
+		if !reflect.DeepEqual(md, change.want) {
+			t.Errorf("%s: got %v, want %v", name, md, change.want)
+		}
 	}
 }
 

@@ -219,6 +219,7 @@ func closeMidway(a *attacker) {
 	for i := 0; a.going(); i++ {
 		if conn := a.dial(); conn != nil {
 			send(conn, call[:len(call)-i%40_000])
+			conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)) // a safe server refuses Big in few bytes
 			io.CopyN(io.Discard, conn, int64(i%3*1000))
 			conn.Close()
 		}

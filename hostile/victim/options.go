@@ -5,6 +5,4 @@ package main
 import "github.com/containerd/ttrpc"
 
 // safeOptions are those for peers that are not trusted.
-func safeOptions() []ttrpc.ServerOpt {
-	return []ttrpc.ServerOpt{ttrpc.WithServerMaxCalls(100)}
-}
+func safeOptions() []ttrpc.ServerOpt { return []ttrpc.ServerOpt{ttrpc.WithServerUntrustedPeers()} }

@@ -39,8 +39,8 @@ func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelC
 	return dialTest(t, addr, WithClientExtensions(false)), end
 }
 
-// However a handler's context ends, err and cause are those of package context, for
-// the handler and for what outlives the call.
+// At any end of a handler's context, err and cause are those of package context, for
+// the handler and for contexts that outlive the call.
 func TestHandlerCause(t *testing.T) {
 	why := errors.New("why")
 	for _, test := range []struct {

@@ -56,7 +56,7 @@ func TestCallContext(t *testing.T) {
 func TestCallContextDeadline(t *testing.T) {
 	const d = 20 * time.Millisecond
 	start := time.Now()
-	// Whoever looks first makes it end: Done, Err, context.AfterFunc, or a child.
+	// The first look makes it end: Done, Err, context.AfterFunc, or a child.
 	for name, wait := range map[string]func(*callContext){
 		"Done": func(c *callContext) { <-c.Done() },
 		"AfterFunc": func(c *callContext) {
@@ -104,7 +104,7 @@ func TestCallContextDeadline(t *testing.T) {
 	}
 }
 
-// Contexts derived from it end with it, whichever way, and leave nothing behind.
+// Contexts derived from it end with it in each way, and leave nothing behind.
 func TestCallContextChildren(t *testing.T) {
 	type key struct{}
 	parent := context.WithValue(context.Background(), key{}, "parent's")
@@ -267,7 +267,7 @@ func describeContext(ctx context.Context) string {
 	return fmt.Sprintf("err %v, cause %v, done %v", ctx.Err(), context.Cause(ctx), done)
 }
 
-// A child that was derived before learns of the end what package context says.
+// A child that was derived before has the cause of package context.
 func TestCallContextChildCause(t *testing.T) {
 	why := errors.New("why")
 	parent, end := context.WithCancelCause(context.Background())

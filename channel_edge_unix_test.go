@@ -64,7 +64,7 @@ func drainTCP(t *testing.T) error {
 		t.Fatalf("got %v, want EOF", err)
 	}
 	var err error
-	for i := 0; i < 3 && err == nil; i++ { // the first one is what would be answered by a reset
+	for i := 0; i < 3 && err == nil; i++ { // a reset would answer the first one
 		_, err = w.Write([]byte{0})
 		time.Sleep(time.Millisecond)
 	}

@@ -188,7 +188,7 @@ func recvWant(cs ClientStream, want string) error {
 		return err
 	}
 	if m.Value != want {
-		receiveAll(cs) // what nobody receives is not released
+		receiveAll(cs) // messages that nobody receives are not released
 		return errWrong
 	}
 	return nil
@@ -297,7 +297,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// nextCut goes through every byte of what is short, and of what is long where it
+// nextCut goes through every byte of a short frame, and of a long one where it
 // begins, is split and ends.
 func nextCut(at, total int, kind fault) int {
 	near := func(n int) bool { return at >= n-25 && at < n+25 }
@@ -321,7 +321,7 @@ func checkFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, rea
 		_, _, err := runFault(t, sc, serverSide, kind, read, at, mask)
 		switch {
 		case err == nil || kind == faultCorrupt:
-			// What is corrupt may be anything: it is over, and nothing is left.
+			// Corrupt bytes may mean anything: the scenario is over, and nothing is left.
 		case kind.harmless():
 			t.Errorf("%v", err)
 		case kind == faultStall && err == context.DeadlineExceeded:

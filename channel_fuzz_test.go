@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// frameRead is what reading yields for a frame, or instead of one.
+// frameRead is the result of reading a frame, or an error.
 type frameRead struct {
 	h         header
 	body      []byte
@@ -23,7 +23,7 @@ func (f frameRead) String() string {
 	return fmt.Sprintf("%v %q oversized=%v err=%v", f.h, f.body, f.oversized, f.err)
 }
 
-// splitFrames is the specification of reading: what the frames in b are, when b
+// splitFrames is the specification of reading: it returns the frames in b, when b
 // is all that a peer sends.
 func splitFrames(b []byte, limit int) (frames []frameRead) {
 	for {
@@ -124,7 +124,7 @@ func checkReads(t *testing.T, nc net.Conn, limit int, want []frameRead) {
 			buf.release()
 		}
 	})
-	// A chunk or two, the frame, and its pool's rounding, whatever lengths the
+	// A chunk or two, the frame, and its pool's rounding, for any lengths that the
 	// bytes claim.
 	if most := 2*(readChunkLength+bufferSlack) + 2*(limit+minReadLength) + bufferSlack; peak > most {
 		t.Errorf("reading took %d bytes of buffers at once, want at most %d", peak, most)
@@ -171,7 +171,7 @@ func FuzzFrameReader(f *testing.F) {
 					n = min(n, max(1, int(pattern[i%len(pattern)]), n/50))
 				}
 				if _, err := far.Write(b[:n]); err != nil {
-					break // the reader has closed because of what it read
+					break // the reader has closed because of these bytes
 				}
 				b = b[n:]
 			}

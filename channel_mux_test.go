@@ -183,7 +183,7 @@ func (c *muxConn) Close() error {
 	return nil
 }
 
-// recordWrites returns the lengths of what is written while f runs.
+// recordWrites returns the lengths of the writes while f runs.
 func (c *muxConn) recordWrites(f func()) []int {
 	set := func(on bool) []int {
 		c.mu.Lock()
@@ -291,7 +291,7 @@ func TestGatheredWrites(t *testing.T) {
 	}
 }
 
-// Whatever ends the multiplexer ends what runs over it, at both ends: no call
+// Any end of the multiplexer ends its connections, at both ends: no call
 // waits for a connection that is dead.
 func TestMuxEnds(t *testing.T) {
 	for _, c := range []struct {

@@ -164,7 +164,7 @@ func TestSocketFullInMidFrame(t *testing.T) {
 			if err := req.parse(body, 0); err != nil || !bytes.Contains(req.payload, []byte(long)) {
 				t.Errorf("the frame that was written in pieces: %v", err)
 			}
-			go io.Copy(io.Discard, pair[1]) // what the others had queued
+			go io.Copy(io.Discard, pair[1]) // frames that the others had queued
 			frame := make([]byte, headerLength)
 			b := []byte{1<<3 | 2, 0}
 			putHeader(frame, header{length: uint32(len(b)), id: parseHeader(h).id, typ: messageTypeResponse})

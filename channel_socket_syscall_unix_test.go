@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// Faults of the system calls on a kernel socket. What is left of a message of more
+// Faults of the system calls on a kernel socket. The rest of a message of more
 // than minReadLength is read by net.Conn, and is not seen here.
 
-// syscallFault is what goes wrong at one byte of a socket.
+// syscallFault is a fault at one byte of a socket.
 type syscallFault uint8
 
 const (
@@ -94,7 +94,7 @@ func faultyCall(fd int, b []byte, read bool, call func(int, []byte) (int, error)
 	return n, err
 }
 
-// beforeLocked does what the fault does when n bytes have been read or written.
+// beforeLocked applies the fault when n bytes have been read or written.
 func (f *faultySocket) beforeLocked(n int) error {
 	if n != f.at {
 		return nil
@@ -110,7 +110,7 @@ func (f *faultySocket) beforeLocked(n int) error {
 			time.Sleep(200 * time.Microsecond)
 		}
 	case syscallAgain:
-		// Who waits for room would do so for ever: there is some, and the
+		// A writer that waits for room would do so for ever: there is some, and the
 		// kernel does not say it twice.
 		if f.times == 1 && writesWithoutWaiting() {
 			return syscall.EAGAIN
@@ -118,7 +118,7 @@ func (f *faultySocket) beforeLocked(n int) error {
 	case syscallENOMEM:
 		return syscall.ENOMEM
 	case syscallReset:
-		syscall.Shutdown(f.fd, syscall.SHUT_RDWR) // whoever waits in the other direction
+		syscall.Shutdown(f.fd, syscall.SHUT_RDWR) // for a goroutine that waits in the other direction
 		return syscall.ECONNRESET
 	case syscallPipe:
 		syscall.Shutdown(f.fd, syscall.SHUT_WR)
@@ -238,7 +238,7 @@ func TestSyscallFaults(t *testing.T) {
 	}
 }
 
-// checkSyscallFault says what is wrong with the error of a scenario.
+// checkSyscallFault checks the error of a scenario.
 func checkSyscallFault(kind syscallFault, err error) error {
 	switch {
 	case err == nil, !kind.harmless() && err == ErrClosed:

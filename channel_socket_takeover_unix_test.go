@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A connection is the library's from NewClient or the end of the handshake on, whatever
-// mode and deadlines it had, and whatever others do to it.
+// A connection is the library's from NewClient or the end of the handshake on, with any
+// mode and deadlines that it had, and with anything that others do to it.
 
 type filer interface{ File() (*os.File, error) }
 

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The client's rules, one test each, and what it does when a server breaks one.
+// The client's rules, one test each, and its reactions when a server breaks one.
 
 var (
 	bidi       = &StreamDesc{StreamingClient: true, StreamingServer: true}
@@ -174,8 +174,8 @@ func TestClientStatus(t *testing.T) {
 	})
 }
 
-// What a client must ignore: frames for streams that it does not have, and of
-// types that it does not know.
+// A client must ignore frames for streams that it does not have, and of types that it
+// does not know.
 func TestClientIgnores(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -234,7 +234,7 @@ func TestClientDataOnUnaryCall(t *testing.T) {
 	})
 }
 
-// How a stream is opened says what the client will send.
+// The request of a stream says whether the client will send messages.
 func TestClientOpensStream(t *testing.T) {
 	withEmpty := request(1, "EchoStream", flagRemoteOpen, nil)
 	withEmpty.body = append(withEmpty.body, 3<<3|2, 0)
@@ -404,7 +404,7 @@ func TestClientOversized(t *testing.T) {
 		c, p := clientPeer(t, WithClientLimits(Limits{MaxMessageLength: limit}))
 		var tooLong *OversizedMessageErr
 
-		// What is sent.
+		// Sent messages.
 		call := goCall(t, context.Background(), c, text(strings.Repeat("x", limit)))
 		err := call.err("an oversized request")
 		if !errors.As(err, &tooLong) || status.Code(err) != codes.ResourceExhausted {
@@ -424,7 +424,7 @@ func TestClientOversized(t *testing.T) {
 		}
 		p.want("a message of just the limit", data(1, 0, text(fits)))
 
-		// What is received.
+		// Received messages.
 		call = goCall(t, context.Background(), c, text("x"))
 		p.wantRequest("a call", 3, 0)
 		p.send(data(1, 0, text(fits)), rawFrame{id: 3, typ: messageTypeResponse, body: make([]byte, limit+1)})

@@ -158,7 +158,7 @@ func TestClientShutdown(t *testing.T) {
 	serverIdle(t, s)
 }
 
-// Shutdown gives up with its context, and what it has begun goes on: a second one ends
+// Shutdown gives up with its context, and the shutdown goes on: a second one ends
 // well, and so does Close.
 func TestClientShutdownContext(t *testing.T) {
 	for _, byClose := range []bool{false, true} {

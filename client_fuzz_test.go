@@ -18,8 +18,8 @@ import (
 )
 
 // FuzzClient has a client that makes calls and streams read arbitrary bytes.
-// Whatever they are each call returns what the first frame on its stream says,
-// and nothing is left when the connection is closed.
+// Each call returns the result of the first frame on its stream, and nothing is left
+// when the connection is closed.
 func FuzzClient(f *testing.F) {
 	for _, seed := range scriptSeeds() {
 		for _, mode := range []fuzzMode{0, fuzzSocket, fuzzTiny, fuzzSocket | fuzzTiny} {
@@ -59,7 +59,7 @@ func FuzzClient(f *testing.F) {
 				fuzzClientConn(t, mode, sent, near, far)
 			})
 		}
-		// What is being read, what is to be written, four responses that
+		// The frame being read, the write queue, four responses that
 		// wait for their callers, three inboxes.
 		message := 4096 + bufferSlack
 		most := 2*(readChunkLength+bufferSlack) + message +
@@ -184,7 +184,7 @@ func readRequests(t *testing.T, nc net.Conn, n int) []byte {
 	return all
 }
 
-// checkClientOutput checks what a client wrote: requests with ids that rise, data
+// checkClientOutput checks the output of a client: requests with ids that rise, data
 // on streams that they began, nothing after a stream's last message. It returns
 // the id of each unary call by the value in its request.
 func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
@@ -263,7 +263,7 @@ func newTableModel(sent []byte, unary map[string]streamID, both, sum, unread Cli
 	return m
 }
 
-// check compares with what a client has.
+// check compares the model with a client.
 func (m *tableModel) check(c *Client) error {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
@@ -286,16 +286,15 @@ func (m *tableModel) check(c *Client) error {
 	return nil
 }
 
-// wantedResult is what a unary call has to return.
+// wantedResult is the result that a unary call has to return.
 type wantedResult struct {
 	value string
 	code  codes.Code // of a status; OK for a value, or with is
-	is    error      // what errors.Is finds; nil for a status or a value
+	is    error      // the error that errors.Is finds; nil for a status or a value
 	any   bool       // some error of decoding
 }
 
-// callOutcome is the specification of a unary call: what it returns when b is what
-// the server sends.
+// callOutcome is the specification of a unary call: its result when the server sends b.
 func callOutcome(b []byte, id streamID) wantedResult {
 	for _, f := range splitFrames(b, fuzzLimits.MaxMessageLength) {
 		if f.err != nil {
@@ -323,7 +322,7 @@ func callOutcome(b []byte, id streamID) wantedResult {
 	return wantedResult{is: ErrClosed}
 }
 
-// check compares with what a call returned.
+// check compares with the result of a call.
 func (w wantedResult) check(err error, value string) error {
 	ok := false
 	switch {

@@ -58,8 +58,8 @@ func (c *slowToClose) Close() error {
 	return c.Conn.Close()
 }
 
-// A connection whose Close waits holds up whoever closes it for a tenth of a second,
-// however many there are, and the callback, too.
+// A connection whose Close waits holds up each goroutine that closes it for a tenth of a
+// second, and the callback, too.
 func TestLifecycleSlowToClose(t *testing.T) {
 	goOn := make(chan struct{})
 	defer close(goOn)
@@ -372,6 +372,6 @@ func TestRaceClientClose(t *testing.T) {
 	}
 }
 
-// soon is what an immediate answer may take on a busy machine, at the best of a
+// soon is the time that an immediate answer may take on a busy machine, at the best of a
 // few times.
 const soon = 30 * time.Millisecond

@@ -10,7 +10,7 @@ import (
 )
 
 // Messages of all the kinds that generators have made over the years. The types
-// here are what each would make of KeyValue; the bytes are the same for all.
+// here are each generator's KeyValue; the bytes are the same for all.
 
 // tagsOnly is the plain kind: struct tags, and the three methods of a message.
 type tagsOnly struct {
@@ -22,7 +22,7 @@ func (m *tagsOnly) Reset()         { *m = tagsOnly{} }
 func (m *tagsOnly) String() string { return fmt.Sprintf("%+v", *m) }
 func (m *tagsOnly) ProtoMessage()  {}
 
-// golangV1 is what golang/protobuf before 1.4 generated, and gogo without
+// golangV1 is a message as golang/protobuf before 1.4 generated it, and gogo without
 // marshalers: the work is in XXX_ methods, which go through a runtime.
 type golangV1 struct {
 	Key                  string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -46,8 +46,8 @@ func (m *golangV1) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
 }
 func (m *golangV1) XXX_Size() int { return golangV1Info.Size(m) }
 
-// golangOld is what golang/protobuf before 1.1 generated: tags, a field for what
-// is unknown, and a Descriptor.
+// golangOld is a message as golang/protobuf before 1.1 generated it: tags, a field for
+// unknown fields, and a Descriptor.
 type golangOld struct {
 	Key              string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Value            string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
@@ -125,7 +125,7 @@ func (m *vtMessage) UnmarshalVT(b []byte) error {
 	return proto.UnmarshalOptions{Merge: true}.Unmarshal(b, m.KeyValue)
 }
 
-// mergingMessage has what decoding needs, and merges, as generated methods do.
+// mergingMessage has the methods of decoding, and merges, as generated methods do.
 type mergingMessage struct {
 	Key, Value string
 }
@@ -225,7 +225,7 @@ type keeper []byte
 
 func (k *keeper) Unmarshal(b []byte) error { *k = b; return nil }
 
-// generated has what all of gogo's messages have.
+// generated has the methods of all gogo messages.
 type generated struct{}
 
 func (generated) Reset()                      {}
@@ -233,7 +233,7 @@ func (generated) String() string              { return "" }
 func (generated) ProtoMessage()               {}
 func (generated) Descriptor() ([]byte, []int) { return nil, nil }
 
-// withCustom is what gogo generates for a message with a custom type.
+// withCustom is a message with a custom type, as gogo generates it.
 type withCustom struct {
 	generated
 	ID keeper `protobuf:"bytes,1,opt,name=id,proto3,customtype=keeper"`

@@ -142,7 +142,7 @@ func TestMessageKinds(t *testing.T) {
 		for _, kind := range messageKinds {
 			what := fmt.Sprintf("%s to %s", kind.name, messageKinds[i].name)
 			for _, c := range []*Client{plain, intercepted} {
-				for _, value := range []string{"v", ""} { // an empty field is not what was there before
+				for _, value := range []string{"v", ""} { // an empty field replaces the earlier value
 					req, resp := kind.new("k", value), kind.new("left over", "left over")
 					if err := c.Call(testContext(t), testService, "Echo", req, resp); err != nil {
 						t.Errorf("%s: %v", what, err)
@@ -209,7 +209,7 @@ func TestMessageBytes(t *testing.T) {
 	}
 }
 
-// checkBytes compares what the codec makes of m.
+// checkBytes compares the codec's bytes for m.
 func checkBytes(t *testing.T, m any, want []byte) {
 	t.Helper()
 	p, err := noOptions.newPayload(m)
@@ -230,7 +230,7 @@ func checkBytes(t *testing.T, m any, want []byte) {
 	}
 }
 
-// What is no message, or cannot be encoded, is an error that names its type; and
+// A value that is no message, or cannot be encoded, is an error that names its type; and
 // so is an error of the message, which is also found in it.
 func TestCannotEncode(t *testing.T) {
 	g := newGate()
@@ -315,8 +315,8 @@ func TestCustomTypes(t *testing.T) {
 	}
 }
 
-// An Unmarshal that somebody wrote by hand may keep its input, and what the message
-// has beside it says nothing about that: methods are promoted, too.
+// An Unmarshal that somebody wrote by hand may keep its input, and the other methods of
+// the message say nothing about that: methods are promoted, too.
 func TestHandWrittenUnmarshal(t *testing.T) {
 	raw := mustMarshal(&KeyValue{Key: "k", Value: "value"})
 	want := string(raw)
@@ -359,7 +359,7 @@ type keepingXXX struct {
 
 func (m *keepingXXX) XXX_Unmarshal(b []byte) error { m.kept = b; return nil }
 
-// Decoding into what is no message is an error that names the type; bytes that are
+// Decoding into a value that is no message is an error that names the type; bytes that are
 // not the message's are an error, too. Neither harms the connection.
 func TestCannotDecode(t *testing.T) {
 	var into any
@@ -436,7 +436,7 @@ func TestDecodedMessageIsOwn(t *testing.T) {
 	}
 }
 
-// keepingMessage keeps what it is decoded from.
+// keepingMessage keeps the bytes that it is decoded from.
 type keepingMessage struct{ b []byte }
 
 func (m *keepingMessage) Marshal() ([]byte, error) { return m.b, nil }

@@ -42,7 +42,7 @@ func TestLimitsAreChecked(t *testing.T) {
 	}
 }
 
-// A limit that is not set stays what it is by default.
+// A limit that is not set keeps its default.
 func TestLimitsDefaults(t *testing.T) {
 	config := func(maxLength, maxQueued, maxInbox int) connConfig {
 		return connConfig{maxLength: maxLength, maxQueued: maxQueued, maxInbox: maxInbox}
@@ -135,7 +135,7 @@ func TestMessageLengthLimit(t *testing.T) {
 		c := dialTest(t, addr, WithClientLimits(l))
 		for _, over := range []int{0, 1} {
 			req := &Request{Service: testService, Method: "Echo", Payload: make([]byte, 0)}
-			// The value that makes the request so long, with what is around it.
+			// The value that makes the request so long, with its envelope.
 			value := strings.Repeat("x", limit+over-envelopeAround(req, limit+over))
 			var resp KeyValue
 			err := c.Call(context.Background(), testService, "Echo", &KeyValue{Value: value}, &resp)
@@ -149,7 +149,7 @@ func TestMessageLengthLimit(t *testing.T) {
 		}
 	}
 
-	// A server with a lower limit refuses what its client could send.
+	// A server with a lower limit refuses messages that its client could send.
 	_, addr := newTestServer(t, echoMethods(), WithServerLimits(Limits{MaxMessageLength: 1000}))
 	c := dialTest(t, addr)
 	if err := echo(testContext(t), c, strings.Repeat("x", 2000)); status.Code(err) != codes.ResourceExhausted {

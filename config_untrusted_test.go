@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// WithServerUntrustedPeers sets what it says, and options after it set the rest.
+// WithServerUntrustedPeers sets its documented limits, and options after it set others.
 func TestUntrustedPeers(t *testing.T) {
 	type limits struct {
 		conn                      connConfig
@@ -46,8 +46,7 @@ func TestUntrustedPeers(t *testing.T) {
 	}
 }
 
-// The memory of a server with WithServerUntrustedPeers is what the documentation says,
-// and one user cannot take all of its calls.
+// The memory of a server with WithServerUntrustedPeers has the documented bound, and one user cannot take all of its calls.
 func TestUntrustedPeersFigures(t *testing.T) {
 	if untrustedConnsPerUID*untrustedCalls >= untrustedHandlers || untrustedConnsPerUID >= untrustedConns {
 		t.Error("one user can take all of a server's calls or connections")

@@ -12,7 +12,7 @@ import (
 // Benchmarks of the hot paths, for benchstat. Those against other libraries, in
 // processes of their own, are in bench/.
 
-// plainBuffers takes away what tests do to released buffers.
+// plainBuffers takes away the treatment of released buffers in tests.
 func plainBuffers(b *testing.B) {
 	hook := bufferHook
 	bufferHook = nil
@@ -209,7 +209,7 @@ func benchClient(b *testing.B, network string) *Client {
 	return c
 }
 
-// oneListener accepts what is sent to conns.
+// oneListener accepts the connections that are sent to conns.
 type oneListener struct {
 	conns  chan net.Conn
 	closed chan struct{}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A peer that hangs holds up nobody for good, however many callers there are: what
-// their contexts say, and Close, works as ever, and nothing is left behind.
+// A peer that hangs holds up nobody for good, with any number of callers: their contexts
+// and Close work as ever, and nothing is left behind.
 
 const (
 	hungCallers = 1002 // which three share
@@ -18,11 +18,11 @@ const (
 	// wait.
 	hungDeadline = 300 * time.Millisecond
 
-	// hungBound is for what takes some milliseconds.
+	// hungBound is for steps of some milliseconds.
 	hungBound = 5 * time.Second
 )
 
-// hungMessage is what they send: far more than a socket holds, together.
+// hungMessage is their message: together they are far more than a socket holds.
 var hungMessage = &KeyValue{Value: strings.Repeat("x", 16<<10)}
 
 // withHungPeer runs f over each kind of connection, and checks that it leaves no
@@ -134,7 +134,7 @@ func TestThousandCallersOnHungPeer(t *testing.T) {
 		if err := within(t, "the end of the flood", flood); err == nil {
 			t.Error("the peer can still write")
 		}
-		for err == nil { // what has come is still there
+		for err == nil { // messages that have come are still there
 			err = unread.RecvMsg(&KeyValue{})
 		}
 	})
@@ -162,7 +162,7 @@ func TestThousandCallersOnBrokenFrame(t *testing.T) {
 }
 
 // A client that sends a thousand requests and reads no response: all of them are
-// read, and the end of the connection, whoever ends it, ends their calls.
+// read, and the end of the connection, by either side, ends their calls.
 func TestThousandCallsOfHungPeer(t *testing.T) {
 	for name, end := range map[string]func(*Server, net.Conn){
 		"client closes": func(_ *Server, theirs net.Conn) { theirs.Close() },

@@ -47,7 +47,7 @@ func TestUnwritableRequest(t *testing.T) {
 		packets bool
 		wrap    func(net.Conn) net.Conn
 		size    int                   // of the message that cannot be written
-		before  func(theirs net.Conn) // what the peer does before that
+		before  func(theirs net.Conn) // the peer's step before that
 		cause   error                 // nil for ErrClosed alone
 	}{
 		"peer reads no more": {size: 1, before: closeRead},

@@ -17,10 +17,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What takes time, with a clock that is exact: the limits on slow consumers, on
+// Limits of time, with a clock that is exact: those on slow consumers, on
 // connections that cannot write, that are closed, that drain, that shake hands.
 
-// tick is less than any limit, and more than what the server may take to notice
+// tick is less than any limit, and more than the time in which the server notices
 // that a handler is slow.
 const tick = 5 * time.Millisecond
 
@@ -240,7 +240,7 @@ func TestCloseWhilePaused(t *testing.T) {
 }
 
 // clogged returns a client whose server reads nothing: its pipe is full, and so
-// is what may wait to be written.
+// is its write queue.
 func clogged(t *testing.T) (c *Client, far *memConn, waiting []*clientCall) {
 	near, far := memPipe(100)
 	c = NewClient(near, WithClientLimits(Limits{MaxPendingWrite: 500}))
@@ -318,8 +318,8 @@ func TestClientWaitersGiveUp(t *testing.T) {
 	})
 }
 
-// Close sends what was queued before, and waits for a peer that does not read
-// only so long.
+// Close sends the frames that were queued before, and waits for a peer that does not
+// read only so long.
 func TestClientCloseLingers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, far, waiting := clogged(t)
@@ -351,7 +351,7 @@ func TestClientCloseLingers(t *testing.T) {
 	})
 }
 
-// The server reads no more while too many of its replies to what it refuses wait:
+// The server reads no more while too many of its replies to refused frames wait:
 // they take a bounded amount of memory, and a peer that reads none of them for
 // replyTimeout loses its connection.
 func TestServerRepliesUnread(t *testing.T) {
@@ -395,8 +395,8 @@ func TestServerRepliesUnread(t *testing.T) {
 	}
 }
 
-// A peer that reads no replies and goes away is gone at once: who waits for them to be
-// written hears that they cannot be.
+// A peer that reads no replies and goes away is gone at once: a goroutine that waits for
+// them to be written hears that they cannot be.
 func TestServerRepliesUnwritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := newServerTest(t, WithServerLogger(&testLogger{}))
@@ -425,8 +425,8 @@ func TestServerRepliesUnwritten(t *testing.T) {
 	})
 }
 
-// A peer that reads slowly, but all the time, keeps its connection, whatever it
-// sends.
+// A peer that reads slowly, but all the time, keeps its connection, with any frames
+// that it sends.
 func TestServerRepliesReadSlowly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := newServerTest(t, WithServerLogger(&testLogger{}))
@@ -450,7 +450,7 @@ func TestServerRepliesReadSlowly(t *testing.T) {
 			near.Write(request(id, "Echo", 0, text(strings.Repeat("x", 16000))).encode())
 			id += 2
 		}
-		for i := 0; i < 2000; i++ { // and what is refused
+		for i := 0; i < 2000; i++ { // and refused frames
 			if _, err := near.Write(request(id, "NoMethod", 0, nil).encode()); err != nil {
 				break
 			}
@@ -464,7 +464,7 @@ func TestServerRepliesReadSlowly(t *testing.T) {
 	})
 }
 
-// Handlers wait for a peer that does not read; what waits to be written is
+// Handlers wait for a peer that does not read; the write queue is
 // bounded, and the end of the connection ends them all.
 func TestServerResponsesUnread(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -808,7 +808,7 @@ func TestHandshakeContext(t *testing.T) {
 	}
 }
 
-// wrappedConn is what a handshake such as TLS returns in place of its argument.
+// wrappedConn is the result of a handshake such as TLS in place of its argument.
 type wrappedConn struct {
 	net.Conn
 	closed chan struct{} // closed by Close

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// The tests here hold what a call and a connection may cost at the most. The
+// The tests here bound the cost of a call and of a connection. The
 // figures are those of both sides, as they run in one process.
 
-// callAllocations is what a unary call may allocate: of the client the response
+// callAllocations is the number of allocations of a unary call: of the client the response
 // and its two strings; of the server the call with its context, the function that
 // decodes, the request and its two strings.
 const callAllocations = 8
@@ -101,7 +101,7 @@ func TestIdleConnection(t *testing.T) {
 	runtime.KeepAlive(s)
 }
 
-// heapInUse is what the live objects take.
+// heapInUse returns the memory of live objects.
 func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC()

@@ -28,7 +28,7 @@ func TestHostileConnectionMemory(t *testing.T) {
 	const longest = 4 << 20
 	big := &KeyValue{Value: strings.Repeat("b", longest-100)}
 	desc := echoMethods()
-	// A handler that receives nothing, and sends what nobody reads.
+	// A handler that receives nothing, and sends messages that nobody reads.
 	desc.Streams["Flood"] = Stream{StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
 		for i := 0; i < 10; i++ {
 			if err := ss.SendMsg(big); err != nil {
@@ -54,7 +54,7 @@ func TestHostileConnectionMemory(t *testing.T) {
 		t.Helper()
 		for i := 0; i < 5; i++ {
 			peak = max(peak, heapInUse()-before)
-			time.Sleep(2 * time.Millisecond) // what was written last is read by now
+			time.Sleep(2 * time.Millisecond) // the last bytes are read by now
 		}
 		if peak > figure {
 			t.Fatalf("%d bytes of heap, %d at most", peak, figure)

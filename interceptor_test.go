@@ -74,7 +74,7 @@ func (tr *trace) streamClient(name string) StreamClientInterceptor {
 	}
 }
 
-// The info is the interceptor's own: what it writes there no other call sees.
+// The info is the interceptor's own: no other call sees its changes.
 func TestInterceptorInfoIsOfOneCall(t *testing.T) {
 	tr := &trace{}
 	_, addr := newTestServer(t, echoMethods(),
@@ -266,8 +266,8 @@ func TestUnaryServerInterceptor(t *testing.T) {
 	}
 }
 
-// The client's interceptor gets the request as it would be sent, and what it
-// makes of it is sent: otelttrpc and Kata put metadata in, duplicates and all.
+// The client's interceptor gets the request as it would be sent, and its changes are
+// sent: otelttrpc and Kata put metadata in, duplicates and all.
 func TestUnaryClientInterceptorRequest(t *testing.T) {
 	var seen *Request
 	var edit func(*Request)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// fault is what goes wrong at one byte of a connection.
+// fault is a fault at one byte of a connection.
 type fault uint8
 
 const (
@@ -34,7 +34,7 @@ func (f fault) harmless() bool { return f <= faultDelay }
 type faultConn struct {
 	*memConn
 	kind fault
-	read bool // the fault is in what is read
+	read bool // the fault is in reading
 	at   int
 	mask byte // for faultCorrupt
 
@@ -55,7 +55,7 @@ func (c *faultConn) Close() error {
 	return c.memConn.Close()
 }
 
-// before does what the fault does before byte n. It returns how many bytes may
+// before applies the fault before byte n. It returns how many bytes may
 // follow, at most want, or an error.
 func (c *faultConn) before(n, want int) (int, error) {
 	if n < c.at {

@@ -15,7 +15,7 @@ import (
 
 const testService = "test.Service"
 
-// testTimeout is for what should be immediate: it only bounds a failure.
+// testTimeout is for immediate steps: it only bounds a failure.
 const testTimeout = 20 * time.Second
 
 // testContext ends at the end of the test, or when it takes too long.
@@ -164,7 +164,7 @@ func echo(ctx context.Context, c *Client, value string) error {
 }
 
 // wantNoStreams checks that a client has forgotten its streams. It is for a
-// connection that lives: its end empties the table, whoever had forgotten to.
+// connection that lives: its end empties the table in any case.
 func wantNoStreams(t testing.TB, c *Client) {
 	t.Helper()
 	if n, err := tableOf(c.conn); err != nil {
@@ -175,7 +175,7 @@ func wantNoStreams(t testing.TB, c *Client) {
 }
 
 // waitNoStreams is wantNoStreams where contexts have only just ended, and callers
-// with them: what watches a stream's context may still be on its way.
+// with them: the watch on a stream's context may still be on its way.
 func waitNoStreams(t testing.TB, c *Client) {
 	t.Helper()
 	waitFor(t, "the client's table to become empty", func() bool {
@@ -198,7 +198,7 @@ func tableSize(c *conn) int {
 	return n
 }
 
-// waitFor waits for what has no event that a test can see.
+// waitFor waits for a condition that has no event for a test to see.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); !done(); {
@@ -209,8 +209,7 @@ func waitFor(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// settle waits for the end of what goes on in the background: connections linger
-// for a moment.
+// settle waits for the end of background work: connections linger for a moment.
 func settle(t testing.TB) {
 	t.Helper()
 	if leaked := leakedGoroutines(testTimeout); leaked != "" {

@@ -9,21 +9,21 @@ import (
 	"testing"
 )
 
-// A ledger knows who has which buffer. While a test has one open it records
+// A ledger knows the owner of each buffer. While a test has one open it records
 // every buffer that is taken, and the most bytes that were out at once.
 //
-// Released buffers are overwritten, ledger or not: whoever goes on reading one
-// gets nonsense, and the race detector sees it.
+// Released buffers are overwritten, ledger or not: a late reader of one gets nonsense,
+// and the race detector sees it.
 type ledger struct {
 	mu    sync.Mutex
-	owned map[*buffer][]uintptr // who took it
+	owned map[*buffer][]uintptr // the stack of its owner
 	bytes int                   // of all that are owned, by capacity
 	peak  int                   // the highest value of bytes
 }
 
 var openLedger atomic.Pointer[ledger]
 
-// poison is what a released buffer is filled with: as a header it is a frame of
+// poison fills released buffers: as a header it is a frame of
 // an unknown type, too long for any limit.
 const poison = 0xdb
 
@@ -55,8 +55,7 @@ func recordBuffer(b *buffer, owned bool) {
 }
 
 // keepLedger runs f and fails the test when a buffer that was taken during it
-// has not been released by its end. What goes on in the background of the test
-// is counted, too. It returns the most bytes that were out at once.
+// has not been released by its end. Background work of the test counts, too. It returns the most bytes that were out at once.
 func keepLedger(t testing.TB, f func()) (peak int) {
 	t.Helper()
 	l := &ledger{owned: make(map[*buffer][]uintptr)}
@@ -73,7 +72,7 @@ func keepLedger(t testing.TB, f func()) (peak int) {
 	return l.peak
 }
 
-// describeLocked lists the owners of what is out.
+// describeLocked lists the owners of buffers that are out.
 func (l *ledger) describeLocked() string {
 	places := make(map[string]int)
 	for _, pcs := range l.owned {

@@ -14,7 +14,7 @@ import (
 // many rounds of them.
 var stressRounds = flag.Int("stress", 0, "run so many rounds of each TestRace test, instead of a few")
 
-// rounds is how often a TestRace test repeats what it does.
+// rounds returns the number of repetitions of a TestRace test.
 func rounds(few int) int {
 	switch {
 	case *stressRounds > 0:

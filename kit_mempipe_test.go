@@ -9,10 +9,10 @@ import (
 
 // memPipe returns the two ends of a connection in memory. Each direction holds
 // up to capacity bytes, and then writers wait: 0 is no limit. An end that is
-// closed ends the other's reads with io.EOF, after what was written, and its
+// closed ends the other's reads with io.EOF, after the bytes that it wrote, and its
 // writes with io.ErrClosedPipe. Deadlines do nothing.
 //
-// Whoever waits in it is durably blocked, in the words of testing/synctest.
+// A goroutine that waits in it is durably blocked, in the words of testing/synctest.
 func memPipe(capacity int) (a, b *memConn) {
 	ab, ba := newMemHalf(capacity), newMemHalf(capacity)
 	return &memConn{in: ba, out: ab}, &memConn{in: ab, out: ba}
@@ -29,8 +29,8 @@ type memHalf struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	buf      []byte
-	readErr  error // what the reader gets after buf
-	writeErr error // what the writer gets
+	readErr  error // the reader's error after buf
+	writeErr error // the writer's error
 	written  int   // bytes in all
 }
 
@@ -79,7 +79,7 @@ func (c *memConn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// Close closes both directions: what was written can still be read.
+// Close closes both directions: bytes that were written can still be read.
 func (c *memConn) Close() error {
 	c.in.fail(net.ErrClosed, io.ErrClosedPipe)
 	c.in.discard()
@@ -96,7 +96,7 @@ func (c *memConn) CloseWrite() error {
 // failWrite makes this end's writes return err.
 func (c *memConn) failWrite(err error) { c.out.fail(nil, err) }
 
-// failRead makes this end's reads return err after what was written before.
+// failRead makes this end's reads return err after the bytes that came before.
 func (c *memConn) failRead(err error) { c.in.fail(err, nil) }
 
 // fail sets the errors that are not nil, unless there was one before.
@@ -118,7 +118,7 @@ func (h *memHalf) discard() {
 	h.buf = nil
 }
 
-// takeAll returns what the other end wrote, without waiting.
+// takeAll returns the bytes that the other end wrote, without waiting.
 func (c *memConn) takeAll() []byte {
 	h := c.in
 	h.mu.Lock()

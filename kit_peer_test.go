@@ -136,7 +136,7 @@ func (p *peer) sendBytes(b []byte) {
 	}
 }
 
-// receive lets the other end run until it waits, and takes what it wrote.
+// receive lets the other end run until it waits, and takes its frames.
 func (p *peer) receive() {
 	synctest.Wait()
 	p.unread = append(p.unread, p.conn.takeAll()...)
@@ -441,7 +441,7 @@ func goCall(t *testing.T, ctx context.Context, c *Client, m any) *clientCall {
 	return call
 }
 
-// err returns what the call returned; it must have.
+// err returns the error of the call, which must be over.
 func (c *clientCall) err(why string) error {
 	c.t.Helper()
 	synctest.Wait()

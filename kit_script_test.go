@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// What the fuzzers of connections have in common.
+// The common parts of the fuzzers of connections.
 
 // fuzzMode says how the bytes of an input are used.
 type fuzzMode uint8
@@ -35,7 +35,7 @@ const (
 
 func (m fuzzMode) has(bit fuzzMode) bool { return m&bit != 0 }
 
-// bytesOf returns what to send.
+// bytesOf returns the bytes to send.
 func (m fuzzMode) bytesOf(b []byte) []byte {
 	if m.has(fuzzScript) {
 		return scriptFrames(b)
@@ -150,7 +150,7 @@ func scriptSeeds() [][]byte {
 	)
 }
 
-// splitOutput splits what an endpoint wrote, which must be whole frames but for
+// splitOutput splits the output of an endpoint, which must be whole frames but for
 // the last, which may be cut off when the connection ended.
 func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
 	for len(b) >= headerLength {
@@ -168,7 +168,7 @@ func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
 	return frames, nil
 }
 
-// checkServerOutput checks what a server wrote, given what it read: whole frames
+// checkServerOutput checks the output of a server, given its input: whole frames
 // of the two kinds that servers send, at most one final frame for each frame
 // that can have caused it, and nothing after a final frame.
 func checkServerOutput(sent, output []byte) error {

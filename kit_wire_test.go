@@ -146,7 +146,7 @@ func goErr(f func() error) <-chan error {
 	return result
 }
 
-// within returns what comes from a channel, and fails when nothing does.
+// within returns a value from a channel, and fails when none comes.
 func within[T any](t testing.TB, what string, ch <-chan T) T {
 	t.Helper()
 	timer := time.NewTimer(testTimeout)

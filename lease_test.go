@@ -33,7 +33,7 @@ const (
 )
 
 // A leaseWalker makes the steps of read loops and of the watchdog, in any order in which
-// a server could make them, and checks after each what must always hold.
+// a server could make them, and checks the invariants after each.
 type leaseWalker struct {
 	lease lease
 	clock int64
@@ -44,7 +44,7 @@ type leaseWalker struct {
 	look    lookState
 	expired bool // in this look; another read loop is to be started after it
 	list    int  // entries of the lease in the watchdog's list
-	stolen  bool // a loop has reclaimed what another has lent
+	stolen  bool // a loop has reclaimed the right that another has lent
 }
 
 func newLeaseWalker() *leaseWalker {
@@ -161,7 +161,7 @@ func (w *leaseWalker) free() int {
 	return -1
 }
 
-// check returns what does not hold.
+// check returns the invariant that does not hold.
 func (w *leaseWalker) check() error {
 	readers, adding, enlisting := 0, 0, 0
 	for _, l := range w.loops {
@@ -201,7 +201,7 @@ func (w *leaseWalker) state() string {
 	return s
 }
 
-// Whatever order the read loops and the watchdog go on in, one loop may read, or has lent
+// In any order of the read loops and the watchdog, one loop may read, or has lent
 // the right out; the watchdog has the lease in its list once while it is lent out, or is
 // about to; and when the handlers return, the watchdog comes to rest.
 func TestLeaseWalk(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"unicode"
 )
 
-// A floodTest is a server in a bubble whose peers do what is worth an event in the log.
+// A floodTest is a server in a bubble whose peers cause events in the log.
 type floodTest struct {
 	*serverTest
 	rec *logRecorder

@@ -80,7 +80,7 @@ func TestLogRateLimit(t *testing.T) {
 	}
 }
 
-// A hostile peer cannot fill a disk: what it does wrong on many connections is
+// A hostile peer cannot fill a disk: its violations on many connections are
 // a few lines.
 func TestLogOfHostilePeers(t *testing.T) {
 	rec := newLogRecorder()

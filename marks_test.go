@@ -103,8 +103,8 @@ func queueFrame(t *testing.T, w *writer, n int) {
 	w.flush()
 }
 
-// A writer's marks are those of what is queued when they are made: what comes later
-// does not hold them up. What is to be done runs without the writer's lock.
+// A writer's marks are at the end of the queue when they are made: later frames do not hold
+// them up. Their functions run without the writer's lock.
 func TestWriterMarks(t *testing.T) {
 	w, lengths, proceed := markedWriter(t)
 	if !isClosed(w.written()) {
@@ -198,7 +198,7 @@ func TestReplyRoom(t *testing.T) {
 	proceed <- struct{}{} // the first round is over, and there is room
 	within(t, "room", room)
 	within(t, "a write of the second round", lengths)
-	reply(packetLength, true) // what the round has written counts until it is over
+	reply(packetLength, true) // the bytes of the round count until it is over
 	if room = w.replyRoom(); isClosed(room) {
 		t.Error("there is room while the second round is written")
 	}

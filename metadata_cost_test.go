@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// What the limits of a connection come to in memory.
+// The memory behind the limits of a connection.
 
-// The size that the limit on metadata counts is what the metadata costs: there is no
+// The size that the limit on metadata counts is the cost of the metadata: there is no
 // sort of pairs that takes more than a quarter on top, by which the allocator rounds
 // up long strings. (Before Go 1.24, whose maps are smaller, it is a half.)
 func TestMetadataCost(t *testing.T) {

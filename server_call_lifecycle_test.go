@@ -100,8 +100,8 @@ func TestLifecyclePanics(t *testing.T) {
 	}
 }
 
-// bestOf returns the shortest of some times: what the machine does beside the test
-// makes them longer, and nothing makes them shorter.
+// bestOf returns the shortest of some times: other work of the machine makes them longer,
+// and nothing makes them shorter.
 func bestOf(n int, f func() time.Duration) time.Duration {
 	best := f()
 	for i := 1; i < n && best > soon; i++ {

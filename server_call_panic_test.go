@@ -120,8 +120,8 @@ func TestInterceptorPanic(t *testing.T) {
 	rec.wait(t, "stream", "server_call_panic_test.go")
 }
 
-// WithServerPanicHandler takes over: it gets all there is, and says what the
-// client gets.
+// WithServerPanicHandler takes over: it gets all there is, and decides on the client's
+// error.
 func TestPanicHandler(t *testing.T) {
 	type report struct {
 		method, metadata string
@@ -175,10 +175,10 @@ func TestPanicHandler(t *testing.T) {
 	}
 }
 
-// crashVariable has a child process of TestPanicHandlerCrashes do what crashes.
+// crashVariable has a child process of TestPanicHandlerCrashes crash.
 const crashVariable = "TTRPC_TEST_CRASH"
 
-// A panic handler that panics ends the process: who wants no recovery gets none.
+// A panic handler that panics ends the process: a user who wants no recovery gets none.
 func TestPanicHandlerCrashes(t *testing.T) {
 	if os.Getenv(crashVariable) != "" {
 		_, addr := newTestServer(t, misbehaving(), WithServerPanicHandler(

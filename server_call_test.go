@@ -397,7 +397,7 @@ func TestStreamAfterHandler(t *testing.T) {
 	if err := ss.RecvMsg(&KeyValue{}); err == nil {
 		t.Error("RecvMsg succeeded")
 	}
-	// What the client sends by now is dropped, not answered.
+	// Messages that the client sends by now are dropped, not answered.
 	for i := 0; i < 3; i++ {
 		if err := cs.SendMsg(&KeyValue{}); err != io.EOF {
 			t.Errorf("the client's SendMsg: got %v, want io.EOF", err)

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The server's rules, one test each, and what it does when a client breaks one.
+// The server's rules, one test each, and its reactions when a client breaks one.
 
 func TestServerUnary(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestServerDataAfterLast(t *testing.T) {
 	}
 }
 
-// What begins a client's stream: the request may carry the first message.
+// The request of a client's stream may carry the first message.
 func TestServerFirstMessage(t *testing.T) {
 	explicitEmpty := &Request{Service: testService, Method: "HoldStream", Payload: []byte{}}
 	withEmpty := requestFrame(1, flagRemoteOpen, explicitEmpty)

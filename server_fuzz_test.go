@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// FuzzServer has a server read arbitrary bytes. Whatever they are it answers
+// FuzzServer has a server read arbitrary bytes. It answers
 // within the protocol, uses a bounded amount of memory, and nothing is left of
 // the connection when it is closed.
 func FuzzServer(f *testing.F) {
@@ -42,8 +42,8 @@ func FuzzServer(f *testing.F) {
 // fuzzMaxCalls limits the calls of the server.
 const fuzzMaxCalls = 10
 
-// checkServerMemory checks the stated amount of memory for a connection: what is
-// being read, what is to be written, and a request and an inbox for each call.
+// checkServerMemory checks the stated amount of memory for a connection: the frame being
+// read, the write queue, and a request and an inbox for each call.
 func checkServerMemory(t *testing.T, peak int) {
 	t.Helper()
 	message := 4096 + bufferSlack // the buffer of the longest
@@ -63,7 +63,7 @@ func newFuzzServer(t *testing.T) (s *Server, l *memListener, served chan error) 
 		t.Fatal(err)
 	}
 	s.RegisterService(testService, echoMethods())
-	// What an empty request calls.
+	// The method of an empty request.
 	s.RegisterService("", &ServiceDesc{Streams: map[string]Stream{"": echoMethods().Streams["Repeat"]}})
 	l = newMemListener(0)
 	served = make(chan error, 1)

@@ -36,7 +36,7 @@ func TestHandshakeSlowClose(t *testing.T) {
 
 // A handshaker that heeds neither its context nor its connection keeps nothing but
 // its goroutine: at the limit, or when the server ends, the connection is refused
-// and forgotten. Whatever becomes of the handshaker later changes nothing, and what
+// and forgotten. The end of the handshaker later changes nothing, and the connection that
 // it returns is closed.
 func TestHandshakeIgnoresItsEnd(t *testing.T) {
 	for name, end := range map[string]struct {

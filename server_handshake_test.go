@@ -18,7 +18,7 @@ func (f handshakeFunc) Handshake(ctx context.Context, nc net.Conn) (net.Conn, an
 	return f(ctx, nc)
 }
 
-// peerService answers with what PeerFromContext says.
+// peerService answers with the result of PeerFromContext.
 func peerService() *ServiceDesc {
 	peer := func(ctx context.Context) (any, error) {
 		p, ok := PeerFromContext(ctx)
@@ -38,8 +38,8 @@ func peerService() *ServiceDesc {
 	}
 }
 
-// What the handshaker returns is used: the connection in place of the accepted
-// one, and the value as what handlers find in their contexts.
+// The results of the handshaker are used: the connection in place of the accepted
+// one, and the value in the contexts of handlers.
 func TestHandshakeResult(t *testing.T) {
 	for _, peer := range []any{"the peer", nil} {
 		var read atomic.Int64
@@ -250,7 +250,7 @@ func TestSlowHandshakeBlocksNoOther(t *testing.T) {
 }
 
 // The end of Serve's context ends handlers, and not connections: a handshake that
-// is under way goes on, and so does what follows.
+// is under way goes on, and so do the calls after it.
 func TestHandshakeOutlivesServeContext(t *testing.T) {
 	started, proceed := make(chan struct{}), make(chan struct{})
 	s := newServer(t, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(

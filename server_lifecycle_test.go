@@ -52,7 +52,7 @@ func lifecycleListen(t *testing.T, network, addr string) (net.Listener, func() (
 	return l, func() (net.Conn, error) { return net.Dial(network, l.Addr().String()) }
 }
 
-// refusedByShutdown says whether err is what a call may get that came too late.
+// refusedByShutdown reports whether a call that came too late may get err.
 func refusedByShutdown(err error) bool {
 	return err == ErrClosed || status.Code(err) == codes.Unavailable
 }
@@ -437,8 +437,8 @@ func TestLifecycleSeveralListeners(t *testing.T) {
 	}
 }
 
-// Serve, Shutdown, Close and calls in any order and at once: all return, and what
-// they say is true.
+// Serve, Shutdown, Close and calls in any order and at once: all return, with results
+// that are true.
 func TestRaceLifecycle(t *testing.T) {
 	for round := 0; round < rounds(100); round++ {
 		random := rand.New(rand.NewSource(int64(round)))

@@ -175,7 +175,7 @@ func TestServeContext(t *testing.T) {
 	}
 }
 
-// scriptedListener gives what a test says.
+// scriptedListener follows the script of a test.
 type scriptedListener struct {
 	accepts chan any // net.Conn or error
 	closed  chan struct{}
@@ -316,7 +316,7 @@ func TestUnimplemented(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The client may be sending already, which harms nothing: see
-		// TestRefusedThenData for what the server says to it.
+		// TestRefusedThenData for the server's answer.
 		for i := 0; i < 3; i++ {
 			if err := cs.SendMsg(&KeyValue{}); err != nil && err != io.EOF {
 				t.Errorf("SendMsg: %v", err)
@@ -331,7 +331,7 @@ func TestUnimplemented(t *testing.T) {
 	}
 }
 
-// What is refused gets one answer: the messages that the client has sent by then
+// A refused request gets one answer: the messages that the client has sent by then
 // are late, and not for a stream that there never was.
 func TestRefusedThenData(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods())

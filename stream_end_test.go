@@ -34,7 +34,7 @@ func TestSendAfterServerError(t *testing.T) {
 	}
 }
 
-// What the server said of a stream stays when the connection ends after that.
+// The server's error of a stream stays when the connection ends after that.
 func TestSendAfterServerErrorAndClose(t *testing.T) {
 	c, w := wireClient(t)
 	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "S", nil)
@@ -104,7 +104,7 @@ func closeUnread(t *testing.T, ctx context.Context) (cs ClientStream, w *wire, c
 	return cs, w, closing
 }
 
-// CloseSend that waits for what was sent before to be written waits no longer than
+// CloseSend that waits for earlier messages to be written waits no longer than
 // its context.
 func TestCloseSendCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,8 +6,7 @@ import (
 )
 
 // A turnWalker makes the moves of a read loop, of receivers and of the timer, in any
-// order in which a client could make them, and checks after each what must always
-// hold.
+// order in which a client could make them, and checks the invariants after each.
 type turnWalker struct {
 	turn      turn
 	loopReads bool // the read loop believes that it holds the turn
@@ -120,7 +119,7 @@ func (w *turnWalker) fire() bool {
 	return true
 }
 
-// check returns what does not hold.
+// check returns the invariant that does not hold.
 func (w *turnWalker) check() error {
 	resuming := len(w.turn.resume) > 0
 	holders := 0

@@ -88,7 +88,7 @@ func TestCredentialsAdmit(t *testing.T) {
 	}
 }
 
-// Checks that do not, refuse it and say what they wanted.
+// Checks that do not, refuse it and name the wanted ids.
 func TestCredentialsRefuse(t *testing.T) {
 	uid, gid := os.Geteuid(), os.Getegid()
 	checks := map[string]UnixCredentialsFunc{
@@ -112,7 +112,7 @@ func TestCredentialsRefuse(t *testing.T) {
 	}
 }
 
-// requireUidGid compares with the peer's, whatever this process is.
+// requireUidGid compares with the peer's, in a process of any user.
 func TestCredentialsComparison(t *testing.T) {
 	root := &unix.Ucred{Pid: 1}
 	user := &unix.Ucred{Pid: 2, Uid: 1000, Gid: 1000}
@@ -220,7 +220,7 @@ func TestCredentialsOfClosedConn(t *testing.T) {
 	}
 }
 
-// What is not a unix socket is refused, with an error that says so.
+// A connection that is no unix socket is refused, with an error that says so.
 func TestCredentialsOfOtherConns(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -302,7 +302,7 @@ func TestCredentialsInLog(t *testing.T) {
 	rec.wait(t, fmt.Sprintf("connection from pid %d, uid %d, gid %d failed: ", os.Getpid(), os.Getuid(), os.Getgid()))
 }
 
-// UnixCredentials finds nothing outside of a handler, nor what another handshaker left.
+// UnixCredentials finds nothing outside of a handler, nor the result of another handshaker.
 func TestUnixCredentialsOfOthers(t *testing.T) {
 	for _, peer := range []any{nil, "a name", (*unix.Ucred)(nil)} {
 		ctx := context.WithValue(context.Background(), peerKey{}, peer)

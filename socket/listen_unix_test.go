@@ -63,7 +63,7 @@ func mode(t *testing.T, path string) fs.FileMode {
 	return info.Mode()
 }
 
-// The mode is what was asked for, whatever the umask.
+// The mode is the one that was asked for, with any umask.
 func TestListenMode(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o027))
 	for _, test := range []struct {
@@ -357,7 +357,7 @@ func TestDial(t *testing.T) {
 	<-closed
 }
 
-// The error of Dial says what is wrong, and with which address.
+// The error of Dial names the mistake and the address.
 func TestDialErrors(t *testing.T) {
 	path := newPath(t)
 	dir := filepath.Dir(path)
@@ -404,7 +404,7 @@ func TestDialPermission(t *testing.T) {
 	}
 }
 
-// The error of ListenUnix says what is wrong.
+// The error of ListenUnix names the mistake.
 func TestListenErrors(t *testing.T) {
 	path := newPath(t)
 	for at, text := range map[string]string{

@@ -17,8 +17,8 @@ const (
 // Any goroutine may call the methods; a count that is lost between two of them does
 // not matter.
 type backoff struct {
-	length atomic.Int64 // how many uses the last failure cost; 0 for none
-	uses   atomic.Int64 // since then; negative while the chance is not taken
+	length atomic.Int32 // how many uses the last failure cost; 0 for none
+	uses   atomic.Int32 // since then; negative while the chance is not taken
 }
 
 // ready counts a use, and reports whether to take the chance.

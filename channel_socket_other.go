@@ -2,16 +2,13 @@
 
 package ttrpc
 
-import (
-	"net"
-	"sync/atomic"
-)
+import "net"
 
 // socket is for systems whose sockets cannot be polled by hand: every
 // connection takes the path of those that are not kernel sockets.
 type socket struct {
-	progress, stuckSince *atomic.Int64
-	refuses              bool
+	w       *writer
+	refuses bool
 }
 
 func newSocket(net.Conn) *socket { return nil }

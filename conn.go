@@ -91,11 +91,11 @@ type conn struct {
 	streams  map[streamID]entry // nil until the first and after the end
 	lastID   streamID           // the id opened (client) or seen (server) last
 	draining bool               // end when the last stream does
+	leaving  bool               // endTimer runs for no more than farewell
 	unsent   error              // as draining, and then fail with this: no call can be sent any more, or Shutdown (client)
 	err      error              // why the connection ended, as it came: see endReason; nil while it has not
 	endTimer *time.Timer        // see failAfter; nil until the first time
 	endTime  int64              // the clock when it fires
-	leaving  bool               // endTimer runs for no more than farewell
 }
 
 // connConfig are the limits of a connection.

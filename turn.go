@@ -15,8 +15,6 @@ package ttrpc
 // A turn decides and remembers, and does nothing else: no I/O, no timers, no locks.
 // conn.mu guards it. TestTurnWalk tries all orders of its methods.
 type turn struct {
-	holder turnHolder
-
 	// parked counts the receivers that wait without reading: the slots that have
 	// parked set. It is a hint: two receivers of one stream count once, and a wrong
 	// count has something read a little later than it could be.
@@ -25,6 +23,7 @@ type turn struct {
 	// timed is set while the timer runs that calls expire; used, when a receiver
 	// has led since it was started.
 	timed, used bool
+	holder      turnHolder
 
 	// resume has a token when the read loop holds the turn again. Made when the
 	// loop first leaves; received by it alone, so that there is always room.

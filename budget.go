@@ -14,9 +14,9 @@ type budget struct {
 	limit int // set before the first use
 
 	mu       sync.Mutex
-	reserved int       // bytes that are taken
-	waiters  list.List // of *roomWaiter, in order of arrival
-	err      error     // of a closed budget; nil while it is open
+	reserved int        // bytes that are taken
+	waiters  *list.List // of *roomWaiter, in order of arrival; nil until the first
+	err      error      // of a closed budget; nil while it is open
 }
 
 // roomWaiter is a sender that waits for room.
@@ -36,7 +36,7 @@ func (b *budget) tryTake(n int) bool {
 // tryTakeLocked takes n bytes and returns true if there is room. Otherwise it returns false
 // and the error of a closed budget, or false and nil if the sender has to wait.
 func (b *budget) tryTakeLocked(n int) (bool, error) {
-	if b.err != nil || b.reserved >= b.limit || b.waiters.Len() > 0 {
+	if b.err != nil || b.reserved >= b.limit || b.waitersLocked() > 0 {
 		return false, b.err
 	}
 	b.reserved += n
@@ -55,6 +55,9 @@ func (b *budget) take(ctx context.Context, done <-chan struct{}, n int) error {
 		return err
 	}
 	waiter := &roomWaiter{n: n, ready: make(chan struct{})}
+	if b.waiters == nil {
+		b.waiters = list.New()
+	}
 	element := b.waiters.PushBack(waiter)
 	b.mu.Unlock()
 
@@ -71,6 +74,14 @@ func (b *budget) take(ctx context.Context, done <-chan struct{}, n int) error {
 		return err
 	}
 	return ErrStreamClosed
+}
+
+// waitersLocked returns how many senders wait.
+func (b *budget) waitersLocked() int {
+	if b.waiters == nil {
+		return 0
+	}
+	return b.waiters.Len()
 }
 
 // stopWaiting undoes the start of a wait in take.
@@ -101,7 +112,7 @@ func (b *budget) give(n int) {
 
 func (b *budget) giveLocked(n int) {
 	b.reserved -= n
-	for b.waiters.Len() > 0 && (b.reserved < b.limit || b.err != nil) {
+	for b.waitersLocked() > 0 && (b.reserved < b.limit || b.err != nil) {
 		waiter := b.waiters.Remove(b.waiters.Front()).(*roomWaiter)
 		b.reserved += waiter.n
 		close(waiter.ready)

@@ -13,7 +13,7 @@ import (
 func (b *budget) load() (reserved, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reserved, b.waiters.Len()
+	return b.reserved, b.waitersLocked()
 }
 
 // Room is there while less than the limit is taken, for anything of any size; nobody

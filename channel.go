@@ -86,8 +86,8 @@ func (ch *channel) beginFrame() error {
 	ch.current = header{}
 	for {
 		if !ch.begun {
-			if name := foreignProtocol(ch.unparsed(), ch.isClient); name != "" {
-				return errForeign("the peer speaks %s, not ttrpc", name)
+			if err := ch.checkForeign(); err != nil {
+				return err
 			}
 		}
 		if len(ch.unparsed()) >= headerLength {
@@ -101,16 +101,37 @@ func (ch *channel) beginFrame() error {
 	h, first := parseHeader(b), !ch.begun
 	ch.current, ch.begun = h, true
 	switch {
-	case h.length > maxMessageLengthLimit && first:
-		return errForeign("the peer does not speak ttrpc: it begins with %q", b)
 	case h.length > maxMessageLengthLimit:
-		return errProtocol("the first byte of a header is not zero: %v", h)
+		return errNoHeader(h, b, first)
 	case int(h.length) > ch.maxRead:
 		ch.discard = int(h.length)
 	case h.length > 0:
 		ch.inBody = true
 	}
 	return nil
+}
+
+// checkForeign returns an error if the peer's first bytes are of another protocol. It is
+// a function of its own, as is errNoHeader, because the read loops of idle connections
+// wait below beginFrame: its variables may cost each of them another 2 KiB of stack.
+//
+//go:noinline
+func (ch *channel) checkForeign() error {
+	if name := foreignProtocol(ch.unparsed(), ch.isClient); name != "" {
+		return errForeign("the peer speaks %s, not ttrpc", name)
+	}
+	return nil
+}
+
+// errNoHeader returns the error of the bytes b that are no header; first is set if the peer
+// has sent nothing before.
+//
+//go:noinline
+func errNoHeader(h header, b []byte, first bool) error {
+	if first {
+		return errForeign("the peer does not speak ttrpc: it begins with %q", b)
+	}
+	return errProtocol("the first byte of a header is not zero: %v", h)
 }
 
 // discardFrame discards the payload of an oversized frame and returns a *streamError.

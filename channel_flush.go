@@ -192,8 +192,8 @@ func (w *writer) writeFrame(b []byte) (n int, err error) {
 	}
 	for err == nil && n < len(b) {
 		piece := b[n:]
-		if w.maxWrite > 0 && len(piece) > w.maxWrite {
-			piece = piece[:w.maxWrite]
+		if w.pieces && len(piece) > batchLength { // to see the progress
+			piece = piece[:batchLength]
 		}
 		var written int
 		written, err = w.writeConn(piece)

@@ -2,16 +2,13 @@
 
 package ttrpc
 
-import (
-	"net"
-	"sync/atomic"
-)
+import "net"
 
 // socket is never made on systems without raw access to sockets: every connection takes
 // the path for connections that are not kernel sockets.
 type socket struct {
-	progress, stuckSince *atomic.Int64
-	refuses              bool
+	w       *writer
+	refuses bool
 }
 
 func newSocket(net.Conn) *socket { return nil }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -19,8 +18,8 @@ import (
 // flusher owns the writing side. The functions for syscall.RawConn are made once, and their
 // arguments are fields, to avoid garbage.
 type socket struct {
-	conn net.Conn
-	raw  syscall.RawConn
+	raw syscall.RawConn
+	w   *writer // which has the connection, too
 
 	onReadable func(fd uintptr) bool
 	into       []byte // for read; nil for a chunk
@@ -33,13 +32,10 @@ type socket struct {
 	passing bool
 	refuses bool // the kernel refuses descriptors from now on
 
-	onWritable func(fd uintptr) bool
-	out        []byte
 	wait       bool // until all of out is written
-	written    int
+	onWritable func(fd uintptr) bool
+	out        []byte // still to be written
 	writeErr   error
-	progress   *atomic.Int64 // the writer's
-	stuckSince *atomic.Int64 // the writer's
 }
 
 // sysRead and sysWrite are the system calls. Only tests replace them, before they start, to
@@ -95,7 +91,7 @@ func newSocket(nc net.Conn) *socket {
 	if err != nil {
 		return nil
 	}
-	s := &socket{conn: nc, raw: raw, passing: unix}
+	s := &socket{raw: raw, passing: unix}
 	s.onReadable = s.readable
 	s.onWritable = s.writable
 	return s
@@ -191,37 +187,38 @@ func (sk *socket) write(b []byte) (int, error) {
 }
 
 func (sk *socket) rawWrite(b []byte) (int, error) {
-	sk.out, sk.written, sk.writeErr = b, 0, nil
+	sk.out, sk.writeErr = b, nil
 	err := sk.raw.Write(sk.onWritable)
 	for errors.Is(err, os.ErrDeadlineExceeded) { // not our deadline: remove it
-		sk.conn.SetWriteDeadline(time.Time{})
+		sk.w.conn.SetWriteDeadline(time.Time{})
 		err = sk.raw.Write(sk.onWritable)
 	}
+	written := len(b) - len(sk.out)
 	sk.out = nil
 	if sk.writeErr != nil {
 		err = sk.writeErr
 	}
-	return sk.written, err
+	return written, err
 }
 
 func (sk *socket) writable(fd uintptr) bool {
-	for sk.written < len(sk.out) {
-		n, err := ignoringEINTR(sysWrite, int(fd), sk.out[sk.written:])
+	for len(sk.out) > 0 {
+		n, err := ignoringEINTR(sysWrite, int(fd), sk.out)
 		if err == syscall.EAGAIN {
 			if sk.wait {
-				sk.stuckSince.Store(clock())
+				sk.w.stuckSince.Store(clock())
 			}
 			return !sk.wait
 		}
 		if sk.wait {
-			sk.stuckSince.Store(0)
+			sk.w.stuckSince.Store(0)
 		}
 		if err != nil {
 			sk.writeErr = os.NewSyscallError("write", err)
 			return true
 		}
-		sk.written += n
-		sk.progress.Add(1)
+		sk.out = sk.out[n:]
+		sk.w.progress.Add(1)
 	}
 	return true
 }

@@ -8,8 +8,8 @@ import (
 // writeTimeout ends a connection whose peer accepts nothing: WithServerWriteTimeout. Its
 // timer runs while a flusher's goroutine writes, and for at most limit after that.
 type writeTimeout struct {
-	limit  time.Duration // 0 for none; set before the first write, like expire
-	expire func(error)   // ends the connection; called by the timer, without locks
+	limit  time.Duration
+	expire func(error) // ends the connection; called by the timer, without locks
 
 	// Guarded by writer.mu.
 
@@ -25,8 +25,8 @@ const writeGrace = 10 * time.Millisecond
 
 // watchPeer starts the timer. The flusher's goroutine calls it when it begins.
 func (w *writer) watchPeer() {
-	t := &w.timeout
-	if t.limit == 0 {
+	t := w.timeout
+	if t == nil {
 		return
 	}
 	w.mu.Lock()
@@ -45,7 +45,7 @@ func (w *writer) watchPeer() {
 // checkPeer is run by the timer. It ends the connection if the flusher's goroutine has
 // waited for limit, and otherwise restarts the timer as long as there is a flusher.
 func (w *writer) checkPeer() {
-	t := &w.timeout
+	t := w.timeout
 	left, since := t.limit, w.stuckSince.Load()
 	if since != 0 {
 		left -= time.Duration(clock() - since)
@@ -68,7 +68,7 @@ func (w *writer) checkPeer() {
 
 // stopWatchingLocked stops the timer, because writing is over.
 func (w *writer) stopWatchingLocked() {
-	if w.timeout.timer != nil {
+	if w.timeout != nil && w.timeout.timer != nil {
 		w.timeout.timer.Stop()
 	}
 }
@@ -76,5 +76,7 @@ func (w *writer) stopWatchingLocked() {
 // setWriteTimeout limits the time in which the peer accepts nothing; 0 means no limit. It
 // must be called before the first write.
 func (cn *conn) setWriteTimeout(limit time.Duration) {
-	cn.ch.w.timeout.limit, cn.ch.w.timeout.expire = limit, cn.fail
+	if limit != 0 {
+		cn.ch.w.timeout = &writeTimeout{limit: limit, expire: cn.fail}
+	}
 }

@@ -68,7 +68,7 @@ func TestWriteTimeoutClient(t *testing.T) {
 func TestWriteTimeoutAfterStop(t *testing.T) {
 	expired := 0
 	w := &writer{flushing: true}
-	w.timeout = writeTimeout{limit: time.Hour, expire: func(error) { expired++ }, timer: time.AfterFunc(time.Hour, func() {})}
+	w.timeout = &writeTimeout{limit: time.Hour, expire: func(error) { expired++ }, timer: time.AfterFunc(time.Hour, func() {})}
 	defer w.timeout.timer.Stop()
 	w.stuckSince.Store(clock() - int64(2*time.Hour))
 	w.checkPeer()

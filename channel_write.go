@@ -47,14 +47,14 @@ type writer struct {
 	// to read, 0 while it does not wait: see awaitWritten.
 	stuckSince atomic.Int64
 
-	room     budget // of frames in the queue and in the round
-	timeout  writeTimeout
-	maxWrite int // longest Write on a connection that is no kernel socket; 0 for none
+	room    budget        // of frames in the queue and in the round
+	timeout *writeTimeout // nil for none; set before the first write
 
 	mu       sync.Mutex
 	queue    []*buffer // frames to write, small ones gathered
 	spare    []*buffer // the queue's other slice, empty, while there is no flusher
 	flushing bool      // a flusher exists
+	pieces   bool      // long frames may be written in pieces; set before the first write
 	err      error     // first write error; nothing is queued after it
 	marks    marks     // up to queueEnd; none once there is err
 
@@ -69,11 +69,9 @@ type writer struct {
 func (w *writer) init(nc net.Conn, sock *socket, maxQueued int, failed func(error)) {
 	w.conn, w.sock, w.failed = nc, sock, failed
 	w.room.limit = maxQueued
-	if readsPieces(nc) { // short writes show the progress
-		w.maxWrite = batchLength
-	}
+	w.pieces = readsPieces(nc)
 	if sock != nil {
-		sock.progress, sock.stuckSince = &w.progress, &w.stuckSince
+		sock.w = w
 	}
 }
 

@@ -13,8 +13,6 @@ package ttrpc
 // A turn only keeps state and decides: it does no I/O, starts no timers and takes no
 // locks. conn.mu guards it. TestTurnWalk tries all orders of its methods.
 type turn struct {
-	holder turnHolder
-
 	// parked counts the receivers that wait without reading: the slots with parked set.
 	// It is a hint: two receivers of one stream count once, and a wrong count only delays
 	// a read a little.
@@ -23,6 +21,7 @@ type turn struct {
 	// timed is set while the timer that calls expire runs. used is set when a receiver
 	// has led since the timer was started.
 	timed, used bool
+	holder      turnHolder
 
 	// resume carries a token when the read loop gets the turn back. leave makes it; only
 	// the read loop receives from it, so that a send never blocks.

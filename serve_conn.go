@@ -7,14 +7,16 @@ import (
 	"net"
 )
 
-// ServeConn serves one connection, of any kind, as Serve does those of a listener: with
-// the handshake, and with ctx as the parent of the handlers' contexts. The connection is
-// the server's from then on. ServeConn returns when it has ended, and does not wait for
-// handlers that still run, whose contexts have ended: nil when the client closed it;
-// ErrServerClosed, bare, after Close or Shutdown; otherwise the
-// reason, which the log has as well: a handshake that refused it, or an error that Is
-// ErrClosed and its cause. It may be called any number of times at once, beside Serve.
-// (Not in released versions.)
+// ServeConn serves one connection of any kind, as Serve does for those of a listener: with
+// the handshake, and with ctx as the parent of the handlers' contexts. The server owns the
+// connection from then on.
+//
+// ServeConn returns when the connection has ended. It does not wait for handlers that are
+// still running; their contexts have ended. It returns nil if the client closed the
+// connection, ErrServerClosed, unwrapped, after Close or Shutdown, and otherwise the reason,
+// which the log has as well: that of a refusal, or an error that matches ErrClosed and the
+// cause. ServeConn may be called any number of times concurrently, and beside Serve. It
+// panics if nc is nil. (Not in released versions.)
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if nc == nil {
 		panic("ttrpc: nil connection")

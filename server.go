@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A Server serves the registered services on any number of listeners. Its
+// A Server serves registered services on any number of listeners and connections. Its
 // methods may be called from several goroutines at once.
 //
-// Each call runs its handler with a context whose parent is that given to
-// Serve. The client gets the error that a handler returns: a gRPC
-// status (google.golang.org/grpc/status) as it is, details and all, and
-// otherwise
+// Each handler runs with a context whose parent is the context given to Serve. The client
+// receives the error that a handler returns as a gRPC status. A status error
+// (google.golang.org/grpc/status) arrives unchanged, including its details. Other errors
+// arrive with their text and one of these codes:
 //
 //	context.Canceled            Canceled
 //	context.DeadlineExceeded    DeadlineExceeded
@@ -29,10 +29,10 @@ import (
 //	                            FailedPrecondition
 //	any other                   Unknown
 //
-// with the error's text. A status and the errors of contexts are found in wrapped
-// errors, too; those of io and os count bare alone, as the functions of package os
-// see them. A handler that panics is an Internal error to the
-// client and a line in the log: see WithServerPanicHandler.
+// Statuses and the errors of package context are also found in wrapped errors. The errors
+// of io and os count only unwrapped, as the functions of package os see them. If a handler
+// panics, the client receives Internal and the log gets the stack: see
+// WithServerPanicHandler.
 type Server struct {
 	cfg         serverConfig
 	unaryChain  UnaryServerInterceptor  // nil for none
@@ -40,7 +40,7 @@ type Server struct {
 	log         limitedLogger
 	services    atomic.Pointer[registry]
 	watchdog    watchdog
-	lastRequest atomic.Int64 // clock when the last request came, or a little before: see busy
+	lastRequest atomic.Int64 // clock of the last request, or a little earlier: see busy
 	calls       callCount    // on all connections
 
 	mu        sync.Mutex
@@ -48,8 +48,8 @@ type Server struct {
 	stopped   chan struct{}              // closed when state leaves serverOpen
 	listeners map[*net.Listener]struct{} // pointers: a listener need not be comparable
 	conns     map[*serverConn]struct{}
-	byUID     map[uint32]int // how many of conns count for a uid: see countConnLocked
-	noConns   chan struct{}  // closed when Shutdown was called and the last conn is gone; nil before
+	byUID     map[uint32]int // number of conns by uid: see countConnLocked
+	noConns   chan struct{}  // made by Shutdown; closed when the last conn is gone
 }
 
 // serverState only ever rises.
@@ -57,8 +57,8 @@ type serverState uint8
 
 const (
 	serverOpen     serverState = iota
-	serverDraining             // Shutdown: calls that run may finish
-	serverClosed               // Close
+	serverDraining             // after Shutdown: running calls may finish
+	serverClosed               // after Close
 )
 
 func (state serverState) String() string {
@@ -71,7 +71,8 @@ func (state serverState) String() string {
 	return "closed"
 }
 
-// NewServer returns a server with nothing registered.
+// NewServer returns a server without services. It returns the error of the first option
+// that fails, such as one with a value out of range.
 func NewServer(opts ...ServerOpt) (*Server, error) {
 	s := &Server{
 		cfg: serverConfig{
@@ -101,14 +102,15 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	return s, nil
 }
 
-// Register registers a service of unary methods. It panics when there is one
-// of that name, or a method is nil.
+// Register registers a service of unary methods. It panics if a service of that name is
+// registered, or a method is nil.
 func (s *Server) Register(name string, methods map[string]Method) {
 	s.RegisterService(name, &ServiceDesc{Methods: methods})
 }
 
-// RegisterService registers a service. It panics when there is one of that
-// name, or a method or a stream's handler is nil. It may be called while the server serves. (Since v1.2.0.)
+// RegisterService registers a service. It panics if a service of that name is registered,
+// desc is nil, a method or a stream's handler is nil, or a method and a stream share a
+// name. It may be called while the server is serving. (Since v1.2.0.)
 func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,14 +118,14 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.services.Store(&more)
 }
 
-// Serve accepts connections from l and serves them, until l fails or the
-// server is closed; it always closes l and returns a non-nil error: exactly
-// ErrServerClosed after Close or Shutdown, otherwise that of the listener, such
-// as one that Is net.ErrClosed. Failures that pass, like a lack of file
-// descriptors, it waits out.
+// Serve accepts connections from l and serves them until l fails or the server is closed.
+// It always closes l, and always returns a non-nil error: exactly ErrServerClosed after
+// Close or Shutdown, otherwise the error of the listener, such as one that matches
+// net.ErrClosed. After temporary failures, such as a lack of file descriptors, it waits and
+// tries again. It panics if l is nil.
 //
-// ctx is the parent of the contexts of all handlers. Its end ends theirs, and
-// nothing else: Serve goes on. It panics when l is nil.
+// ctx is the parent of the contexts of all handlers. The end of ctx ends those contexts and
+// nothing else: Serve goes on.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if isNil(l) {
 		panic("ttrpc: nil listener")
@@ -165,7 +167,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// isTemporary says whether accepting may work again later.
+// isTemporary reports whether accepting may work again after err.
 func isTemporary(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
@@ -179,14 +181,15 @@ func isTemporary(err error) bool {
 	return errors.As(err, &temporary) && temporary.Temporary()
 }
 
-// Shutdown stops accepting, closes connections without calls, and lets the
-// calls that run finish and deliver their responses: each connection closes
-// 5 milliseconds after its last. New calls are answered with Unavailable. It returns when
-// no connection is left and the listeners are closed, or the error of ctx when that
-// ends before: then the rest goes on, and Close can end it. For the Close of listeners
-// and of connections that are not TCP sockets it waits a tenth of a second with any
-// ctx. Else its error is the first of closing a listener. A handler that calls it waits
-// for itself, until ctx ends.
+// Shutdown stops accepting, closes idle connections, and lets running calls finish and
+// deliver their responses: a connection closes 5 milliseconds after its last response. New
+// calls are answered with Unavailable.
+//
+// Shutdown returns when no connection is left and the listeners are closed, with the first
+// error of closing a listener. If ctx ends first, Shutdown returns the error of ctx, the
+// shutdown goes on, and Close can end it. Even then it waits up to a tenth of a second for
+// the Close of listeners and of connections that are not TCP sockets. A handler that calls
+// Shutdown waits for itself, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverDraining)
@@ -204,7 +207,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return err
 	}
 	select {
-	case <-closing.done: // with any ctx
+	case <-closing.done: // even if ctx has ended
 		return closing.err
 	default:
 	}
@@ -216,11 +219,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// awaitNoConns waits for the end of all connections, after Shutdown, or of ctx. Those
-// that are about to end do not count: they take farewell at most.
+// awaitNoConns waits for the end of all connections or of ctx, after Shutdown. If ctx ends
+// when all connections that are left are about to end, awaitNoConns waits for them: that
+// takes farewell at most.
 func (s *Server) awaitNoConns(ctx context.Context) error {
 	select {
-	case <-s.noConns: // with any ctx
+	case <-s.noConns: // even if ctx has ended
 		return nil
 	default:
 	}
@@ -236,7 +240,7 @@ func (s *Server) awaitNoConns(ctx context.Context) error {
 	return nil
 }
 
-// leaving reports whether the connections that are left are about to end.
+// leaving reports whether all connections that are left are about to end.
 func (s *Server) leaving() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,11 +252,11 @@ func (s *Server) leaving() bool {
 	return true
 }
 
-// Close stops accepting and ends all connections: the contexts of running handlers
-// end, and their clients get ErrClosed. It waits neither for the handlers nor for
-// frames that were queued before, which are still written as far as the client takes
-// them, for a second at most; for the Close of listeners and of connections that are not TCP sockets
-// it waits a tenth of a second at most. It returns the first error of closing a listener.
+// Close stops accepting and ends all connections: the contexts of running handlers end, and
+// clients get ErrClosed. It does not wait for handlers. Nor does it wait for queued
+// responses and messages, which are still written for up to a second while the client reads.
+// It waits a tenth of a second at most for the Close of listeners and of connections that
+// are not TCP sockets. It returns the first error of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	listeners := s.stopLocked(serverClosed)
@@ -264,8 +268,8 @@ func (s *Server) Close() error {
 	return closing.wait()
 }
 
-// stopLocked raises the state and returns the listeners, which are to be closed
-// without the lock: their code is not ours.
+// stopLocked raises the state and returns the listeners. The caller closes them without the
+// lock: Close is the user's code.
 func (s *Server) stopLocked(state serverState) (listeners []net.Listener) {
 	if s.state == serverOpen {
 		close(s.stopped)
@@ -303,8 +307,7 @@ func (s *Server) connsLocked() []*serverConn {
 	return conns
 }
 
-// endWatchdogLocked ends it when there is nothing for it to look at, and never will
-// be.
+// endWatchdogLocked ends the watchdog once the server has no connection and accepts none.
 func (s *Server) endWatchdogLocked() {
 	if s.state != serverOpen && len(s.conns) == 0 {
 		s.watchdog.end()
@@ -322,7 +325,8 @@ func (s *Server) checkNoConnsLocked() {
 	}
 }
 
-// startConn adds a connection and starts its goroutine.
+// startConn adds a connection and starts its goroutine, or closes the connection if the
+// server is closed or a limit refuses it.
 func (s *Server) startConn(serving *serving, nc net.Conn) {
 	sc := &serverConn{server: s, serving: serving, nc: nc}
 	uid := s.uidOfSocket(nc)
@@ -351,7 +355,8 @@ func (s *Server) removeConn(sc *serverConn) {
 	}
 }
 
-// forgetConn reports whether the context of the connection's Serve is over with it.
+// forgetConn takes the connection out of the server's books. It reports whether the
+// connection was the last user of the context of its Serve.
 func (s *Server) forgetConn(sc *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

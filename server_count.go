@@ -6,16 +6,17 @@ import (
 	"sync/atomic"
 )
 
-// This file counts the calls and the connections of a whole server, for WithServerMaxHandlers and WithServerMaxConns.
+// This file counts the calls and connections of a server, for WithServerMaxHandlers and
+// WithServerMaxConns.
 
-// callCount is how many calls run on a server, of which there may be max; 0 is no
-// limit, and then none are counted: the cores would share a line of their caches.
+// callCount counts the running calls of a server, at most max. If max is 0 there is no
+// limit, and nothing is counted: the counter would be contended between cores.
 type callCount struct {
 	max     int64
 	running atomic.Int64
 }
 
-// begin counts a call, and reports whether there may be one more.
+// begin counts a call and returns true, or returns false if max calls are running.
 func (cnt *callCount) begin() bool {
 	if cnt.max == 0 {
 		return true
@@ -38,27 +39,26 @@ func (cnt *callCount) end() {
 	}
 }
 
-// callOver stops counting a call that insert has let in. Its handler has returned, and
-// its response is about to be queued or dropped.
+// callOver stops counting a call that insert has counted. The handler has returned, and the
+// response is about to be queued or dropped.
 func (sc *serverConn) callOver() {
 	sc.running.Add(-1)
 	sc.server.calls.end()
 }
 
-// connLimits are how many connections a server has at once; 0 is no limit.
+// connLimits are the limits of concurrent connections of a server; 0 means no limit.
 type connLimits struct {
 	total  int
 	perUID int
 }
 
-// connUID is the user for whom a connection counts.
+// connUID is the uid for which a connection counts, if it is known.
 type connUID struct {
 	id    uint32
 	known bool
 }
 
-// uidOfSocket returns the user who connected nc, if the limits need it and the system
-// tells.
+// uidOfSocket returns the uid of nc's peer, if the limits need it and the system knows it.
 func (s *Server) uidOfSocket(nc net.Conn) connUID {
 	if s.cfg.maxConns.perUID == 0 {
 		return connUID{}
@@ -66,9 +66,9 @@ func (s *Server) uidOfSocket(nc net.Conn) connUID {
 	return socketUID(nc)
 }
 
-// admitConnLocked counts a connection that was accepted and is about to be in s.conns,
-// or returns an error that refuses it. Server.forgetConn undoes it, and nothing else,
-// at any end of the connection or its handshake.
+// admitConnLocked counts an accepted connection that is about to be added to s.conns, or
+// returns an error that refuses it. For every end of the connection or its handshake,
+// Server.forgetConn, and nothing else, undoes the count.
 func (s *Server) admitConnLocked(sc *serverConn, uid connUID) error {
 	if limit := s.cfg.maxConns.total; limit > 0 && len(s.conns) >= limit {
 		return fmt.Errorf("more than %d connections", limit)
@@ -76,8 +76,8 @@ func (s *Server) admitConnLocked(sc *serverConn, uid connUID) error {
 	return s.countConnLocked(sc, uid)
 }
 
-// countConnLocked makes uid the user for whom the connection counts, or returns an
-// error, and then nothing has happened.
+// countConnLocked makes the connection count for uid, or returns an error and changes
+// nothing.
 func (s *Server) countConnLocked(sc *serverConn, uid connUID) error {
 	limit := s.cfg.maxConns.perUID
 	if limit > 0 && uid.known && uid != sc.uid && s.byUID[uid.id] >= limit {
@@ -87,7 +87,7 @@ func (s *Server) countConnLocked(sc *serverConn, uid connUID) error {
 	return nil
 }
 
-// setUIDLocked moves the connection from one user's count to another's.
+// setUIDLocked moves the connection from its uid's count to that of another uid.
 func (s *Server) setUIDLocked(sc *serverConn, uid connUID) {
 	if s.cfg.maxConns.perUID == 0 {
 		return

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketUID returns the user who connected a unix socket (SO_PEERCRED).
+// socketUID returns the uid of the peer of a Unix socket (SO_PEERCRED).
 func socketUID(nc net.Conn) connUID {
 	ucred, err := peerCredentials(nc)
 	if err != nil {
@@ -16,10 +16,11 @@ func socketUID(nc net.Conn) connUID {
 	return uidOfPeer(ucred)
 }
 
-// uidOfPeer returns the user that a handshaker found out, as UnixCredentialsFunc does.
+// uidOfPeer returns the uid in the second result of a handshaker, if that is a
+// *unix.Ucred, as for UnixCredentialsFunc.
 func uidOfPeer(peer any) connUID {
 	ucred, ok := peer.(*unix.Ucred)
-	if !ok || ucred == nil || ucred.Uid == math.MaxUint32 { // the kernel's word for none
+	if !ok || ucred == nil || ucred.Uid == math.MaxUint32 { // the kernel's value for no uid
 		return connUID{}
 	}
 	return connUID{id: ucred.Uid, known: true}

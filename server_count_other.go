@@ -4,8 +4,8 @@ package ttrpc
 
 import "net"
 
-// socketUID is for Linux alone.
+// socketUID knows no uid: it works on Linux only.
 func socketUID(net.Conn) connUID { return connUID{} }
 
-// uidOfPeer is for Linux alone.
+// uidOfPeer knows no uid: it works on Linux only.
 func uidOfPeer(any) connUID { return connUID{} }

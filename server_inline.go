@@ -6,32 +6,30 @@ import (
 	"time"
 )
 
-// Handing a call to a goroutine of its own costs more than most handlers do. So on a
-// busy server the read loop runs the handlers itself that are known to be quick,
-// and writes their responses together. While it does it lends out the right to read:
-// when a handler takes long all the same, the watchdog starts another read loop that
-// goes on where this one stopped, and this one ends with the call. The method's calls
-// then have goroutines of their own for a while (backoff), so that a handler that is
-// slow now and then holds up others but rarely.
+// A goroutine per call costs more than most handlers. On a busy server the read loop
+// therefore runs handlers that are known to be quick itself, and writes their responses
+// together. Meanwhile it lends out the right to read: if a handler takes long all the same,
+// the watchdog starts another read loop, which goes on where the first one stopped, and the
+// first one ends with the call. Further calls of the method then get goroutines of their
+// own for a while (backoff), so that an occasionally slow handler rarely holds up others.
 
 const (
-	// quickHandler is how long a method's handler may take on average to be
-	// run by the read loop. A goroutine of its own costs about as
-	// much, and gains nothing below it even where other cores are idle.
+	// quickHandler is the longest average running time of a handler that the read loop
+	// runs. A goroutine costs about as much, and for shorter handlers it gains nothing
+	// even if other cores are idle.
 	quickHandler = 5 * time.Microsecond
 
-	// handlerGrace is how long it may take before another read loop takes over.
+	// handlerGrace is the time after which another read loop takes over from a running
+	// handler.
 	handlerGrace = 300 * time.Microsecond
 
-	// defaultBusyInterval is how soon after another a request comes on a server
-	// that is busy. With a call now and then the watchdog would cost more than the
-	// goroutine.
+	// defaultBusyInterval is the longest interval between two requests on a busy server.
+	// For rarer calls the watchdog would cost more than the goroutines.
 	defaultBusyInterval = 250 * time.Microsecond
 )
 
-// mayRunHere reports whether the read loop runs the next call of m itself. On
-// connections that are no kernel sockets it does not: a multiplexer that is not read
-// for a moment may lose the connection.
+// mayRunHere reports whether the read loop runs the next call of m itself. It does so only
+// on kernel sockets: a multiplexer that is not read for a moment may drop the connection.
 func (sc *serverConn) mayRunHere(m *method) bool {
 	if sc.conn.ch.sock == nil || sc.server.cfg.goroutinePerCall {
 		return false
@@ -40,24 +38,24 @@ func (sc *serverConn) mayRunHere(m *method) bool {
 	return busy && m.cost.below(quickHandler) && m.inline.ready()
 }
 
-// busy reports whether a request has come a busyInterval ago at most, on any
-// connection: there is one watchdog for all of them. now is the clock.
+// busy reports whether the last request, on any connection, came within busyInterval: there
+// is one watchdog for all connections. now is the clock.
 func (s *Server) busy(now int64) bool {
 	ago := now - s.lastRequest.Load()
-	if ago > int64(defaultBusyInterval/8) { // spares other cores that a line of their caches changes
+	if ago > int64(defaultBusyInterval/8) { // writing less often spares the other cores' caches
 		s.lastRequest.Store(now)
 	}
 	return ago < int64(s.cfg.busyInterval)
 }
 
-// runHere runs a call on the read loop. It returns errReadLent when another read loop
-// has taken over in the meantime.
+// runHere runs a call on the read loop. It returns errReadLent if another read loop has
+// taken over in the meantime.
 func (sc *serverConn) runHere(call *serverCall) error {
 	call.onReadLoop = true
 	returned := false
 	defer func() {
 		if !returned && call.onReadLoop {
-			sc.startReadLoop() // the handler called runtime.Goexit, and reading goes on elsewhere
+			sc.startReadLoop() // the handler called runtime.Goexit: another goroutine must read
 		}
 	}()
 	call.run()
@@ -77,31 +75,31 @@ func (sc *serverConn) lend(now int64, m *method) {
 	}
 }
 
-// leaseExpired has another read loop take over from one whose handler takes too long.
-// The watchdog calls it.
+// leaseExpired makes another read loop take over from one whose handler takes too long. The
+// watchdog calls it.
 func (sc *serverConn) leaseExpired() {
-	sc.lentFor.inline.failed() // before the next call of it is read
+	sc.lentFor.inline.failed() // before the next call of the method is read
 	sc.startReadLoop()
 }
 
 // startReadLoop starts another read loop in place of one that cannot go on.
 func (sc *serverConn) startReadLoop() { go sc.readLoop() }
 
-// errReadLent ends a read loop whose right to read another one has.
+// errReadLent ends a read loop after another one has taken over the right to read.
 var errReadLent = errors.New("another goroutine reads")
 
-// watchdog looks at the leases of a server's connections that use theirs. Its
-// goroutine is there while there are any.
+// watchdog checks the leases in use on a server's connections. Its goroutine exists while
+// there are any, and for a tick or two afterwards.
 type watchdog struct {
 	mu    sync.Mutex
-	conns []*serverConn // whose leases it looks at
+	conns []*serverConn // the connections with leases in use
 	runs  bool
 	quit  chan struct{} // closed by end; nil before the first add
 	ended bool
 }
 
-// add adds a connection to the list. The watchdog drops it when its lease is not used
-// any more.
+// add adds a connection to the list, and starts the goroutine if none runs. look drops the
+// connection once its lease is out of use.
 func (wd *watchdog) add(sc *serverConn) {
 	wd.mu.Lock()
 	defer wd.mu.Unlock()
@@ -115,7 +113,7 @@ func (wd *watchdog) add(sc *serverConn) {
 	}
 }
 
-// end ends the goroutine at once: no connection is left, and none comes.
+// end ends the goroutine for good: the server has no connection left and accepts none.
 func (wd *watchdog) end() {
 	wd.mu.Lock()
 	defer wd.mu.Unlock()
@@ -125,8 +123,8 @@ func (wd *watchdog) end() {
 	wd.ended = true
 }
 
-// run ends when no lease is left. Where the timers of the system are coarse the
-// ticks come a millisecond apart.
+// run is the watchdog's goroutine. It ends when no lease is in use, or by end. On systems
+// with coarse timers the ticks are a millisecond apart.
 func (wd *watchdog) run() {
 	ticker := time.NewTicker(handlerGrace)
 	defer ticker.Stop()
@@ -142,7 +140,8 @@ func (wd *watchdog) run() {
 	}
 }
 
-// look looks at every lease and reports whether any is left.
+// look checks every lease, starts read loops in place of those whose lease has expired, and
+// reports whether any lease is left.
 func (wd *watchdog) look(now int64) bool {
 	wd.mu.Lock()
 	var expired []*serverConn

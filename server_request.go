@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A callRequest is the request of a unary call on a server: the buffer of its frame,
-// and the message in it.
+// A callRequest is the request of a unary call on a server: the buffer of its frame and the
+// message in it.
 //
 // The buffer belongs to the call and to the decodes that run. The call gives it up by
 // close: when its handler has returned, or after the end of its stream, so that nothing
@@ -16,7 +16,7 @@ import (
 type callRequest struct {
 	buf     *buffer
 	payload []byte      // the message, in buf
-	decoded atomic.Bool // once at least
+	decoded atomic.Bool // at least once
 	short   bool        // see lateRequestLength
 
 	// users is heldByCall until close, plus heldByDecode for each decode that runs.
@@ -28,13 +28,13 @@ const (
 	heldByDecode = 2
 )
 
-// init takes over buf, into which payload points.
+// init takes over buf; payload points into it.
 func (r *callRequest) init(buf *buffer, payload []byte) {
 	r.buf, r.payload, r.short = buf, payload, len(payload) <= lateRequestLength
 	r.users.Store(heldByCall)
 }
 
-// beginDecode keeps payload valid until endDecode. It reports whether it is: false after
+// beginDecode keeps payload valid until endDecode and returns true, or returns false after
 // close.
 func (r *callRequest) beginDecode() bool {
 	for {
@@ -58,9 +58,9 @@ func (r *callRequest) endDecode() {
 // requests of peers that reconnect without pause must not add up.
 const lateRequestLength = 64 << 10
 
-// streamEnded closes the request, whose stream has ended while the handler runs. A
-// handler that has not decoded a short one yet may do so for slowConsumerLimit: a client
-// that sends a request and leaves at once is served, as it is by released servers.
+// streamEnded closes the request of a stream that has ended while the handler runs. The
+// handler may still decode a short request for slowConsumerLimit, unless it has decoded it
+// before: a client that sends a request and leaves at once is served, as by releases.
 func (r *callRequest) streamEnded() {
 	switch {
 	case r.users.Load()&heldByCall == 0: // the handler has returned

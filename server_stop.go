@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// This file is how Shutdown and Close end connections and listeners, whose Close may
-// block: beside each other.
+// This file ends connections and listeners, concurrently, as each Close may block.
 
-// endAll ends connections, beside each other: each may wait for its Close.
+// endAll calls end for all connections, each on its own goroutine, and waits for all of
+// them. Each may wait for the Close of its connection, which closeConn limits.
 func endAll(conns []*serverConn, end func(*serverConn)) {
 	var wg sync.WaitGroup
 	for _, sc := range conns {
@@ -24,14 +24,15 @@ func endAll(conns []*serverConn, end func(*serverConn)) {
 	wg.Wait()
 }
 
-// listenerClosing is the closing of listeners, whose Close may block: it belongs to the
-// goroutine that closeListeners starts, and the end of that closes done.
+// listenerClosing is the result of closing listeners. The goroutine that gathers their
+// errors owns it until it closes done.
 type listenerClosing struct {
-	err  error // the first other than that of a listener that was closed; valid after done
-	done chan struct{}
+	err  error         // the first error that is not net.ErrClosed; valid after done
+	done chan struct{} // closed when every Close has returned
 }
 
-// closeListeners closes all listeners beside each other.
+// closeListeners closes listeners, each on its own goroutine, without waiting. Another
+// goroutine gathers their errors and ends when every Close has returned.
 func closeListeners(listeners []net.Listener) *listenerClosing {
 	closing := &listenerClosing{done: make(chan struct{})}
 	errs := make(chan error, len(listeners))
@@ -50,7 +51,8 @@ func closeListeners(listeners []net.Listener) *listenerClosing {
 	return closing
 }
 
-// wait waits for a limited time. It returns the error if the listeners are closed then.
+// wait waits until the listeners are closed, for lingerLimit at most. It returns their
+// error, or nil at the limit.
 func (lc *listenerClosing) wait() error {
 	timer := time.NewTimer(lingerLimit)
 	defer timer.Stop()

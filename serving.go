@@ -4,21 +4,21 @@ import (
 	"context"
 )
 
-// serving is one call of Serve or ServeConn: a context derived from the one that it gave, as the
-// parent of the handlers' contexts. It is one of package context: to derive theirs
+// serving is the state of one call of Serve or ServeConn. Its ctx, derived from the user's,
+// is the parent of the handlers' contexts. As ctx is of package context, deriving from it
 // runs no code of the user's.
 type serving struct {
 	server *Server
 	ctx    context.Context
-	stop   func() // ends ctx and the watch on it, when nobody looks at it any more
+	stop   func() // ends ctx and the watch on it, once no call uses ctx any more
 
-	// ended gets the reason for which the connection of a ServeConn ended, once; nil
-	// for Serve.
+	// ended receives the reason for the end of ServeConn's connection, once, from tell;
+	// nil for Serve.
 	ended chan error
 
 	// Guarded by server.mu.
-	conns    int  // that Serve accepted and that are still there
-	returned bool // from Serve
+	conns    int  // the connections that are left
+	returned bool // Serve or ServeConn has returned
 }
 
 func (s *Server) newServing(ctx context.Context) *serving {
@@ -36,9 +36,10 @@ func (s *Server) newServing(ctx context.Context) *serving {
 	return v
 }
 
-// tellCalls has the contexts of the calls on this Serve's connections note the end of
-// ctx, also where nobody looks: whether that came before their deadline is not known
-// later. Calls that start later look at ctx themselves.
+// tellCalls makes the contexts of running calls record the end of ctx, even those that no
+// handler looks at: later it could not be known whether ctx ended before their deadline.
+// Calls that start later check ctx themselves. context.AfterFunc runs tellCalls on its own
+// goroutine.
 func (v *serving) tellCalls() {
 	v.server.mu.Lock()
 	conns := v.server.connsLocked()
@@ -50,7 +51,7 @@ func (v *serving) tellCalls() {
 	}
 }
 
-// leave says that Serve returns. Its connections may go on.
+// leave is called when Serve or ServeConn returns. Connections of Serve may go on.
 func (v *serving) leave() {
 	v.server.mu.Lock()
 	v.returned = true
@@ -61,14 +62,13 @@ func (v *serving) leave() {
 	}
 }
 
-// tell has ServeConn return.
+// tell makes ServeConn return because of err. It does nothing for Serve.
 func (v *serving) tell(err error) {
 	if v.ended != nil {
 		v.ended <- err
 	}
 }
 
-// unusedLocked reports whether no call looks at ctx any more, and none will. The
-// caller that made it so calls stop, without the lock: that may run code of the user's
-// context.
+// unusedLocked reports whether no call uses ctx, now or later. The caller then calls stop,
+// without the lock: stop may run code of the user's context.
 func (v *serving) unusedLocked() bool { return v.returned && v.conns == 0 }

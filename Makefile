@@ -40,10 +40,10 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 
 # The modules that are linted; gofmt takes all files.
 LINT_MODULES ?= . bench bench/peers/ours bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
-	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/protogen
+	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/prose tools/protogen
 
 .PHONY: lint
-lint: ## Run gofmt, go vet and staticcheck, and go vet for other systems
+lint: ## Run gofmt, go vet, staticcheck and a check of the English, and go vet for other systems
 	GO='$(GO)' tools/lint/lint.sh $(LINT_MODULES)
 
 .PHONY: vuln

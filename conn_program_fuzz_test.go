@@ -549,8 +549,8 @@ func isLate(err error) bool {
 	return errors.Is(err, ErrStreamFull) || status.Code(err) == codes.ResourceExhausted || err == io.EOF
 }
 
-// wantSent is want for a stream's sender. What one hears whose stream failed, as late
-// says, it hears after the end of the connection, too.
+// wantSent is want for a stream's sender. The error of a stream that failed, as late
+// says, also comes after the end of the connection.
 func (p *program) wantSent(ps *programStream, what string, got error, late func(error) bool) {
 	p.t.Helper()
 	if p.ended && ps.late && late(got) {

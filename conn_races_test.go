@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What once raced, over and over: see rounds. The numbers are those of the tables
+// Races of earlier releases, over and over: see rounds. The numbers are those of the tables
 // in conn_regression_test.go.
 
 // together runs functions at once and waits for all of them.

@@ -569,7 +569,7 @@ func TestUnreadStream(t *testing.T) {
 			t.Fatalf("the handler: %v", err)
 		}
 	}
-	// What a busy machine adds to one of several calls does not count.
+	// The time that a busy machine adds to one of several calls does not count.
 	best := time.Hour
 	for i := 0; i < 10; i++ {
 		start := time.Now()

@@ -47,8 +47,8 @@ func TestServerMaxCallsCountsHandlers(t *testing.T) {
 	})
 }
 
-// An empty frame is a request for the method "" of the service "". Whatever is
-// registered there, and whatever else an empty frame may be, the server serves on.
+// An empty frame is a request for the method "" of the service "". With any method
+// there, and with any other meaning of an empty frame, the server serves on.
 func TestServerEmptyFrames(t *testing.T) {
 	handler := func(_ context.Context, ss StreamServer) (any, error) {
 		err := ss.RecvMsg(&KeyValue{})

@@ -186,7 +186,7 @@ func FuzzResponse(f *testing.F) {
 			t.Fatalf("decoding: got status %v, want %v", status, want.Status)
 		}
 
-		// What a server sends is a status and a message.
+		// A server sends a status and a message.
 		encodedStatus := protowire.AppendBytes(protowire.AppendTag(nil, responseStatus, protowire.BytesType), mustMarshal(want.Status))
 		p := rawPayload(want.Payload)
 		encoded, err := appendResponse(nil, encodedStatus, &p)

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Whoever refuses a message for its length, the client gets one text, that of
+// If either side refuses a message for its length, the client gets one text, that of
 // every release, and not a status inside of another's.
 func TestOversizedStatusText(t *testing.T) {
 	big := &KeyValue{Value: strings.Repeat("x", defaultMaxMessageLength)}

@@ -228,7 +228,7 @@ func TestStatusDetails(t *testing.T) {
 	}
 }
 
-// What cannot go over the wire as it is goes as well as it can.
+// A status that cannot go over the wire unchanged goes as well as it can.
 func TestUnusualStatus(t *testing.T) {
 	var next error
 	c, _ := newTestPair(t, &ServiceDesc{Methods: map[string]Method{"Fail": func(context.Context, func(any) error) (any, error) {

@@ -28,6 +28,7 @@ vet() { (cd "$1" && "$go" vet ./...); }
 staticcheck() { (cd "$1" && "$go" tool -modfile="$root/tools/lint/go.mod" staticcheck ./...); }
 
 check gofmt unformatted
+check prose "$go" -C tools/prose run . ../..
 for module in "$@"; do
 	check "go vet, $module" vet "$module"
 	check "staticcheck, $module" staticcheck "$module"

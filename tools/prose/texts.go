@@ -30,7 +30,7 @@ func readTexts(root string) ([]text, error) {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules") {
+			if name := d.Name(); path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "out" || name == "build") { // the last two have no sources
 				return filepath.SkipDir
 			}
 			return nil

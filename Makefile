@@ -16,6 +16,13 @@ help: ## Print this list
 test: ## Run the tests of the root module
 	$(GO) test ./...
 
+# The daily check: -short leaves out the long tests, and one pass has the race detector.
+.PHONY: check
+check: ## Run short tests, with the race detector too, and lint: for daily work
+	$(GO) test -short ./...
+	$(GO) test -short -race .
+	$(MAKE) lint
+
 # How much of the root package's statements the tests must run, in percent.
 COVER ?= 92
 

@@ -35,11 +35,11 @@ type standardContext struct {
 	cancelCause context.CancelCauseFunc
 }
 
-func (s *standardContext) end(cause error) {
-	if s.cancelCause != nil {
-		s.cancelCause(cause)
+func (sx *standardContext) end(cause error) {
+	if sx.cancelCause != nil {
+		sx.cancelCause(cause)
 	} else {
-		s.cancel()
+		sx.cancel()
 	}
 }
 

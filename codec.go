@@ -72,7 +72,7 @@ const (
 
 var payloadKindNames = [...]string{"absent", "raw", "VT", "proto", "sized", "to", "XXX"}
 
-func (k payloadKind) String() string { return payloadKindNames[k] }
+func (pk payloadKind) String() string { return payloadKindNames[pk] }
 
 // payload is a message about to be encoded. Its size is known first, so that one buffer
 // holds frame header, envelope and message. The message must not change in between.

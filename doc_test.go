@@ -77,6 +77,12 @@ func TestDocNames(t *testing.T) {
 			t.Errorf("doc.go names %s, which there is not", name)
 		}
 	}
+	architecture := readFile(t, "ARCHITECTURE.md")
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(maintainers, -1) {
+		if !strings.Contains(architecture, name) {
+			t.Errorf("doc.go names %s, and the table of ARCHITECTURE.md does not", name)
+		}
+	}
 	names := regexp.MustCompile(`\b(Client|Server|budget|buffer|channel|conn|lease|serverCall|serverConn|stream|watchdog|writer)\.(\w+)`).
 		FindAllStringSubmatch(maintainers, -1)
 	if len(names) == 0 {
@@ -89,6 +95,31 @@ func TestDocNames(t *testing.T) {
 		if !method.MatchString(code.String()) && !field.MatchString(structure) {
 			t.Errorf("doc.go names %s, which there is not", m[0])
 		}
+	}
+}
+
+// A receiver's name is that of one type, except for e, which is any error
+// (CONTRIBUTING.md, "Code").
+func TestReceiverNames(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver := regexp.MustCompile(`(?m)^func \((\w+) \*?(\w+)(?:\[\w+\])?\) `)
+	typeOf := make(map[string]string)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".pb.go") {
+			continue
+		}
+		for _, m := range receiver.FindAllStringSubmatch(readFile(t, name), -1) {
+			if first, ok := typeOf[m[1]]; ok && first != m[2] && m[1] != "e" {
+				t.Errorf("%s: the receiver %s of %s is that of %s, too", name, m[1], m[2], first)
+			}
+			typeOf[m[1]] = m[2]
+		}
+	}
+	if typeOf["ch"] != "channel" {
+		t.Errorf("the receiver ch is that of %q, want channel: does this test still find receivers?", typeOf["ch"])
 	}
 }
 

@@ -80,7 +80,7 @@ var messageFates = [...]string{
 	messageDropped:  "the receiver dropped the message",
 }
 
-func (f messageFate) String() string { return messageFates[f] }
+func (mf messageFate) String() string { return messageFates[mf] }
 
 // droppedFrame returns the fate of a received frame that was too long.
 func droppedFrame(t messageType) messageFate {

@@ -25,8 +25,8 @@ const (
 	CancelAll
 )
 
-func (m CancelMode) String() string {
-	switch m {
+func (cm CancelMode) String() string {
+	switch cm {
 	case CancelNone:
 		return "CancelNone"
 	case CancelStreams:
@@ -34,7 +34,7 @@ func (m CancelMode) String() string {
 	case CancelAll:
 		return "CancelAll"
 	}
-	return fmt.Sprintf("CancelMode(%d)", uint8(m))
+	return fmt.Sprintf("CancelMode(%d)", uint8(cm))
 }
 
 // WithServerCancellation says which handlers' contexts end, with context.Canceled, when
@@ -56,8 +56,8 @@ func WithServerCancellation(m CancelMode) ServerOpt {
 }
 
 // ends reports whether the context of a call ends when its client gives up.
-func (m CancelMode) ends(unary bool) bool {
-	return m == CancelAll || m == CancelStreams && !unary
+func (cm CancelMode) ends(unary bool) bool {
+	return cm == CancelAll || cm == CancelStreams && !unary
 }
 
 type clientGoneKey struct{}

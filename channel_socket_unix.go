@@ -127,7 +127,13 @@ func (sk *socket) readable(fd uintptr) bool {
 		chunk = getBuffer(readChunkLength)
 		b = chunk.b[:readChunkLength]
 	}
-	n, err := sk.readNow(int(fd), b)
+	var n int
+	var err error
+	if sk.passing {
+		n, err = sk.readPassing(int(fd), b)
+	} else {
+		n, err = ignoringEINTR(sysRead, int(fd), b)
+	}
 	if n > 0 {
 		sk.nRead = n
 		if chunk != nil {
@@ -143,27 +149,39 @@ func (sk *socket) readable(fd uintptr) bool {
 	case nil:
 		sk.readErr = io.EOF
 	default:
-		sk.readErr = err
+		sk.readErr = readError(err)
 	}
 	return true
 }
 
-// readNow reads the available bytes without waiting.
-func (sk *socket) readNow(fd int, b []byte) (n int, err error) {
-	if sk.passing {
-		n, err = ignoringEINTR(receive, fd, b)
-		switch err {
-		case syscall.EAGAIN:
-			sk.passing = !sk.refuses
-			return n, err
-		case syscall.ENOSYS, syscall.EPERM: // a sandbox without recvmsg(2)
-			sk.passing = false
-		default:
-			return n, readError(err)
-		}
+// readPassing reads the available bytes of a socket whose peer may pass descriptors. Where
+// the kernel refuses these a goroutine of its own does it, which the caller waits for: the
+// first reads of a connection would double the stack of its read loop for good.
+//
+//go:noinline
+func (sk *socket) readPassing(fd int, b []byte) (n int, err error) {
+	if !sk.refuses {
+		return sk.receive(fd, b)
 	}
-	n, err = ignoringEINTR(sysRead, fd, b)
-	return n, readError(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n, err = sk.receive(fd, b)
+	}()
+	<-done
+	return n, err
+}
+
+func (sk *socket) receive(fd int, b []byte) (n int, err error) {
+	n, err = ignoringEINTR(receive, fd, b)
+	switch err {
+	case syscall.EAGAIN:
+		sk.passing = !sk.refuses
+	case syscall.ENOSYS, syscall.EPERM: // a sandbox without recvmsg(2)
+		sk.passing = false
+		n, err = ignoringEINTR(sysRead, fd, b)
+	}
+	return n, err
 }
 
 // readError wraps the errno of a read, except EAGAIN.

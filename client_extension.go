@@ -71,7 +71,7 @@ func (c *Client) takeSettings(b []byte) {
 	}
 	conn.mu.Unlock()
 	if ack {
-		conn.ch.w.flush()
+		conn.ch.w.flushLater() // on another goroutine: the stack of an idle read loop stays small
 	}
 }
 

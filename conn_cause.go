@@ -54,11 +54,14 @@ func (cn *conn) withoutReset(err error) error {
 
 // explain adds words to the error of a peer that is gone. A peer that leaves before it has
 // sent anything has likely refused the connection: the protocol has no message for that.
-func (cr *connReader) explain(err error) error {
+//
+//go:noinline
+func (cn *conn) explain(err error) error {
+	err = cn.withoutReset(err)
 	if !isPeerGone(err) {
 		return err
 	}
-	if !cr.heard {
+	if !cn.reader.heard {
 		return fmt.Errorf("the peer closed the connection before it sent anything, as one does that refuses it: %w", err)
 	}
 	return fmt.Errorf("the peer closed the connection: %w", err)

@@ -46,26 +46,34 @@ func (cn *conn) readNext() (goOn bool) {
 // handleNext does the next step: it delivers a stalled message, waits for replies to be
 // written, or reads and handles a frame. Only in the read loop may it wait for something
 // other than a frame: see mustWait.
+//
+// An idle read loop waits below handleNext and the functions that it calls. Their variables
+// are few: a stack that has grown beyond 2 KiB costs each idle connection that much more.
 func (cn *conn) handleNext() error {
-	r := &cn.reader
-	if s := r.stalled; s != nil {
-		r.stalled = nil
-		cn.ch.heard.pause()
-		defer cn.ch.heard.note()
-		return cn.waitDeliver(s.st, s.m)
-	}
-	if r.repliesFull {
-		r.repliesFull = false
-		cn.ch.heard.pause()
-		defer cn.ch.heard.note()
-		return cn.waitReplies()
+	if cn.reader.mustWait() {
+		return cn.waitForOthers()
 	}
 	h, buf, err := cn.ch.readFrame()
 	if err != nil {
-		return r.explain(cn.withoutReset(err))
+		return cn.explain(err)
 	}
-	r.heard = true
+	cn.reader.heard = true
 	return cn.endpoint.handleFrame(h, buf)
+}
+
+// waitForOthers delivers the stalled message, or waits for replies to be written.
+//
+//go:noinline
+func (cn *conn) waitForOthers() error {
+	cn.ch.heard.pause()
+	defer cn.ch.heard.note()
+	r := &cn.reader
+	if s := r.stalled; s != nil {
+		r.stalled = nil
+		return cn.waitDeliver(s.st, s.m)
+	}
+	r.repliesFull = false
+	return cn.waitReplies()
 }
 
 // deliver gives st a message from the peer. If the inbox is full, the message stalls, and

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"net"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -61,37 +62,54 @@ const maxPassed = 253
 const controlLength = 16 + 4*maxPassed + 256
 
 // sysRecvmsg is a system call as sysRead is.
-var sysRecvmsg = recvmsg
+var sysRecvmsg = (*receiver).recvmsg
 
-// receive is read(2) for a socket that may get descriptors from its peer: then it fails.
-func receive(fd int, b []byte) (int, error) {
-	control := getBuffer(controlLength)
-	defer control.release()
-	n, controlled, err := sysRecvmsg(fd, b, control.b[:controlLength])
-	acquireRead(fd)
-	if err != nil || controlled == 0 {
-		return n, err
-	}
-	passed := passedDescriptors(control.b[:controlled])
-	if len(passed) == 0 {
-		return n, nil
-	}
-	go closePassed(passed)
-	return 0, errProtocol("the peer passed descriptors")
+// A receiver has the arguments of recvmsg(2), which are large for the stack of a read loop.
+type receiver struct {
+	msg     unix.Msghdr
+	iov     unix.Iovec
+	control [controlLength]byte
 }
 
-// recvmsg returns how much it has read into b and into control.
-func recvmsg(fd int, b, control []byte) (n, controlled int, err error) {
-	iov := unix.Iovec{Base: &b[0]}
-	iov.SetLen(len(b))
-	msg := unix.Msghdr{Iov: &iov, Control: &control[0]}
-	msg.SetIovlen(1)
-	msg.SetControllen(len(control))
-	r, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_CMSG_CLOEXEC)
-	if errno != 0 {
-		return -1, 0, errno
+var receivers = sync.Pool{New: func() any { return new(receiver) }}
+
+// receive is read(2) for a socket that may get descriptors from its peer: then it fails.
+func receive(fd int, b []byte) (n int, err error) {
+	r := receivers.Get().(*receiver)
+	n, err = sysRecvmsg(r, fd, b)
+	acquireRead(fd)
+	if err == nil && r.msg.Controllen > 0 && r.refuse() {
+		n, err = 0, errProtocol("the peer passed descriptors")
 	}
-	return int(r), int(msg.Controllen), nil
+	r.iov.Base = nil
+	receivers.Put(r)
+	return n, err
+}
+
+// recvmsg reads bytes into b and control messages into r.
+func (r *receiver) recvmsg(fd int, b []byte) (int, error) {
+	r.iov.Base = &b[0]
+	r.iov.SetLen(len(b))
+	r.msg = unix.Msghdr{Iov: &r.iov, Control: &r.control[0]}
+	r.msg.SetIovlen(1)
+	r.msg.SetControllen(controlLength)
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_CMSG_CLOEXEC)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// refuse closes the descriptors that have come, and reports whether there were any.
+//
+//go:noinline
+func (r *receiver) refuse() bool {
+	passed := passedDescriptors(r.control[:r.msg.Controllen])
+	if len(passed) == 0 {
+		return false
+	}
+	go closePassed(passed)
+	return true
 }
 
 // passedDescriptors returns the descriptors of control messages.

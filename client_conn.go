@@ -113,7 +113,8 @@ func (c *Client) streamFailed(err *streamError) error {
 }
 
 // writeFailed is part of endpoint. Calls whose requests are not out fail now. The others
-// may still be answered, and the end of the last of them is that of the connection.
+// may still be answered, and the end of the last of them is that of the connection. An idle
+// connection ends in a moment: there is no call that waits.
 func (c *Client) writeFailed(err error) {
 	conn := c.conn
 	sent := conn.ch.w.writtenBytes()
@@ -133,8 +134,8 @@ func (c *Client) writeFailed(err error) {
 	}
 	conn.ch.interrupt() // one of them may lead
 	switch {
-	case idle:
-		conn.fail(err)
+	case idle: // reading likely says why, before long
+		conn.failAfter(lingerLimit, err)
 	case conn.ch.sock != nil:
 		conn.failAfter(socketLateLimit, err)
 	default:

@@ -87,13 +87,13 @@ func receive(fd int, b []byte) (n int, err error) {
 }
 
 // recvmsg reads bytes into b and control messages into r.
-func (r *receiver) recvmsg(fd int, b []byte) (int, error) {
-	r.iov.Base = &b[0]
-	r.iov.SetLen(len(b))
-	r.msg = unix.Msghdr{Iov: &r.iov, Control: &r.control[0]}
-	r.msg.SetIovlen(1)
-	r.msg.SetControllen(controlLength)
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_CMSG_CLOEXEC)
+func (ra *receiver) recvmsg(fd int, b []byte) (int, error) {
+	ra.iov.Base = &b[0]
+	ra.iov.SetLen(len(b))
+	ra.msg = unix.Msghdr{Iov: &ra.iov, Control: &ra.control[0]}
+	ra.msg.SetIovlen(1)
+	ra.msg.SetControllen(controlLength)
+	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&ra.msg)), unix.MSG_CMSG_CLOEXEC)
 	if errno != 0 {
 		return -1, errno
 	}
@@ -103,8 +103,8 @@ func (r *receiver) recvmsg(fd int, b []byte) (int, error) {
 // refuse closes the descriptors that have come, and reports whether there were any.
 //
 //go:noinline
-func (r *receiver) refuse() bool {
-	passed := passedDescriptors(r.control[:r.msg.Controllen])
+func (ra *receiver) refuse() bool {
+	passed := passedDescriptors(ra.control[:ra.msg.Controllen])
 	if len(passed) == 0 {
 		return false
 	}

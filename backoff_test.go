@@ -3,8 +3,8 @@ package ttrpc
 import "testing"
 
 // skipped counts the uses until b is ready.
-func (b *backoff) skipped() (n int) {
-	for !b.ready() {
+func (bo *backoff) skipped() (n int) {
+	for !bo.ready() {
 		n++
 	}
 	return n

@@ -222,7 +222,7 @@ package ttrpc
 //
 // # Invariants
 //
-//  1. A stream or call enters the table (conn.streams) before its request is queued (Client.open) or its
+//  1. A stream or call enters the table before its request is queued (Client.open) or its
 //     handler starts (serverConn.insert). It leaves the table when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
 //     (Client.giveUp), when a frame for it is refused (Client.streamFailed), when its

@@ -29,7 +29,8 @@ type clientConfig struct {
 //	interceptors   WithUnaryClientInterceptor, WithChainUnaryClientInterceptor,
 //	               WithStreamClientInterceptor, WithChainStreamClientInterceptor
 //	limits         WithClientLimits, WithClientWriteTimeout
-//	others         WithOnClose, WithClientVTProtobuf
+//	connection     WithOnClose, WithClientKeepalive, WithClientExtensions
+//	messages       WithClientVTProtobuf
 type ClientOpts func(c *Client)
 
 // WithOnClose sets a callback that runs once, on its own goroutine, after the connection
@@ -170,8 +171,10 @@ type serverConfig struct {
 //	limits         WithServerUntrustedPeers, which sets those of untrusted peers;
 //	               WithServerLimits, WithServerMaxCalls, WithServerMaxHandlers,
 //	               WithServerMaxConns, WithServerMaxMetadata, WithServerWriteTimeout
+//	connections    WithServerKeepalive, WithServerExtensions
+//	handlers       WithServerCancellation, WithServerGoroutinePerCall
 //	failures       WithServerPanicHandler, WithServerLogger
-//	handlers       WithServerGoroutinePerCall, WithServerVTProtobuf
+//	messages       WithServerVTProtobuf
 type ServerOpt func(*serverConfig) error
 
 // WithServerHandshaker sets the handshaker, which admits or refuses each connection

@@ -15,28 +15,29 @@ import (
 const slowConsumerLimit = time.Second
 
 // An endpoint is the owner of a conn, a Client or a serverConn, and implements the
-// differences between the two. The goroutine that reads calls all methods but
-// receiverWaits; none may block, and only a server's handleFrame runs handlers, as
-// server_inline.go says.
+// differences between the two.
 type endpoint interface {
-	// handleFrame takes over buf.
+	// handleFrame handles a frame and takes over buf. The goroutine that reads calls it.
+	// It does not block, except that a server's read loop may run a handler in it: see
+	// server_inline.go. A *streamError ends one stream, any other error the connection.
 	handleFrame(h header, buf *buffer) error
 
-	// streamFailed ends the stream that err names, if there is one, and
-	// tells the peer if that is this endpoint's part.
-	// An error ends the connection.
+	// streamFailed ends the stream that err names, if there is one, and tells the peer: a
+	// server by a response, a client by a cancel frame if the server knows those. The
+	// goroutine that reads calls it; it does not block. An error ends the connection.
 	streamFailed(err *streamError) error
 
-	// ended is called once, when the connection is over and every stream
-	// has ended.
+	// ended is called once, by the goroutine that ends the connection, after every
+	// stream has ended. A server's runs the user's Logger, which may block.
 	ended(err error)
 
-	// receiverWaits is called by a receiver of e before it waits for a signal.
-	// It may read in the receiver's place, until there is one or ctx ends.
+	// receiverWaits is called by a receiver of e before it waits for a signal. On a
+	// client the receiver may lead in it, until there is a signal or ctx ends.
 	receiverWaits(ctx context.Context, e entry)
 
-	// writeFailed is called once, without locks, when nothing can be written any
-	// more, because of err. The connection must end before long.
+	// writeFailed is called once, without locks, when nothing can be written any more
+	// because of err, by the goroutine that found out. It must make the connection end
+	// before long.
 	writeFailed(err error)
 }
 

@@ -161,106 +161,109 @@ package ttrpc
 // Of each connection, on either side:
 //
 //	read loop  Client.readLoop, started by NewClient, which takes turns with leaders
-//	           (turn.go); or serverConn.readLoop, started by Server.startConn, which
-//	           has it do the handshake first. Owns the reading half of the channel
-//	           while it has the turn. Ends with the connection, or with a handshaker
-//	           that goes on for longer. When a handler that a server's read loop
-//	           runs takes too long, another one takes its place (serverConn.startReadLoop),
-//	           and the first ends with that call.
-//	writing    writer.writeAll, the flusher where writing may block. Started by a sender
-//	           when the socket does not take the whole queue at once, when the sender is
-//	           about to send more, or when the connection is not a kernel socket. Owns
-//	           its round of the queue. Ends when the queue is empty or the connection
-//	           fails.
-//	closing    conn.closeFlushed. Started when the last stream of a connection that
-//	           drains has ended. Ends at once unless something is still being
-//	           written: then the writing one does the rest. A timer ends the
-//	           connection when the client has had farewell for the last response.
-//	lingering  conn.linger. Started by conn.fail when this side closes and something
-//	           is still being written. Closes the socket when that is out, makes no
-//	           progress for lingerLimit, or has had maxLinger.
-//	Close      of the net.Conn, started by closeConn unless that is a TCP socket. Ends
-//	           when that returns, for which others wait no longer than lingerLimit.
-//	passed     closePassed, started by the goroutine that reads when the peer has
-//	           passed descriptors. Ends when they are closed.
-//
-//	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or
-//	           of a leader before, when the stop function returns.
-//	watching   watchContext, for a leader with a context that has an
-//	           AfterFunc of its own. Ends with the context or the watch.
+//	           (turn.go); or serverConn.readLoop, on the goroutine that Server.startConn
+//	           starts, after the handshake. Owns the reading half of the channel while it
+//	           has the right to read. Ends with the connection, or with a handshaker that
+//	           goes on for longer. If a handler that a server's read loop runs takes too
+//	           long, another read loop takes its place (serverConn.startReadLoop), and the
+//	           first one ends with that call.
+//	writing    writer.writeAll, the flusher. Started by a sender if the socket has not
+//	           accepted all bytes at once, if the sender has more to send, or if the
+//	           connection is not a kernel socket. Owns the frames of its round. Ends when
+//	           the queue is empty or the connection fails.
+//	closing    conn.closeFlushed, or conn.fail after a failed write or Client.Shutdown.
+//	           Started when the last entry leaves the table of such a connection. Does
+//	           not wait for the peer: the flusher or a timer does the rest.
+//	lingering  conn.linger. Started by conn.fail when this side closes while frames are
+//	           being written. Closes the socket after lingerLimit without progress, or
+//	           after maxLinger; ends when all frames are written.
+//	Close      of the net.Conn, started by closeConn except for TCP sockets. Ends when
+//	           that Close returns; closeConn waits for lingerLimit at most.
+//	passed     closePassed, started by the goroutine that reads when the peer has passed
+//	           descriptors. Ends when they are closed.
 //
 // Of a client:
 //
-//	callers    the user's. They encode, queue, write what the socket takes without
-//	           waiting, and may have the turn to read while they wait: as leaders.
+//	callers    the user's. They encode, queue, write as much as the socket accepts
+//	           without waiting, and may lead while they wait.
+//	stopping   stopWatch. Ends the watch on the context of a stream that has ended, or of
+//	           an earlier leader, for a goroutine that must not wait for the context's
+//	           owner. Ends when the stop function returns.
+//	watching   watchContext, for a leader whose context has its own AfterFunc. Ends with
+//	           the context or the watch.
 //	OnClose    Client.ended. One, when the connection is over; ends with the callback.
 //
 // Of a server:
 //
-//	Serve      the user's, one a listener. Accepts, and does nothing else.
-//	listeners  closeListeners. One for the Close of each listener and one for all,
-//	           started by Shutdown, Close and the end of Serve, which wait for them
-//	           for a limited time. They end when those Closes return.
-//	calls      serverCall.run, one a call, unless the read loop runs the handler
+//	Serve      the user's, one a listener. Accepts connections and starts their
+//	           goroutines. ServeConn has one a connection, which waits for its end.
+//	calls      serverCall.runAlone, one a call, unless the read loop runs the handler
 //	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
-//	           Owns the call. Ends when the final frame is queued.
-//	replies    serverConn.reply. Started when a handler that the read loop ran has a
-//	           response for which there is no room. Ends as calls do.
-//	watchdog   watchdog.run. One a server, while handlers run on read loops or were
-//	           doing so a moment ago.
+//	           Owns the call. Ends when the final frame is queued; as the flusher of a
+//	           connection that is not a kernel socket, when the queue is empty.
+//	replies    serverConn.reply. Started if there is no room for the response of a handler
+//	           that the read loop ran, or that ended its goroutine. Ends as calls do.
+//	watchdog   watchdog.run. One a server, while handlers run on read loops or did so a
+//	           moment ago.
+//	ending     endAll, one a connection. Started by Shutdown and Close, which wait for
+//	           them. Each drains or ends its connection, and may wait for its Close.
+//	listeners  closeListeners, one for the Close of each listener and one for all of
+//	           these. Started by Shutdown, Close and the end of Serve, which wait for a
+//	           limited time. They end when the Closes return.
 //
-// Beside these there are timers (time.AfterFunc) for deadlines that somebody watches,
-// for the end of connections that cannot write, whose peer takes nothing or that are
-// shut down, for requests and messages that a handler leaves behind at the end, for turns
-// that nobody takes, and for the count of log lines that a server left out
-// (limitedLogger.report); and context.AfterFunc for the contexts of streams and of leaders.
+// The functions of timers (time.AfterFunc) also run on goroutines of their own, and end
+// soon. There are timers for the deadlines of watched contexts, for connections that
+// cannot write or that close (conn.failAfter), for peers that accept no bytes
+// (writer.checkPeer) or are silent (keepalive), for requests and messages that a handler
+// has not taken at the end of its connection, for turns that nobody holds
+// (Client.expireTurn), and for the number of omitted log lines (limitedLogger.report).
+// context.AfterFunc starts goroutines at the end of the contexts of client streams, of
+// leaders, of handshakes (serverConn.refuse) and of Serve (serving.tellCalls).
 //
 // # Invariants
 //
-//  1. A stream or call is in conn.streams before its request is queued (Client.open)
-//     or its handler starts (serverConn.insert). It leaves when its final frame is read
+//  1. A stream or call enters the table before its request is queued (Client.open) or its
+//     handler starts (serverConn.insert). It leaves the table when its final frame is read
 //     (Client.route) or queued (serverConn.remove), when the client gives up
-//     (Client.giveUp), when a frame for it is refused
-//     (Client.streamFailed), or with the connection (conn.fail). Nothing
-//     else is counted: a connection is idle when the table is empty. The caller of a
-//     unary call gets one result: the goroutine that takes the call out of the table
-//     sends it, unless that is the caller.
+//     (Client.giveUp), when a frame for it is refused (Client.streamFailed), when its
+//     request cannot be written (Client.writeFailed), or with the connection (conn.fail). A
+//     connection is idle when the table is empty. The caller of a unary call gets one
+//     result, from the function that takes the call out of the table.
 //     TestClientCancel, TestClientStreamEnds, TestResponseBeforeCancel, TestServerShutdown.
-//  2. A refused frame never touches the table (serverConn.reject):
+//  2. A refused request never enters the table (serverConn.reject):
 //     TestServerRejectsUnknownMethod, TestServerIDInUse.
-//  3. Reading waits for nothing but frames, save in two places, for a limited time,
-//     and in the read loop: conn.waitDeliver for the receiver of a full stream,
-//     conn.waitReplies for a peer that does not read the answers to its violations.
-//     A read loop runs a handler only if the method is known to be quick, and with a
-//     watchdog that starts another read loop when the handler is not.
+//  3. The goroutine that reads waits only for frames, with two exceptions, both limited in
+//     time and in the read loop alone: conn.waitDeliver waits for the receiver of a full
+//     stream, conn.waitReplies for a peer that does not read the answers to its refused
+//     frames. A read loop runs a handler only if the handler is known to be quick; if it is
+//     not, the watchdog makes another read loop go on.
 //     TestServerSlowConsumer, TestServerRepliesUnread, TestLeaderLeavesFullStream,
 //     TestOnlyQuickHandlersOnReadLoop, TestLeaseWalk, TestLifecycleCloseInHandler.
-//  4. Nothing is written on a stream after its final frame: that is queued and
+//  4. Nothing is written on a stream after its final frame: the frame is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
 //     TestNothingAfterFinalFrame, TestClientSends.
-//  5. No caller blocks in a system call that its context cannot end: callers write
-//     without waiting, and a read of theirs is interrupted (channel.interrupt). No
-//     lock is held across one that may block. TestCancelOfLeader,
-//     TestContextsUnderNoLock, TestThousandCallersOnHungPeer.
-//  6. One function ends a connection, conn.fail. The first error wins; it ends every
+//  5. No caller blocks in a system call that its context cannot end: callers write without
+//     waiting, and channel.interrupt ends a leader's read. No lock is held across a system
+//     call that may block. TestCancelOfLeader, TestContextsUnderNoLock,
+//     TestThousandCallersOnHungPeer.
+//  6. One function ends a connection, conn.fail. The first error wins. fail ends every
 //     stream, closes the socket or leaves that to conn.linger, and closes done. Every
-//     terminal error of reading and writing goes there, of any type.
+//     terminal error of reading and writing ends up there.
 //     TestClientConnectionEnds, TestClientReservedByte, TestClientWriteError.
-//  7. A client's ids rise on the wire: an id is given, put into the table and its
-//     request queued under one lock (Client.open): TestIDWithRequest, TestRaceIDsRise.
-//  8. A buffer has one owner, which hands it on or releases it, once; buffer.release
-//     panics on the second time. Idle buffers wait in sync.Pools, which the garbage
-//     collector empties. The request of a unary call goes with the first of two, the
-//     return of its handler and the end of its stream, or with a decode that still
-//     runs then (callRequest). The messages of a server's stream go with its handler,
-//     or when that takes none for slowConsumerLimit after the stream's end
-//     (stream.dropLateLocked). TestBufferReleasedTwice, and the ledger (keepLedger) of
-//     many others.
-//
-//  9. Code of others (methods of contexts and their stop functions, of connections and
-//     listeners, loggers) runs under no lock of ours. A stop function runs without the
-//     turn to read, too: on its owner's goroutine after that is passed on, or on one of
-//     its own (stopWatch). A panic of a caller's context costs that caller alone
+//  7. The ids of a client rise on the wire: an id is assigned, entered into the table and
+//     its request queued under one lock (Client.open): TestIDWithRequest, TestRaceIDsRise.
+//  8. A buffer has one owner, which passes it on or releases it, once; buffer.release
+//     panics on a second release. Idle buffers stay in sync.Pools, which the garbage
+//     collector empties. The request of a unary call is released at the return of its
+//     handler or after the end of its stream, at the first of the two, or after a decode that
+//     still runs then (callRequest). The messages of a server's stream are released when
+//     its handler returns, or once the handler has taken none for slowConsumerLimit after
+//     the stream's end (stream.dropLateLocked). TestBufferReleasedTwice, and the ledger
+//     (keepLedger) of many others.
+//  9. User code (methods of contexts and their stop functions, of connections and
+//     listeners, loggers) runs under no lock of this package. A stop function does not run
+//     with the turn either: it runs on its owner's goroutine after the turn is passed on,
+//     or on its own (stopWatch). A panic of a caller's context harms that caller alone
 //     (Client.lead, Client.await). TestContextsUnderNoLock, TestContextOfLeader,
 //     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
 //     TestWriterMarks.

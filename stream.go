@@ -12,10 +12,10 @@ import (
 // any. It is in conn.streams from before its first frame goes out, or its handler starts,
 // until its final frame was read (client) or queued (server).
 //
-// Receiving and sending close separately. Receiving ends when the reading
-// goroutine gets the peer's last frame, or with an error; the messages in the inbox
-// can still be received. Sending ends by our last frame, or with the
-// stream. See PROTOCOL.md, section "States of a stream".
+// Receiving and sending close separately. Receiving ends when the goroutine that reads,
+// the read loop or a leader, gets the peer's last frame, or with an error; the messages in
+// the inbox can still be received. Sending ends with the last frame of this side, or with
+// the stream. See PROTOCOL.md, section "States of a stream".
 //
 // Locks: conn.mu before stream.mu before writer.mu before budget.mu.
 type stream struct {
@@ -80,9 +80,10 @@ func (st *stream) push(m message) bool {
 // unary reports whether the stream is a call of one message each way, on a server.
 func (st *stream) unary() bool { return st.request != nil }
 
-// end ends the stream in both directions. The function that took it out of the table
-// calls it. On a server the request goes at once, after the context has ended, and
-// messages that wait when the handler takes none: see dropLate.
+// end ends the stream in both directions. The function that took it out of the table calls
+// it, without locks. On a server it ends the context, closes the request (see
+// callRequest.streamEnded), and has waiting messages dropped once the handler takes none
+// any more (see dropLateLocked).
 func (st *stream) end(err error) {
 	st.mu.Lock()
 	st.closeSendLocked(err)

@@ -201,6 +201,8 @@ package ttrpc
 //	listeners  closeListeners. One for the Close of each listener and one for all,
 //	           started by Shutdown, Close and the end of Serve, which wait for them
 //	           for a limited time. They end when those Closes return.
+//	refusing   serverConn.turnAway. Closes a connection that is one too many
+//	           (WithServerMaxConns), started by startConn. Ends within lingerLimit.
 //	calls      serverCall.run, one a call, unless the read loop runs the handler
 //	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
 //	           Owns the call. Ends when the final frame is queued.

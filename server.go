@@ -339,7 +339,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	}
 	if err := s.admitConnLocked(sc, uid); err != nil {
 		s.mu.Unlock()
-		sc.turnAway(err)
+		go sc.turnAway(err)
 		return
 	}
 	s.conns[sc] = struct{}{}

@@ -102,7 +102,9 @@ func (s *Server) setUIDLocked(sc *serverConn, uid connUID) {
 	}
 }
 
-// turnAway closes a connection that was never counted.
+// turnAway is the goroutine that closes a connection that was never counted: the close may
+// wait for its peer, and the accept loop must not. It ends within lingerLimit, and with the
+// logger.
 func (sc *serverConn) turnAway(err error) {
 	closeConn(sc.nc)
 	sc.server.log.event(logRefused, "connection %s refused: %v", sc.describe(), err)

@@ -197,6 +197,8 @@ package ttrpc
 //
 //	Serve      the user's, one a listener. Accepts connections and starts their
 //	           goroutines. ServeConn has one a connection, which waits for its end.
+//	refusing   serverConn.turnAway. Closes a connection that is one too many
+//	           (WithServerMaxConns), started by startConn. Ends within lingerLimit.
 //	calls      serverCall.runAlone, one a call, unless the read loop runs the handler
 //	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
 //	           Owns the call. Ends when the final frame is queued; as the flusher of a

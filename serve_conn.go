@@ -18,7 +18,7 @@ import (
 // cause. ServeConn may be called any number of times concurrently, and beside Serve. It
 // panics if nc is nil. (Not in released versions.)
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
-	if nc == nil {
+	if isNil(nc) {
 		panic("ttrpc: nil connection")
 	}
 	serving := s.newServing(ctx)

@@ -154,14 +154,19 @@ func TestServeConnLeavesHandlers(t *testing.T) {
 	within(t, "the handler's end", done)
 }
 
+// ServeConn panics for a nil connection as NewClient does, also for a nil pointer.
 func TestServeConnNil(t *testing.T) {
 	s := newPipeServer(t, echoMethods())
-	defer func() {
-		if r := recover(); r != "ttrpc: nil connection" {
-			t.Errorf("got %v", r)
-		}
-	}()
-	s.ServeConn(context.Background(), nil)
+	for _, nc := range []net.Conn{nil, (*net.UnixConn)(nil)} {
+		func() {
+			defer func() {
+				if r := recover(); r != "ttrpc: nil connection" {
+					t.Errorf("%T: got %v", nc, r)
+				}
+			}()
+			s.ServeConn(context.Background(), nc)
+		}()
+	}
 }
 
 // ServeConn holds its server's goroutines only while its connection is there.
@@ -180,5 +185,24 @@ func TestServeConnMany(t *testing.T) {
 		if err := within(t, "ServeConn", served); err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
+	}
+}
+
+// A connection that is one too many ends ServeConn, too, and counts for nothing.
+func TestServeConnTurnedAway(t *testing.T) {
+	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
+	c, served := servePipe(t, s, context.Background())
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	more, moreServed := servePipe(t, s, context.Background())
+	err := within(t, "ServeConn of one connection more", moreServed)
+	if err == nil || err.Error() != "more than 1 connection" {
+		t.Errorf("got %v", err)
+	}
+	within(t, "the end of that", more.Done())
+	c.Close()
+	if err := within(t, "ServeConn", served); err != nil {
+		t.Errorf("one that was let in: %v", err)
 	}
 }

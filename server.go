@@ -221,7 +221,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // awaitNoConns waits for the end of all connections or of ctx, after Shutdown. If ctx ends
 // when all connections that are left are about to end, awaitNoConns waits for them: that
-// takes farewell at most.
+// takes farewell, unless a Close or the logger of the user holds them up.
 func (s *Server) awaitNoConns(ctx context.Context) error {
 	select {
 	case <-s.noConns: // even if ctx has ended
@@ -236,8 +236,14 @@ func (s *Server) awaitNoConns(ctx context.Context) error {
 	if !s.leaving() {
 		return ctx.Err()
 	}
-	<-s.noConns
-	return nil
+	timer := time.NewTimer(farewell + lingerLimit)
+	defer timer.Stop()
+	select {
+	case <-s.noConns:
+		return nil
+	case <-timer.C:
+		return ctx.Err()
+	}
 }
 
 // leaving reports whether all connections that are left are about to end.
@@ -339,7 +345,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	}
 	if err := s.admitConnLocked(sc, uid); err != nil {
 		s.mu.Unlock()
-		sc.turnAway(err)
+		go sc.turnAway(err)
 		return
 	}
 	s.conns[sc] = struct{}{}

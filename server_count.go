@@ -71,7 +71,7 @@ func (s *Server) uidOfSocket(nc net.Conn) connUID {
 // Server.forgetConn, and nothing else, undoes the count.
 func (s *Server) admitConnLocked(sc *serverConn, uid connUID) error {
 	if limit := s.cfg.maxConns.total; limit > 0 && len(s.conns) >= limit {
-		return fmt.Errorf("more than %d connections", limit)
+		return fmt.Errorf("more than %s", plural(limit, "connection"))
 	}
 	return s.countConnLocked(sc, uid)
 }
@@ -81,7 +81,7 @@ func (s *Server) admitConnLocked(sc *serverConn, uid connUID) error {
 func (s *Server) countConnLocked(sc *serverConn, uid connUID) error {
 	limit := s.cfg.maxConns.perUID
 	if limit > 0 && uid.known && uid != sc.uid && s.byUID[uid.id] >= limit {
-		return fmt.Errorf("more than %d connections of uid %d", limit, uid.id)
+		return fmt.Errorf("more than %s of uid %d", plural(limit, "connection"), uid.id)
 	}
 	s.setUIDLocked(sc, uid)
 	return nil
@@ -102,8 +102,11 @@ func (s *Server) setUIDLocked(sc *serverConn, uid connUID) {
 	}
 }
 
-// turnAway closes a connection that was never counted. The accept loop calls it.
+// turnAway is the goroutine that closes a connection that was never counted: the close may
+// wait for its peer, and the accept loop must not. It ends within lingerLimit, and with the
+// logger.
 func (sc *serverConn) turnAway(err error) {
 	closeConn(sc.nc)
 	sc.server.log.event(logRefused, "connection %s refused: %v", sc.describe(), err)
+	sc.serving.tell(err)
 }

@@ -182,3 +182,39 @@ func TestMaxConnsHandshakes(t *testing.T) {
 		})
 	}
 }
+
+// stuckConn is a connection whose Close does not return before goOn.
+type stuckConn struct {
+	net.Conn
+	goOn <-chan struct{}
+}
+
+func (c *stuckConn) Close() error {
+	<-c.goOn
+	return c.Conn.Close()
+}
+
+// The close of connections that are turned away holds up no other one: their peers may
+// have it take long.
+func TestMaxConnsTurnedAwayBesideOthers(t *testing.T) {
+	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
+	goOn := make(chan struct{})
+	defer close(goOn)
+	c, _ := servePipe(t, s, context.Background())
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	const many = 30
+	l := newScriptedListener()
+	for i := 0; i < many; i++ {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { ours.Close() })
+		l.accepts <- &stuckConn{theirs, goOn}
+	}
+	start := time.Now()
+	go s.Serve(context.Background(), l)
+	waitFor(t, "the accepting of all", func() bool { return len(l.accepts) == 0 })
+	if d := time.Since(start); d > many*lingerLimit/2 {
+		t.Errorf("accepting %d connections took %v", many, d)
+	}
+}

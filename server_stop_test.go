@@ -335,3 +335,29 @@ func TestStopTwice(t *testing.T) {
 		}
 	}
 }
+
+// stuckLogger is a Logger that does not return before goOn.
+type stuckLogger struct{ called, goOn chan struct{} }
+
+func (l stuckLogger) Printf(string, ...any) {
+	l.called <- struct{}{}
+	<-l.goOn
+}
+
+// A logger that holds up the end of a connection does not hold up Shutdown for longer
+// than its context lasts.
+func TestShutdownStuckLogger(t *testing.T) {
+	logger := stuckLogger{make(chan struct{}, 10), make(chan struct{})}
+	s := newPipeServer(t, echoMethods(), WithServerLogger(logger))
+	defer close(logger.goOn)
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go s.ServeConn(context.Background(), theirs)
+	go ours.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+	within(t, "the log", logger.called)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := within(t, "Shutdown", goErr(func() error { return s.Shutdown(ctx) })); err != context.Canceled {
+		t.Errorf("got %v", err)
+	}
+}

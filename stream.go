@@ -233,9 +233,7 @@ func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	err := st.reserve(ctx, len(buf.b))
 	if err == nil && final == moreFrames {
-		if err = ctx.Err(); err != nil {
-			st.conn.ch.w.room.give(len(buf.b))
-		}
+		err = st.keepRoom(ctx, len(buf.b))
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -257,6 +255,20 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	}
 	st.conn.ch.w.enqueue(buf)
 	return nil
+}
+
+// keepRoom returns the error of ctx. If there is one it gives n bytes of room back, and so
+// it does if Err panics, which is the caller's code.
+func (st *stream) keepRoom(ctx context.Context, n int) (err error) {
+	kept := false
+	defer func() {
+		if !kept {
+			st.conn.ch.w.room.give(n)
+		}
+	}()
+	err = ctx.Err()
+	kept = err == nil
+	return err
 }
 
 // done returns a channel that is closed when the peer ends the stream, or it is over.

@@ -198,3 +198,40 @@ func TestSendAfterCancel(t *testing.T) {
 		}
 	}
 }
+
+// errPanics is a context whose Err panics once a test has armed it.
+type errPanics struct {
+	context.Context
+	good int // calls of Err before it panics
+}
+
+func (c *errPanics) Err() error {
+	if c.good--; c.good < 0 {
+		panic("on purpose")
+	}
+	return nil
+}
+
+// A sender whose context panics gives back the room that it has taken.
+func TestPanickingContextGivesRoomBack(t *testing.T) {
+	s := newPipeServer(t, echoMethods())
+	c, _ := servePipe(t, s, context.Background())
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	st := &stream{}
+	st.init(c.conn)
+	room := &c.conn.ch.w.room
+	waitFor(t, "the queue to be empty", func() bool { n, _ := room.load(); return n == 0 })
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		st.send(&errPanics{Context: context.Background()}, &buffer{b: make([]byte, headerLength), class: -1}, moreFrames)
+	}()
+	if n, _ := room.load(); n != 0 {
+		t.Errorf("%d bytes of room are lost", n)
+	}
+}

@@ -147,7 +147,7 @@ func fuzzClientConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn
 		t.Error(err)
 	}
 	for i, err := range errs {
-		want := callOutcome(sent, ids[fmt.Sprint("call ", i)])
+		want := callOutcome(sent, ids[fmt.Sprint("call ", i)], table.begun)
 		if err := want.check(err, values[i].Value); err != nil {
 			t.Errorf("call %d: %v", i, err)
 		}
@@ -195,8 +195,16 @@ func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
 	}
 	sending := make(map[streamID]bool)
 	lastID := -1
+	acks := 0
 	for _, f := range frames {
 		switch f.typ {
+		case messageTypeSettings, messageTypeCancel, messageTypeWindow, messageTypePing, messageTypePong:
+			if isAck(f.header()) {
+				acks++
+			}
+			if f.id != 0 || acks != 1 || f.typ == messageTypeSettings && !isAck(f.header()) {
+				return nil, fmt.Errorf("%v after %d acknowledgements", f, acks)
+			}
 		case messageTypeRequest:
 			var req Request
 			var m KeyValue
@@ -227,8 +235,9 @@ func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
 // when the client has read all that was sent, and the connection lives.
 type tableModel struct {
 	open   map[streamID]bool
-	ended  bool     // the bytes end the connection
-	either streamID // may be in the table or not; 0 for none
+	begun  map[streamID]bool // all that the client began
+	ended  bool              // the bytes end the connection
+	either streamID          // may be in the table or not; 0 for none
 }
 
 func newTableModel(sent []byte, unary map[string]streamID, both, sum, unread ClientStream) *tableModel {
@@ -242,7 +251,11 @@ func newTableModel(sent []byte, unary map[string]streamID, both, sum, unread Cli
 			m.open[cs.(*clientStream).id] = true
 		}
 	}
-	for _, f := range splitFrames(sent, fuzzLimits.MaxMessageLength) {
+	m.begun = make(map[streamID]bool)
+	for id := range m.open {
+		m.begun[id] = true
+	}
+	for _, f := range clientFrames(sent, fuzzLimits.MaxMessageLength, func(id streamID) bool { return m.begun[id] }) {
 		if f.err != nil {
 			m.ended = errors.Is(f.err, ErrProtocol)
 			break
@@ -295,8 +308,8 @@ type wantedResult struct {
 }
 
 // callOutcome is the specification of a unary call: its result when the server sends b.
-func callOutcome(b []byte, id streamID) wantedResult {
-	for _, f := range splitFrames(b, fuzzLimits.MaxMessageLength) {
+func callOutcome(b []byte, id streamID, begun map[streamID]bool) wantedResult {
+	for _, f := range clientFrames(b, fuzzLimits.MaxMessageLength, func(id streamID) bool { return begun[id] }) {
 		if f.err != nil {
 			break
 		}

@@ -18,6 +18,12 @@ import (
 // the client, it gets messages that were sent on its id and none twice, the table has no
 // more entries than calls and streams run, and nothing is left.
 func FuzzHostileClient(f *testing.F) {
+	for form := 0; form < 256; form++ { // a frame of extensions beside a call or stream
+		frame := []byte{6, byte(form), byte(messageTypeSettings) | byte(form&0xf), byte(form)}
+		program := append([]byte{0, 11, byte(form), 0x70}, 6, 5, byte(messageTypeSettings), 0x0f, 1)
+		program = append(append(program, frame...), 1, 11, byte(form)+1, 0x71)
+		f.Add(append(append(program, frame...), 1, 12, 0, 1, 0, 13, 1, 9, 1))
+	}
 	for kind := byte(0); kind < 4; kind++ {
 		f.Add([]byte{0, 11, kind, 0x10, 12, 0, 1, 0, 13, 0, 9, 13, 0, 9, 1, 12, 0, 3, 0, 14, 0, 1, 4})
 		f.Add([]byte{0x05, 11, kind, 0x33, 11, kind, 0x7d, 2, 6, 3, 9, 13, 0, 90, 13, 0, 90, 0, 17, 2, 5, 1, 4, 2, 6})

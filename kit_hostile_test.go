@@ -96,7 +96,12 @@ func (p *hostilePeer) step(op byte, code *hostileCode) bool {
 		p.add(rawFrame{id: id, typ: messageType(code.next() % 5), body: make([]byte, hostileLimits.MaxMessageLength+1+int(code.next()))})
 	case 6: // any frame
 		id := hostileIDs[code.next()%8]
-		p.add(rawFrame{id: id, typ: messageType(code.next()), flags: flags(code.next()), body: []byte("no message")})
+		typ, fl := messageType(code.next()), flags(code.next())
+		if typ >= messageTypeSettings && typ <= lastExtensionType {
+			p.add(scriptExtension(id, byte(typ)&0xf|byte(fl)&0xf0, byte(fl)))
+		} else {
+			p.add(rawFrame{id: id, typ: typ, flags: fl, body: []byte("no message")})
+		}
 	case 7: // a header, whose body are the frames that follow
 		h := make([]byte, headerLength)
 		putHeader(h, header{length: uint32(code.next()), id: hostileIDs[code.next()%8], typ: messageType(code.next() % 5)})
@@ -162,7 +167,7 @@ func (p *hostilePeer) readOn(d time.Duration) {
 func (p *hostilePeer) aligned() bool {
 	for _, f := range splitFrames(p.sent, hostileLimits.MaxMessageLength) {
 		if f.err != nil {
-			p.lied = f.err == ErrProtocol
+			p.lied = f.err == ErrProtocol || mayEndByExtension(p.sent, hostileLimits.MaxMessageLength)
 			return f.err == io.EOF
 		}
 	}

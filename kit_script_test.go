@@ -96,11 +96,16 @@ func scriptFrames(b []byte) []byte {
 				req.Metadata = []*KeyValue{{Key: "k", Value: string(rune(next()))}, message}
 			}
 			f.typ, f.body = messageTypeRequest, mustMarshal(req)
+			if x&0x80 != 0 {
+				f.body = scriptSettings.appendOffer(f.body)
+			}
 		case 6, 7, 8, 9:
 			f.typ, f.body = messageTypeData, mustMarshal(message)
 		case 10:
 			f.typ, f.flags = messageTypeData, flagRemoteClosed|flagNoData
-		case 11, 12, 13:
+		case 13:
+			f = scriptExtension(f.id, next(), next())
+		case 11, 12:
 			resp := &Response{Payload: mustMarshal(message)}
 			if x := next(); x != 0 {
 				resp.Status = newStatus(0, "")
@@ -140,12 +145,19 @@ func scriptSeeds() [][]byte {
 	for i := byte(0); i < 40; i++ {
 		flood = append(flood, 6, 0, 255)
 	}
+	for form := byte(0); form < 0xff; form++ { // frames of extensions, before and after an offer, and in use
+		on := []byte{0, 0, 5, 0x80, 13, 0, 0, 0x80, 0} // an offer and an acknowledgement
+		frame := []byte{13, 1, 0, form, form}
+		seeds = append(seeds, append(append(append(append([]byte{}, frame...), on[:4]...), frame...), on[4:]...))
+		seeds = append(seeds, append(append(on, 0x20, 1, 5, 1), append(frame, 0x20, 2, 5, 1)...))
+		seeds = append(seeds, append([]byte{13, 0, 0, 0, 0}, frame...)) // in use at a client
+	}
 	return append(seeds,
 		append([]byte{0x20, 0, 5, 1}, flood...),
 		append([]byte{0x20, 0, 5, 5}, flood...),
 		append([]byte{0x20, 0, 5, 3}, append(flood, 10, 0, 0)...),
 		[]byte{0x80, 2, 0, 0, 0x8e, 0, 0, 0, 0},       // even ids, and a ping
-		[]byte{11, 0, 5, 0, 12, 1, 5, 1, 13, 2, 5, 9}, // responses
+		[]byte{11, 0, 5, 0, 12, 1, 5, 1, 12, 2, 5, 9}, // responses
 		[]byte{6, 0, 5, 6, 1, 5, 10, 1, 0, 11, 0, 5, 1},
 	)
 }
@@ -173,9 +185,12 @@ func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
 // that can have caused it, and nothing after a final frame.
 func checkServerOutput(sent, output []byte) error {
 	causes := make(map[streamID]int) // how many frames may have caused a final frame
+	offers, acks := false, false
 	for _, f := range splitFrames(sent, maxMessageLengthLimit) {
 		if f.err == nil {
 			causes[f.h.id]++
+			offers = offers || offersExtensions(f)
+			acks = acks || offers && isAck(f.h)
 		}
 	}
 	frames, err := splitOutput(output, fuzzLimits.MaxMessageLength)
@@ -186,6 +201,11 @@ func checkServerOutput(sent, output []byte) error {
 	for _, f := range frames {
 		final := f.typ == messageTypeResponse || f.flags.has(flagRemoteClosed)
 		switch {
+		case f.header().isExtension():
+			if !offers || !acks && f.typ != messageTypeSettings && f.typ != messageTypeMetadata && f.typ != messageTypeGoaway {
+				return fmt.Errorf("nothing that was sent allows %v", f)
+			}
+			continue
 		case f.typ != messageTypeResponse && f.typ != messageTypeData:
 			return fmt.Errorf("a server does not send a %v", f)
 		case f.typ == messageTypeResponse && proto.Unmarshal(f.body, &Response{}) != nil:

@@ -21,6 +21,14 @@ import (
 // than may, a stream has one final frame and its messages in order, a peer that does no
 // wrong in the end is served, and nothing is left.
 func FuzzHostileServer(f *testing.F) {
+	for form := 0; form < 256; form++ { // a frame of extensions in each state, with and beside a stream
+		frame := []byte{6, byte(form), byte(messageTypeSettings) | byte(form&0xf), byte(form)}
+		ack := []byte{6, 5, byte(messageTypeSettings), 0x80}
+		offer := []byte{11, 0, 5, 0xc1}
+		program := append(append(append(append([]byte{0x1b}, frame...), offer...), frame...), 1)
+		program = append(append(append(program, ack...), frame...), 1, 11, 1, 5, 0x11, 1)
+		f.Add(append(append(program, frame...), 1, 12, 1, 3, 1, 3, 9))
+	}
 	for method := byte(0); method < byte(len(hostileMethods)); method++ {
 		f.Add([]byte{0, 11, 0, method, 9, 11, 0, method, 9, 1, 12, 0, 3, 1, 13, 0, 1, 11, 0, method, 1, 1})
 		f.Add([]byte{0x1b, 11, 0, method, 0x89, 0, 5, 2, 3, 0, 90, 12, 0, 3, 1, 16, 3, 2, 5, 1, 3, 9})
@@ -255,7 +263,11 @@ func (h *hostileServer) addRequest(p *hostilePeer, code *hostileCode) {
 	case 5:
 		req.Payload = []byte{0xff} // no message
 	}
-	p.add(requestFrame(id, fl, req))
+	f := requestFrame(id, fl, req)
+	if detail>>5 >= 6 {
+		f.body = scriptSettings.appendOffer(f.body)
+	}
+	p.add(f)
 }
 
 // conns returns the server's connections.

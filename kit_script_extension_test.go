@@ -1,0 +1,153 @@
+//go:build go1.25 && unix
+
+package ttrpc
+
+import "math"
+
+// The fuzzers' knowledge of extensions: frames that a script sends, and a model of the
+// answers.
+
+// scriptExtension is a frame on id 0 about the stream id: a type by the low bits of form, a length
+// that is too short, right or too long by the high ones.
+func scriptExtension(id streamID, form, detail byte) rawFrame {
+	f := rawFrame{typ: messageTypeSettings + messageType(form&0xf)}
+	limit := []uint64{0, 1, 1000, 10_000, math.MaxInt64, math.MaxUint64 - 1, math.MaxUint64, uint64(detail)}[detail&7]
+	switch f.typ {
+	case messageTypeSettings:
+		if form&0x80 != 0 {
+			f.flags = flagAck
+			return f
+		}
+		se := scriptSettings
+		se.maxMessage, se.window = uint32(detail>>4)*1000, uint32(detail&0xf)*500
+		f.body = se.append(nil)
+	case messageTypeCancel:
+		f.body = []byte(u32(uint32(id)) + u32(uint32(detail)))
+	case messageTypeWindow:
+		f.body = []byte(u32(uint32(id)) + u64(limit))
+	case messageTypeGoaway:
+		f.body = []byte(u32(uint32(id)) + u32(uint32(detail)) + "bye")
+	case messageTypeMetadata:
+		f.body = []byte(metadataBody(id, metadataKind(detail&3), int(detail>>6)))
+	default:
+		f.body = []byte(u64(limit))
+	}
+	switch form >> 4 & 7 {
+	case 1:
+		f.body = f.body[:len(f.body)/2]
+	case 2:
+		f.body = append(f.body, "more"...)
+	case 3:
+		f.body = nil
+	case 4:
+		f.typ = messageTypeResponse // on id 0
+	}
+	return f
+}
+
+// isAck reports whether h is the header of an acknowledgement.
+func isAck(h header) bool {
+	return h.isExtension() && h.typ == messageTypeSettings && h.flags.has(flagAck)
+}
+
+// offersExtensions reports whether a server reads a good offer in f.
+func offersExtensions(f frameRead) bool {
+	var req requestView
+	if f.err != nil || f.oversized || f.h.typ != messageTypeRequest || !f.h.id.isClient() || req.parse(f.body, 1<<20) != nil || req.offer == nil {
+		return false
+	}
+	_, ok := parseSettings(req.offer)
+	return ok
+}
+
+// A negotiationModel is the specification of the state that frames lead to.
+type negotiationModel struct{ state negotiationState }
+
+// serverReads notes a frame that a server reads. It reports whether f is of extensions
+// and gets no answer by its id.
+func (m *negotiationModel) serverReads(f frameRead) (control bool) {
+	switch {
+	case m.state == plain && offersExtensions(f):
+		m.state = offered
+	case m.state == offered && isAck(f.h):
+		if !f.oversized {
+			m.state = extended
+		}
+		return true
+	}
+	return f.h.isExtension() && m.state == extended
+}
+
+// clientReads notes a frame that a client reads whose requests have all offered, and
+// that has a stream for each of ids.
+func (m *negotiationModel) clientReads(f frameRead, ids func(streamID) bool) {
+	if m.state != offering {
+		return
+	}
+	switch {
+	case f.h.isExtension() && f.h.typ == messageTypeSettings && !f.h.flags.has(flagAck) && !f.oversized:
+		if _, ok := parseSettings(f.body); ok {
+			m.state = extended
+		}
+	case ids(f.h.id) && (f.h.typ == messageTypeResponse || f.h.typ == messageTypeData):
+		m.state = plain
+	}
+}
+
+// ends reports whether a frame ends the connection of a side that is ON.
+func (m *negotiationModel) ends(f frameRead, client bool) bool {
+	if m.state != extended || f.oversized || f.h.id != 0 {
+		return false
+	}
+	shorter := func(feature features, n int) bool { return ownFeatures.has(feature) && len(f.body) < n }
+	switch f.h.typ {
+	case messageTypeResponse:
+		return client
+	case messageTypeCancel:
+		return !client && shorter(featureCancel, cancellationLength)
+	case messageTypeWindow:
+		return shorter(featureWindows, windowUpdateLength)
+	case messageTypePing, messageTypePong:
+		return shorter(featurePing, pingLength)
+	case messageTypeGoaway:
+		return client && shorter(featureGoaway, goawayLength)
+	case messageTypeMetadata:
+		_, err := parseResponseMetadata(f.body)
+		return client && ownFeatures.has(featureMetadata) && err != nil
+	}
+	return false
+}
+
+// clientFrames is splitFrames for a client whose requests have all offered: it ends with
+// ErrProtocol at a frame of extensions that ends the connection.
+func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
+	m := negotiationModel{state: offering}
+	frames := splitFrames(b, limit)
+	for i, f := range frames {
+		if f.err != nil {
+			break
+		}
+		if m.ends(f, true) {
+			return append(frames[:i:i], frameRead{h: f.h, err: ErrProtocol})
+		}
+		m.clientReads(f, ids)
+	}
+	return frames
+}
+
+// mayEndByExtension reports whether b has a frame of extensions that some state ends the
+// connection for, after one that may lead to that state.
+func mayEndByExtension(b []byte, limit int) bool {
+	for _, client := range []bool{true, false} {
+		m := negotiationModel{}
+		for _, f := range splitFrames(b, limit) {
+			if f.err == nil && m.ends(f, client) {
+				return true
+			}
+			if f.err == nil && f.h.isExtension() && f.h.typ == messageTypeSettings {
+				m.state = extended
+			}
+		}
+	}
+	return false
+}

@@ -18,10 +18,10 @@ import (
 // the client, it gets messages that were sent on its id and none twice, the table has no
 // more entries than calls and streams run, and nothing is left.
 func FuzzHostileClient(f *testing.F) {
-	for form := 0; form < 256; form++ { // a frame of extensions beside a call or stream
-		frame := []byte{6, byte(form), byte(messageTypeSettings) | byte(form&0xf), byte(form)}
-		program := append([]byte{0, 11, byte(form), 0x70}, 6, 5, byte(messageTypeSettings), 0x0f, 1)
-		program = append(append(program, frame...), 1, 11, byte(form)+1, 0x71)
+	for _, form := range extensionForms() { // a frame of extensions beside a call or stream
+		frame := []byte{6, form, byte(messageTypeSettings) | form&0xf, form}
+		program := append([]byte{0, 11, form, 0x70}, 6, 5, byte(messageTypeSettings), 0x0f, 1)
+		program = append(append(program, frame...), 1, 11, form+1, 0x71)
 		f.Add(append(append(program, frame...), 1, 12, 0, 1, 0, 13, 1, 9, 1))
 	}
 	for kind := byte(0); kind < 4; kind++ {

@@ -7,8 +7,18 @@ import "math"
 // The fuzzers' knowledge of extensions: frames that a script sends, and a model of the
 // answers.
 
-// scriptExtension is a frame on id 0 about the stream id: a type by the low bits of form, a length
-// that is too short, right or too long by the high ones.
+// extensionForms are the forms for scriptExtension that differ in kind.
+func extensionForms() (forms []byte) {
+	for typ := byte(0); typ <= 8; typ++ {
+		for shape := byte(0); shape <= 4; shape++ {
+			forms = append(forms, shape<<4|typ)
+		}
+	}
+	return forms
+}
+
+// scriptExtension is a frame on id 0 about the stream id: the low bits of form say of
+// which type, the high ones whether it is too short, too long, or right.
 func scriptExtension(id streamID, form, detail byte) rawFrame {
 	f := rawFrame{typ: messageTypeSettings + messageType(form&0xf)}
 	limit := []uint64{0, 1, 1000, 10_000, math.MaxInt64, math.MaxUint64 - 1, math.MaxUint64, uint64(detail)}[detail&7]

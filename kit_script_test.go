@@ -145,7 +145,7 @@ func scriptSeeds() [][]byte {
 	for i := byte(0); i < 40; i++ {
 		flood = append(flood, 6, 0, 255)
 	}
-	for form := byte(0); form < 0xff; form++ { // frames of extensions, before and after an offer, and in use
+	for _, form := range extensionForms() { // before and after an offer, and in use
 		on := []byte{0, 0, 5, 0x80, 13, 0, 0, 0x80, 0} // an offer and an acknowledgement
 		frame := []byte{13, 1, 0, form, form}
 		seeds = append(seeds, append(append(append(append([]byte{}, frame...), on[:4]...), frame...), on[4:]...))

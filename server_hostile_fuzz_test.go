@@ -21,8 +21,8 @@ import (
 // than may, a stream has one final frame and its messages in order, a peer that does no
 // wrong in the end is served, and nothing is left.
 func FuzzHostileServer(f *testing.F) {
-	for form := 0; form < 256; form++ { // a frame of extensions in each state, with and beside a stream
-		frame := []byte{6, byte(form), byte(messageTypeSettings) | byte(form&0xf), byte(form)}
+	for _, form := range extensionForms() { // a frame of extensions in each state, with and beside a stream
+		frame := []byte{6, form, byte(messageTypeSettings) | form&0xf, form}
 		ack := []byte{6, 5, byte(messageTypeSettings), 0x80}
 		offer := []byte{11, 0, 5, 0xc1}
 		program := append(append(append(append([]byte{0x1b}, frame...), offer...), frame...), 1)

@@ -46,7 +46,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
 
 # The modules that are linted; gofmt takes all files.
-LINT_MODULES ?= . bench bench/peers/ours bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
+LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
 	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/prose tools/protogen
 
 .PHONY: lint

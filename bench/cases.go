@@ -106,6 +106,9 @@ func unixCases() []benchCase {
 		{name: "busy-cores", title: "16 callers, handlers compute for 100 µs", section: secFairness, load: workload.Case{
 			Kind: workload.Cores, Work: 100 * time.Microsecond, Callers: 16, Conns: 1,
 		}},
+		{name: "dial-128", title: "a connection for each call, 128 B", section: secUnary, extra: true, load: workload.Case{
+			Kind: workload.Dial, Size: 128, Callers: 1,
+		}},
 		idle(1000),
 		idle(10000),
 		{name: "size", title: "stripped one-method server", section: secProgram},

@@ -22,6 +22,9 @@ type peer struct {
 // defaultBase is the peer that ratios are taken against.
 const defaultBase = "ttrpc-v1.2.10"
 
+// plainPeer is ours with extensions switched off. It runs only when it is named.
+const plainPeer = "ours-plain"
+
 func allPeers() []string {
 	return []string{
 		"ours", "ours-gogo", defaultBase, "ttrpc-v1.0.2", "grpc", "drpc", "netrpc", "raw",
@@ -32,7 +35,7 @@ func allPeers() []string {
 func selectPeers(patterns string) ([]peer, error) {
 	var known, revisions []string
 	for _, p := range strings.Split(patterns, ",") {
-		if strings.Contains(p, "@") {
+		if strings.Contains(p, "@") || p == plainPeer {
 			revisions = append(revisions, p)
 		} else if p != "" {
 			known = append(known, p)

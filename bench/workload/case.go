@@ -9,6 +9,7 @@ type Kind string
 const (
 	Unary   Kind = "unary"  // Callers callers on Conns connections
 	Streams Kind = "stream" // streams of Messages messages, one after another
+	Dial    Kind = "dial"   // a connection of its own for each call, which is closed after it
 	Bidi    Kind = "bidi"   // one message to and fro on one stream
 	Busy    Kind = "busy"   // one caller beside one, on the last connection, whose handler is busy
 	Cores   Kind = "cores"  // callers whose handlers all burn CPU

@@ -132,7 +132,7 @@ func RunCase(p Peer, addr string, c Case, prof *profile) (Result, error) {
 		}
 		rounds = rep.RoundsPerMillisecond
 	}
-	ops, err := operations(c, conns, rounds)
+	ops, err := operations(c, conns, rounds, func() (Conn, error) { return p.Dial(addr, c.Options) })
 	if err != nil {
 		return Result{}, err
 	}

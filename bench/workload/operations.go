@@ -14,8 +14,14 @@ const realDeadline = 30 * time.Second
 
 // operations returns one for each caller of the case, after it was done once and
 // its result compared in full. In the measured part only lengths are compared.
-func operations(c Case, conns []Conn, rounds int) ([]operation, error) {
+func operations(c Case, conns []Conn, rounds int, dial func() (Conn, error)) ([]operation, error) {
 	ops := make([]operation, c.Callers)
+	if c.Kind == Dial {
+		for i := range ops {
+			ops[i] = dialOperation(c, dial)
+		}
+		return ops, nil
+	}
 	for i := range ops {
 		var err error
 		if ops[i], err = newOperation(c, conns[i%len(conns)], i, rounds); err != nil {
@@ -55,6 +61,20 @@ func newOperation(c Case, conn Conn, caller, rounds int) (operation, error) {
 		return serverStreamOperation(c, conn)
 	}
 	return operation{}, fmt.Errorf("unknown kind %q", c.Kind)
+}
+
+// dialOperation opens a connection, calls, and closes it.
+func dialOperation(c Case, dial func() (Conn, error)) operation {
+	payload := makePayload(c.Size)
+	return operation{units: 1, do: func(ctx context.Context) error {
+		conn, err := dial()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		got, err := conn.Unary(Echo, payload)(ctx)
+		return checkLen(got, len(payload), err)
+	}}
 }
 
 func unaryOperation(c Case, conn Conn, payload []byte) (operation, error) {

@@ -36,9 +36,16 @@ func Peer[M any](m Messages[M]) workload.Peer {
 	}
 }
 
+// ServerOptions and ClientOptions are of all servers and clients. A peer sets them before
+// it runs.
+var (
+	ServerOptions []ttrpc.ServerOpt
+	ClientOptions []ttrpc.ClientOpts
+)
+
 // NewServer returns a server of the unary methods.
 func NewServer[M any](m Messages[M], o workload.Options) (*ttrpc.Server, error) {
-	var opts []ttrpc.ServerOpt
+	opts := ServerOptions[:len(ServerOptions):len(ServerOptions)]
 	if o.Real {
 		opts = append(opts, ttrpc.WithUnaryServerInterceptor(intercept))
 	}
@@ -85,7 +92,7 @@ func Dial[M any](m Messages[M], addr string, o workload.Options) (*Conn[M], erro
 	if err != nil {
 		return nil, err
 	}
-	var opts []ttrpc.ClientOpts
+	opts := ClientOptions[:len(ClientOptions):len(ClientOptions)]
 	if o.Real {
 		opts = append(opts, ttrpc.WithUnaryClientInterceptor(
 			func(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {

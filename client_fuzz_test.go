@@ -30,6 +30,7 @@ func FuzzClient(f *testing.F) {
 	}
 	// No header of ttrpc: a call after that says so.
 	f.Add([]byte("0000000000"), uint8(0))
+	f.Add([]byte("\x00\x000\x04\x00\x00\x00\x00\x00"), uint8(fuzzSocket|fuzzTiny)) // HTTP/2
 	// Data of no message, where none may be.
 	f.Add([]byte("Z\x00\x05\xe8\x03\x00\x00"), uint8(fuzzScript))
 	for id := byte(0); id < 8; id++ {

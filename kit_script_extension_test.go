@@ -129,8 +129,12 @@ func (m *negotiationModel) ends(f frameRead, client bool) bool {
 }
 
 // clientFrames is splitFrames for a client whose requests have all offered: it ends with
-// ErrProtocol at a frame of extensions that ends the connection.
+// ErrProtocol at a frame of extensions that ends the connection, and where another
+// protocol begins.
 func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
+	if foreignProtocol(b, true) != "" {
+		return []frameRead{{err: ErrProtocol}}
+	}
 	m := negotiationModel{state: offering}
 	frames := splitFrames(b, limit)
 	for i, f := range frames {

@@ -110,44 +110,6 @@ func TestDecodeAfterConnectionEnds(t *testing.T) {
 	}
 }
 
-// A client that sends a request and leaves at once is served: its handler may decode for
-// the first time within a second after the end, and not later.
-func TestDecodeOfClientThatLeft(t *testing.T) {
-	results := make(chan error, 2)
-	begun, ended, late := make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
-	desc := echoMethods()
-	desc.Methods["Soon"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
-		begun <- struct{}{}
-		<-ended
-		results <- unmarshal(&KeyValue{})
-		return nil, nil
-	}
-	desc.Methods["Late"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
-		begun <- struct{}{}
-		<-late
-		results <- unmarshal(&KeyValue{})
-		return nil, nil
-	}
-	sc, theirs := servedPair(t, desc)
-	w := newWire(theirs)
-	w.request(1, "Soon", 0, &KeyValue{Value: "x"})
-	w.request(3, "Late", 0, &KeyValue{Value: "x"})
-	within(t, "a handler", begun)
-	within(t, "the other handler", begun)
-	w.Close()
-	within(t, "the end of the connection", sc.conn.done)
-	over := time.Now().Add(slowConsumerLimit)
-	close(ended)
-	if err := within(t, "the handler that decodes soon", results); err != nil && time.Now().Before(over) {
-		t.Errorf("soon after the end decoding is %v", err)
-	}
-	time.Sleep(time.Until(over) + slowConsumerLimit/4)
-	close(late)
-	if err := within(t, "the handler that decodes late", results); err != ErrClosed {
-		t.Errorf("late after the end decoding is %v, want ErrClosed", err)
-	}
-}
-
 // A stream that fails while its handler runs, as a unary call does whose client sends
 // data, lets go of its request, too: the handler learns why.
 func TestDecodeAfterStreamFails(t *testing.T) {

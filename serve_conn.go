@@ -3,7 +3,6 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 )
 
@@ -31,8 +30,8 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 		return ErrServerClosed
 	default:
 	}
-	if errors.Is(err, ErrClosed) && errors.Is(err, io.EOF) && !errors.Is(err, ErrProtocol) {
-		return nil
+	if errors.Is(err, ErrClosed) && isPeerGone(err) && !errors.Is(err, ErrProtocol) {
+		return nil // by EOF, or ECONNRESET if it had not read everything
 	}
 	return err
 }

@@ -1,0 +1,24 @@
+//go:build unix
+
+package ttrpc
+
+import (
+	"io"
+	"testing"
+)
+
+// A client that closes with a response unread, which resets the socket, has closed the
+// connection as any other: ServeConn returns nil.
+func TestServeConnReset(t *testing.T) {
+	s := newPipeServer(t, echoMethods())
+	ours, theirs := socketPair(t)
+	served := goErr(func() error { return s.ServeConn(testContext(t), ours) })
+	newWire(theirs).request(1, "Echo", 0, text("x"))
+	if _, err := io.ReadFull(theirs, make([]byte, 1)); err != nil { // of the response
+		t.Fatal(err)
+	}
+	theirs.Close()
+	if err := within(t, "ServeConn", served); err != nil {
+		t.Errorf("got %v, want nil", err)
+	}
+}

@@ -61,7 +61,7 @@ func (cn *conn) explain(err error) error {
 	if !isPeerGone(err) {
 		return err
 	}
-	if !cn.reader.heard {
+	if !cn.ch.begun {
 		return fmt.Errorf("the peer closed the connection before it sent anything, as one does that refuses it: %w", err)
 	}
 	return fmt.Errorf("the peer closed the connection: %w", err)

@@ -13,7 +13,6 @@ import (
 type connReader struct {
 	stalled     *stalledMessage // to deliver before the next read; nil for none
 	repliesFull bool            // too many replies wait to be written: see waitReplies
-	heard       bool            // a frame has arrived
 }
 
 // mustWait reports whether reading must wait for something other than a frame. Only the
@@ -57,7 +56,6 @@ func (cn *conn) handleNext() error {
 	if err != nil {
 		return cn.explain(err)
 	}
-	cn.reader.heard = true
 	return cn.endpoint.handleFrame(h, buf)
 }
 

@@ -62,9 +62,7 @@ func TestClientErr(t *testing.T) {
 // A peer that has answered before it went away has not refused the connection.
 func TestClientErrAfterCalls(t *testing.T) {
 	s, addr := newTestServer(t, echoMethods())
-	// With extensions the server may close before it has read the acknowledgement: then
-	// the cause is ECONNRESET.
-	c := dialTest(t, addr, WithClientExtensions(false))
+	c := dialTest(t, addr)
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Fatal(err)
 	}

@@ -179,6 +179,9 @@ package ttrpc
 //	           after maxLinger; ends when all frames are written.
 //	Close      of the net.Conn, started by closeConn except for TCP sockets. Ends when
 //	           that Close returns; closeConn waits for lingerLimit at most.
+//	first reads  socket.readPassing, of a unix socket on Linux until it is empty for the
+//	           first time. Started by the goroutine that reads, which waits for it. Ends
+//	           with the system call, which does not wait.
 //	passed     closePassed, started by the goroutine that reads when the peer has passed
 //	           descriptors. Ends when they are closed.
 //

@@ -91,7 +91,7 @@ func TestMaxCallsText(t *testing.T) {
 	}
 }
 
-// Each error says which message, which side and what limit.
+// Each error names the message, the side and the limit.
 func TestOversizedTexts(t *testing.T) {
 	desc := echoMethods()
 	long := &KeyValue{Value: strings.Repeat("x", 2000)}

@@ -128,7 +128,7 @@ func (f *failures) add(code codes.Code) {
 	f.codes[code]++
 }
 
-// client counts what callers see. An Invoker returns errors of this side alone: that of
+// client counts the results of callers. An Invoker returns errors of this side alone: that of
 // the server is in the response.
 func (f *failures) client(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, _ *ttrpc.UnaryClientInfo, next ttrpc.Invoker) error {
 	err := next(ctx, req, resp)
@@ -143,7 +143,7 @@ func (f *failures) client(ctx context.Context, req *ttrpc.Request, resp *ttrpc.R
 	return err
 }
 
-// server counts what handlers return, before the library makes a status of it.
+// server counts the errors of handlers, before the library makes statuses of them.
 func (f *failures) server(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
 	resp, err := method(ctx, unmarshal)
 	st, ok := status.FromError(err)
@@ -205,8 +205,9 @@ func (nobody) Handshake(context.Context, net.Conn) (net.Conn, any, error) {
 	return nil, nil, errors.New("nobody may come in")
 }
 
-// A client gives a stream up by the end of its context. The server is not told of that,
-// so the deadline is what ends the handler; or, where the client sends, CloseSend.
+// A client gives a stream up by the end of its context. A server with extensions then ends
+// the context of the handler. A released one is not told: there the deadline ends the
+// handler or, where the client sends, CloseSend.
 func ExampleClient_NewStream_givenUp() {
 	path, stop := serveShelf()
 	defer stop()

@@ -76,7 +76,8 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
-// ownFeatures are those that this implementation has.
+// ownFeatures are the features that this implementation offers. For windows, response
+// metadata and goaway there are the payloads of frames alone, with their tests.
 const ownFeatures = featureCancel | featurePing
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}

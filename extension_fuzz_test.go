@@ -140,7 +140,7 @@ func FuzzSettings(f *testing.F) {
 		}
 		checkExtensionFrame(t, settingsFrame(got), header{typ: messageTypeSettings}, encoded)
 
-		// In a request the offer is what the runtime keeps as an unknown field.
+		// In a request the runtime keeps the offer as an unknown field.
 		offer := got.appendOffer(nil)
 		if len(offer) != got.sizeOffer() {
 			t.Fatalf("the offer has %d bytes, announced as %d", len(offer), got.sizeOffer())
@@ -321,7 +321,7 @@ func sameValues(a, b MD) bool {
 }
 
 // FuzzExtensionFrames has the parsers of the frames of fixed length see any payload:
-// what they decode is encoded to the bytes that they looked at.
+// their results are encoded to the bytes that they looked at.
 func FuzzExtensionFrames(f *testing.F) {
 	for n := 0; n <= 14; n++ {
 		f.Add(bytes.Repeat([]byte{0xff}, n))

@@ -191,7 +191,7 @@ func TestServerAnswersIDZero(t *testing.T) {
 	})
 }
 
-// Two of ours come to use extensions, whatever the first call is, and interceptors see
+// Two of ours come to use extensions after any first call, and interceptors see
 // nothing of it.
 func TestExtensionsBetweenOurs(t *testing.T) {
 	for name, call := range map[string]func(*Client, context.Context) error{

@@ -8,7 +8,7 @@ import (
 )
 
 // A flowWalker makes the moves of a sender, a receiver and the two directions between
-// them, and checks after each what must always hold.
+// them, and checks the invariants after each.
 type flowWalker struct {
 	send    sendWindow
 	recv    receiveWindow

@@ -47,7 +47,7 @@ type walkCall struct {
 }
 
 // A negotiationWalker makes the moves of a client and a server, in any order in which
-// they and the connection could make them, and checks after each what must always hold.
+// they and the connection could make them, and checks the invariants after each.
 type negotiationWalker struct {
 	peer           walkPeer
 	client, server negotiation

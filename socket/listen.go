@@ -34,7 +34,9 @@ func WithOwner(uid, gid int) Option {
 }
 
 // ListenUnix makes a unix socket at path and listens on it. Mode and owner are set before
-// anyone can connect. A path that begins with @ is an abstract name, on Linux, which has
+// anyone can connect. No other user may be able to rename or remove files in the
+// directory, which is its own or has the sticky bit: a link in the place of the socket
+// would have the mode of another file set. A path that begins with @ is an abstract name, on Linux, which has
 // neither file nor mode: an option is an error there, and a Handshaker
 // such as ttrpc.UnixSocketRequireSameUser decides which peers to serve.
 //

@@ -93,12 +93,13 @@ func (sc *serverConn) takeCancel(can cancellation) {
 }
 
 // leaveCaller ends sending, and receiving after the messages that have come. These are
-// dropped if the handler's context ends.
+// dropped if the handler's context ends, unless the client has sent its last: a client that
+// sends, closes its side and leaves may have meant them all.
 func (st *stream) leaveCaller(discard bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closeSendLocked(errCallerGone)
-	if discard {
+	if discard && !st.peerClosed {
 		st.inbox.discard(context.Canceled)
 	} else {
 		st.inbox.close(context.Canceled)

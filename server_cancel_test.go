@@ -157,6 +157,25 @@ func testServerCancelled(t *testing.T, mode CancelMode, method string) {
 	p.alive("after all", 5)
 }
 
+// A client that has sent its last message and then gives up: the handler receives all
+// messages and the end, in every mode.
+func TestServerCancelledAfterLast(t *testing.T) {
+	for mode := CancelNone; mode <= CancelAll; mode++ {
+		bubble(t, func(t *testing.T) {
+			st, p := serverPeer(t, WithServerCancellation(mode))
+			p.extend()
+			call := st.start(p, request(3, "HoldStream", flagRemoteOpen|flagNoData, nil))
+			p.send(data(3, 0, text("a")), data(3, flagRemoteClosed, text("b")), cancelFrame(3, codes.Canceled))
+			p.wantNothing("cancelled")
+			for _, value := range []string{"a", "b"} {
+				call.wantRecv(t, mode.String(), value)
+			}
+			call.wantRecvErr(t, mode.String(), io.EOF)
+			call.returns(nil, nil)
+		})
+	}
+}
+
 // Cancel frames that break the rules.
 func TestServerCancelFrames(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -216,3 +216,6 @@ func settle(t testing.TB) {
 		t.Fatalf("goroutines are left:\n%s", leaked)
 	}
 }
+
+// text is the message of most tests.
+func text(value string) *KeyValue { return &KeyValue{Value: value} }

@@ -67,9 +67,6 @@ func (f rawFrame) equal(g rawFrame) bool {
 	return f.header() == g.header() && bytes.Equal(f.body, g.body)
 }
 
-// text is the message of most tests.
-func text(value string) *KeyValue { return &KeyValue{Value: value} }
-
 func request(id streamID, method string, fl flags, m proto.Message) rawFrame {
 	req := &Request{Service: testService, Method: method}
 	if m != nil {

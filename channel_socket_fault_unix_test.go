@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -349,11 +348,7 @@ func (f logFunc) Printf(format string, args ...any) { f(fmt.Sprintf(format, args
 func TestAcceptWithoutDescriptors(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout+10*time.Second)
 	defer cancel()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestDescriptorsChild$", "-test.count=1", "-test.v")
+	cmd := childTest(ctx, "TestDescriptorsChild", "-test.v")
 	cmd.Env = append(os.Environ(), childDescriptors+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestDescriptorsChild")) {

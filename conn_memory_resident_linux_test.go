@@ -81,7 +81,7 @@ func serveHungry(t *testing.T, addr string) {
 // startHungry returns the child process when it serves.
 func startHungry(t *testing.T, addr, env string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestResidentMemory$", "-test.count=1")
+	cmd := childTest(context.Background(), "TestResidentMemory")
 	cmd.Env = append(os.Environ(), hungryServer+"="+addr, env)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -64,7 +63,7 @@ func TestKeepaliveStoppedProcess(t *testing.T) {
 func startKeepaliveChild(t *testing.T) (addr string, child *os.Process) {
 	t.Helper()
 	addr = filepath.Join(t.TempDir(), "s")
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKeepaliveChild$", "-test.count=1")
+	cmd := childTest(context.Background(), "TestKeepaliveChild")
 	cmd.Env = append(os.Environ(), keepaliveChildEnv+"="+addr)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

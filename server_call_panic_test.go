@@ -188,7 +188,7 @@ func TestPanicHandlerCrashes(t *testing.T) {
 		<-ctx.Done() // the call is answered before the process ends
 		return
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestPanicHandlerCrashes$")
+	child := childTest(context.Background(), "TestPanicHandlerCrashes")
 	child.Env = append(os.Environ(), crashVariable+"=1")
 	out, err := child.CombinedOutput()
 	var exit *exec.ExitError
@@ -222,7 +222,7 @@ func TestPanicHandlerCrashesUnread(t *testing.T) {
 	for _, kind := range []string{"unread", "no room"} {
 		ctx, cancel := context.WithTimeout(context.Background(), testTimeout/4)
 		defer cancel()
-		child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestPanicHandlerCrashesUnread$")
+		child := childTest(ctx, "TestPanicHandlerCrashesUnread")
 		child.Env = append(os.Environ(), crashVariable+"="+kind)
 		out, err := child.CombinedOutput()
 		var exit *exec.ExitError

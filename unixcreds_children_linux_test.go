@@ -1,11 +1,11 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -120,9 +120,7 @@ func worldDir(t *testing.T) string {
 
 // runChild runs TestCredentialsChild as another user.
 func runChild(addr string, cred *syscall.Credential) (string, error) {
-	// By this name other users can run a program whose directory is closed
-	// to them.
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCredentialsChild$", "-test.count=1")
+	cmd := childTest(context.Background(), "TestCredentialsChild")
 	cmd.Env = append(os.Environ(), childAddress+"="+addr, quickExit)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}

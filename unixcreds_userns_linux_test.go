@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -111,7 +110,7 @@ func serveInUserNamespace(t *testing.T, attr syscall.SysProcAttr, check string) 
 	}
 	defer f.Close()
 
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestCredentialsUsernsChild$", "-test.count=1")
+	cmd := childTest(context.Background(), "TestCredentialsUsernsChild")
 	cmd.Env = append(os.Environ(), usernsCheck+"="+check, quickExit)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{f}

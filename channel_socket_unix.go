@@ -154,15 +154,20 @@ func (sk *socket) readable(fd uintptr) bool {
 	return true
 }
 
-// readPassing reads the available bytes of a socket whose peer may pass descriptors. Where
-// the kernel refuses these a goroutine of its own does it, which the caller waits for: the
-// first reads of a connection would double the stack of its read loop for good.
+// readPassing reads the available bytes of a socket whose peer may pass descriptors.
 //
 //go:noinline
-func (sk *socket) readPassing(fd int, b []byte) (n int, err error) {
+func (sk *socket) readPassing(fd int, b []byte) (int, error) {
 	if !sk.refuses {
 		return sk.receive(fd, b)
 	}
+	return sk.receiveApart(fd, b)
+}
+
+// receiveApart has a goroutine of its own receive, and waits for it: the first reads of a
+// connection would double the stack of its read loop for good. Its results are on the
+// heap, so that it is not for sockets that are read like that until their end.
+func (sk *socket) receiveApart(fd int, b []byte) (n int, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -20,6 +20,12 @@ func TestCallAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	c, _ := newTestPair(t, echoMethods())
+	wantCallAllocations(t, c)
+}
+
+// wantCallAllocations checks the number of allocations of calls to Echo.
+func wantCallAllocations(t *testing.T, c *Client) {
+	t.Helper()
 	ctx := testContext(t)
 	req := &KeyValue{Key: "key", Value: string(make([]byte, 128))}
 	call := func() {

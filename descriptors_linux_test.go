@@ -276,3 +276,12 @@ func TestLingeringDescriptorThreads(t *testing.T) {
 		t.Errorf("%d threads for %d connections", n, conns)
 	}
 }
+
+// A kernel that cannot refuse descriptors costs a call nothing on the heap.
+func TestTakingDescriptorsAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	_, addr := newTestServer(t, echoMethods(), takesDescriptors)
+	wantCallAllocations(t, dialTest(t, addr, clientTakesDescriptors))
+}

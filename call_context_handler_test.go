@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,11 +19,7 @@ func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelC
 		t.Fatal(err)
 	}
 	s.RegisterService(testService, desc)
-	addr := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	ctx, end := context.WithCancelCause(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, l) }()
@@ -36,7 +30,7 @@ func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelC
 	})
 	// With extensions the client may close before it has read the settings: then the
 	// server's cause is ECONNRESET, not EOF.
-	return dialTest(t, addr, WithClientExtensions(false)), end
+	return dialTest(t, l.Addr().String(), WithClientExtensions(false)), end
 }
 
 // At any end of a handler's context, err and cause are those of package context, for

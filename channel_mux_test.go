@@ -1,4 +1,4 @@
-//go:build unix
+//go:build !plan9
 
 package ttrpc
 
@@ -10,6 +10,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -216,25 +217,54 @@ func muxPair(t testing.TB, ids ...uint32) (a, b *testMux) {
 	return a, b
 }
 
+// muxConns returns two connections over one trunk, each with its client's end first: the
+// client of one is beside the server of the other. At the end of the test the multiplexer
+// must not have failed, and each read of its connections must have had room.
+func muxConns(t testing.TB) (there, back [2]net.Conn) {
+	t.Helper()
+	near, far := muxPair(t, 1, 2)
+	t.Cleanup(func() {
+		for _, m := range []*testMux{near, far} {
+			if err := m.failure(); err != nil {
+				t.Errorf("the multiplexer failed: %v", err)
+			}
+			for _, mc := range m.conns {
+				if least := mc.smallest.Load(); least != 0 && least < minReadLength {
+					t.Errorf("connection %d was read with %d bytes of room", mc.id, least)
+				}
+			}
+		}
+	})
+	return [2]net.Conn{near.conn(1), far.conn(1)}, [2]net.Conn{far.conn(2), near.conn(2)}
+}
+
+// serveMuxConn serves a connection of a multiplexer until the end of the test.
+func serveMuxConn(t testing.TB, s *Server, mc *muxConn) {
+	t.Helper()
+	served := goErr(func() error { return s.ServeConn(context.Background(), mc) })
+	t.Cleanup(func() {
+		s.Close()
+		within(t, "ServeConn", served) // its error is that of the first end
+	})
+}
+
 // Frames go out in the pieces in which released versions write them.
 func TestMuxWrites(t *testing.T) {
 	near, far := muxPair(t, 1)
-	s := newSuiteServer(t)
-	l := newMemListener(0)
-	serveSuite(t, s, l)
-	l.hand(far.conn(1))
+	s := newServer(t)
+	s.RegisterService(testService, echoMethods())
+	serveMuxConn(t, s, far.conn(1))
 	c := NewClient(near.conn(1), WithClientExtensions(false)) // whose acknowledgement is a write of its own
 	defer c.Close()
-	e := &suiteEnv{ctx: testContext(t), server: s, client: c}
 
-	envelope := &requestEnvelope{service: suiteService, method: "UnaryCall"}
+	envelope := &requestEnvelope{service: testService, method: "Echo"}
 	for _, frame := range []int{200, 4095, 4096, 4097, 8192, 300000} {
 		// Find the body with which the frame is so long.
 		n := frame
-		var order *KeyValue
+		var req *KeyValue
 		for length := 0; length != frame; n -= length - frame {
-			order = orderSize(1, body(n))
-			p, err := noOptions.newPayload(order)
+			req = text(strings.Repeat("x", n))
+			p, err := noOptions.newPayload(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +274,7 @@ func TestMuxWrites(t *testing.T) {
 		got := near.conn(1).recordWrites(func() {
 			var resp KeyValue
 			// Without a deadline, which would make the request longer.
-			if err := c.Call(context.Background(), suiteService, "UnaryCall", order, &resp); err != nil {
+			if err := c.Call(context.Background(), testService, "Echo", req, &resp); err != nil {
 				t.Fatalf("frame of %d bytes: %v", frame, err)
 			}
 		})
@@ -256,7 +286,6 @@ func TestMuxWrites(t *testing.T) {
 			t.Errorf("frame of %d bytes: written in %v, want %v", frame, got, want)
 		}
 	}
-	e.wantAlive(t)
 }
 
 // Frames that wait share writes of up to 4096 bytes, which every release reads at once;
@@ -329,9 +358,7 @@ func TestMuxEnds(t *testing.T) {
 					return nil, ctx.Err()
 				}
 				s.RegisterService(testService, desc)
-				l := newMemListener(0)
-				serveSuite(t, s, l)
-				l.hand(ends[1].conn(id))
+				serveMuxConn(t, s, ends[1].conn(id))
 				client := NewClient(ends[0].conn(id))
 				clients = append(clients, client)
 				result := make(chan error, 1)
@@ -381,9 +408,7 @@ func TestMuxIsReadDuringHandlers(t *testing.T) {
 	// It would have another goroutine read on before long, as on sockets, but not
 	// before a peer can have filled the queue.
 	s.watchdog.end()
-	l := newMemListener(0)
-	serveSuite(t, s, l)
-	l.hand(far.conn(1))
+	serveMuxConn(t, s, far.conn(1))
 	c := NewClient(near.conn(1))
 	defer c.Close()
 	ctx := testContext(t)

@@ -55,7 +55,7 @@ func listenWire(t testing.TB) *wireListener { return &wireListener{listen(t)} }
 // connect returns a client and its server's end.
 func (l *wireListener) connect(t testing.TB, opts ...ClientOpts) (*Client, *wire) {
 	t.Helper()
-	nc, err := net.Dial("unix", l.Addr().String())
+	nc, err := dialLocal(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestRaceClosedConns(t *testing.T) {
 	together(times(dialers, func(d int) {
 		rnd := rand.New(rand.NewSource(int64(d)))
 		for n := rounds(1000) / dialers; n >= 0; n-- {
-			nc, err := net.Dial("unix", addr)
+			nc, err := dialLocal(addr)
 			if err != nil {
 				t.Error(err)
 				return
@@ -135,7 +135,7 @@ func TestRaceFullBothWays(t *testing.T) {
 	for name, listen := range map[string]func() (net.Listener, func() (net.Conn, error)){
 		"unix": func() (net.Listener, func() (net.Conn, error)) {
 			l := listen(t)
-			return l, func() (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }
+			return l, func() (net.Conn, error) { return dialLocal(l.Addr().String()) }
 		},
 		"pipe": func() (net.Listener, func() (net.Conn, error)) {
 			l := newScriptedListener()
@@ -189,7 +189,7 @@ func TestRaceShutdown(t *testing.T) {
 		l := listen(t)
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
 		dial := func() *Client {
-			nc, err := net.Dial("unix", l.Addr().String())
+			nc, err := dialLocal(l.Addr().String())
 			if err != nil {
 				return nil
 			}
@@ -236,7 +236,7 @@ func TestRaceCloseDuringFlood(t *testing.T) {
 		s.RegisterService(testService, echoMethods())
 		l := listen(t)
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
-		nc, err := net.Dial("unix", l.Addr().String())
+		nc, err := dialLocal(l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -374,7 +374,7 @@ func TestRaceReplyThenShutdown(t *testing.T) {
 		s.RegisterService(testService, desc)
 		l := listen(t)
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
-		nc, err := net.Dial("unix", l.Addr().String())
+		nc, err := dialLocal(l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func (s *soak) run() {
 	s.server, s.over, s.left = server, make(chan struct{}), make(map[*Client]int)
 	server.RegisterService(testService, echoMethods())
 	served := make(chan error)
-	for _, network := range []string{"unix", "tcp", "mem"} {
+	for _, network := range []string{"local", "tcp", "mem"} {
 		l := s.listen(network)
 		s.listeners = append(s.listeners, l)
 		go func() { served <- server.Serve(context.Background(), l) }()
@@ -237,14 +237,13 @@ type discardLogger struct{}
 func (discardLogger) Printf(string, ...any) {}
 
 func (s *soak) listen(network string) net.Listener {
-	addr := "127.0.0.1:0"
 	switch network {
 	case "mem":
 		return newMemListener(64 << 10)
-	case "unix":
-		addr = socketPath(s.t)
+	case "local":
+		return listen(s.t)
 	}
-	l, err := net.Listen(network, addr)
+	l, err := net.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}

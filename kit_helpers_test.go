@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -101,7 +100,7 @@ func echoMethods() *ServiceDesc {
 	}
 }
 
-// newTestServer serves desc on a unix socket and returns its address. The
+// newTestServer serves desc on a local socket and returns its address. The
 // server is closed when the test ends.
 func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server, string) {
 	t.Helper()
@@ -110,11 +109,7 @@ func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server,
 		t.Fatal(err)
 	}
 	s.RegisterService(testService, desc)
-	addr := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
 	t.Cleanup(func() {
@@ -123,10 +118,10 @@ func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server,
 			t.Errorf("Serve: got %v, want ErrServerClosed", err)
 		}
 	})
-	return s, addr
+	return s, l.Addr().String()
 }
 
-// dialTest returns a client of a server on a unix socket.
+// dialTest returns a client of a server on a local socket.
 func dialTest(t testing.TB, addr string, opts ...ClientOpts) *Client {
 	t.Helper()
 	c := NewClient(dialRaw(t, addr), opts...)
@@ -136,7 +131,7 @@ func dialTest(t testing.TB, addr string, opts ...ClientOpts) *Client {
 
 func dialRaw(t testing.TB, addr string) net.Conn {
 	t.Helper()
-	nc, err := net.Dial("unix", addr)
+	nc, err := dialLocal(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +139,7 @@ func dialRaw(t testing.TB, addr string) net.Conn {
 	return nc
 }
 
-// newTestPair returns a client of a server with desc, over a unix socket.
+// newTestPair returns a client of a server with desc, over a local socket.
 func newTestPair(t testing.TB, desc *ServiceDesc) (*Client, *Server) {
 	t.Helper()
 	s, addr := newTestServer(t, desc)

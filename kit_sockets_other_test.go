@@ -7,24 +7,17 @@ import (
 	"testing"
 )
 
-// socketPair returns the two ends of a unix socket, which are closed at the end of the
+// socketPair returns the two ends of a local socket, which are closed at the end of the
 // test at the latest. These systems have no socketpair(2).
-func socketPair(t testing.TB) (a, b *net.UnixConn) {
+func socketPair(t testing.TB) (a, b net.Conn) {
 	t.Helper()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketPath(t), Net: "unix"})
+	l := listen(t)
+	defer l.Close()
+	a = dialRaw(t, l.Addr().String())
+	b, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	if a, err = net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr)); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.AcceptUnix(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		a.Close()
-		b.Close()
-	})
+	t.Cleanup(func() { b.Close() })
 	return a, b
 }

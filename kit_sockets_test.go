@@ -4,6 +4,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -18,6 +20,43 @@ func socketPath(t testing.TB) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "s")
 }
+
+// localNetwork is the network of the tests that need any local socket: unix sockets, or TCP
+// on a Windows that has none, such as Wine's.
+var localNetwork = sync.OnceValue(func() string {
+	if runtime.GOOS != "windows" {
+		return "unix"
+	}
+	dir, err := os.MkdirTemp("", "ttrpc")
+	if err != nil {
+		return "unix"
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		return "tcp"
+	}
+	l.Close()
+	return "unix"
+})
+
+// listen returns a listener of localNetwork, which is closed when the test ends.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	addr := "127.0.0.1:0"
+	if localNetwork() == "unix" {
+		addr = socketPath(t)
+	}
+	l, err := net.Listen(localNetwork(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// dialLocal connects to the address of a listener of localNetwork.
+func dialLocal(addr string) (net.Conn, error) { return net.Dial(localNetwork(), addr) }
 
 // tcpPair returns the two ends of a TCP connection over loopback.
 func tcpPair(t testing.TB) (a, b *net.TCPConn) {

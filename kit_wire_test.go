@@ -160,14 +160,11 @@ func within[T any](t testing.TB, what string, ch <-chan T) T {
 	}
 }
 
-// serveTest has s serve on a unix socket until the end of the test, with ctx as
+// serveTest has s serve on a local socket until the end of the test, with ctx as
 // Serve's, and returns a client of it.
 func serveTest(t testing.TB, s *Server, ctx context.Context, opts ...ClientOpts) *Client {
 	t.Helper()
-	l, err := net.Listen("unix", socketPath(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	served := goErr(func() error { return s.Serve(ctx, l) })
 	t.Cleanup(func() {
 		s.Close()

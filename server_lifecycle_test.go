@@ -27,10 +27,15 @@ var lifecycleNets = []struct {
 	listen func(t *testing.T) (l net.Listener, dial func() (net.Conn, error))
 }{
 	{"unix", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
-		return lifecycleListen(t, "unix", socketPath(t))
+		l := listen(t)
+		return l, func() (net.Conn, error) { return dialLocal(l.Addr().String()) }
 	}},
 	{"tcp", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
-		return lifecycleListen(t, "tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
 	}},
 	{"memory", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
 		l := newMemListener(10000)
@@ -41,15 +46,6 @@ var lifecycleNets = []struct {
 			return nil, net.ErrClosed
 		}
 	}},
-}
-
-func lifecycleListen(t *testing.T, network, addr string) (net.Listener, func() (net.Conn, error)) {
-	t.Helper()
-	l, err := net.Listen(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, func() (net.Conn, error) { return net.Dial(network, l.Addr().String()) }
 }
 
 // refusedByShutdown reports whether a call that came too late may get err.

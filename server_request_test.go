@@ -5,7 +5,6 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -50,7 +49,7 @@ func TestEndedConnectionsKeepNothing(t *testing.T) {
 			})
 			before := heapInUse()
 			for i := 1; i <= reconnects; i++ {
-				nc, err := net.Dial("unix", addr)
+				nc, err := dialLocal(addr)
 				if err != nil {
 					t.Fatal(err)
 				}

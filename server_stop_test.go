@@ -114,7 +114,7 @@ func TestShutdown(t *testing.T) {
 			return status.Code(echo(testContext(t), c, "x")) == codes.Unavailable
 		})
 	}
-	if nc, err := net.Dial("unix", addr); err == nil {
+	if nc, err := dialLocal(addr); err == nil {
 		nc.Close()
 		t.Error("a connection was accepted")
 	}
@@ -299,7 +299,7 @@ func TestCloseEndsBusyConn(t *testing.T) {
 	if err := echo(testContext(t), c, "x"); err != ErrClosed {
 		t.Errorf("a new call: got %v, want ErrClosed", err)
 	}
-	if nc, err := net.Dial("unix", addr); err == nil {
+	if nc, err := dialLocal(addr); err == nil {
 		nc.Close()
 		t.Error("a connection was accepted")
 	}

@@ -24,16 +24,6 @@ func newServer(t testing.TB, opts ...ServerOpt) *Server {
 	return s
 }
 
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	l, err := net.Listen("unix", socketPath(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l
-}
-
 // A server serves several listeners at once. One that is closed from outside
 // ends its Serve with net.ErrClosed, which shims rely on, and nothing else; after
 // Close or Shutdown every Serve returns exactly ErrServerClosed.
@@ -77,7 +67,7 @@ func TestServeOnListeners(t *testing.T) {
 			}
 		}
 		for i, l := range listeners {
-			if nc, err := net.Dial("unix", l.Addr().String()); err == nil {
+			if nc, err := dialLocal(l.Addr().String()); err == nil {
 				nc.Close()
 				t.Errorf("%s: listener %d is open", name, i)
 			}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/details"
+	"github.com/containerd/ttrpc/ttrpctest"
 	"github.com/containerd/typeurl"
 	gogo "github.com/gogo/protobuf/proto"
 	gogodescriptor "github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
@@ -250,10 +249,7 @@ func TestCannotUnpack(t *testing.T) {
 
 // TestThroughCall sends all kinds of details from a handler to its client.
 func TestThroughCall(t *testing.T) {
-	server, err := ttrpc.NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := ttrpctest.NewServer(t)
 	server.RegisterService("test.Details", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"Fail": func(context.Context, func(any) error) (any, error) {
@@ -267,28 +263,11 @@ func TestThroughCall(t *testing.T) {
 			}},
 		},
 	})
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(context.Background(), l) }()
-	defer func() {
-		server.Close()
-		if err := <-served; err != ttrpc.ErrServerClosed {
-			t.Errorf("Serve: %v", err)
-		}
-	}()
-	nc, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := ttrpc.NewClient(nc)
-	defer client.Close()
+	client := ttrpctest.NewClient(t, server)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 
-	err = client.Call(ctx, "test.Details", "Fail", &spb.Status{}, &spb.Status{})
+	err := client.Call(ctx, "test.Details", "Fail", &spb.Status{}, &spb.Status{})
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Fatalf("got %v, want ResourceExhausted", err)
 	}

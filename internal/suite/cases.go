@@ -1,6 +1,4 @@
-//go:build unix
-
-package ttrpc
+package suite
 
 import (
 	"context"
@@ -15,32 +13,24 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
 )
 
-// The cases of TestSuite.
-
 // unary asks for n bytes, and sends as many.
-func (e *suiteEnv) unary(n int) error { return e.unarySizes(n, n) }
+func (e *env) unary(n int) error { return e.unarySizes(n, n) }
 
-func (e *suiteEnv) unarySizes(request, response int) error {
-	var resp KeyValue
-	if err := e.client.Call(e.ctx, suiteService, "UnaryCall", orderSize(response, body(request)), &resp); err != nil {
+func (e *env) unarySizes(request, response int) error {
+	var resp ttrpc.KeyValue
+	if err := e.client.Call(e.ctx, service, "UnaryCall", orderSize(response, body(request)), &resp); err != nil {
 		return err
 	}
 	return checkBody(&resp, response)
 }
 
-// wantAlive checks that the connection serves calls.
-func (e *suiteEnv) wantAlive(t *testing.T) {
+func (e *env) open(t *testing.T, desc *ttrpc.StreamDesc, method string, req any) ttrpc.ClientStream {
 	t.Helper()
-	if err := e.unary(10); err != nil {
-		t.Errorf("a call at the end: %v", err)
-	}
-}
-
-func (e *suiteEnv) open(t *testing.T, desc *StreamDesc, method string, req any) ClientStream {
-	t.Helper()
-	cs, err := e.client.NewStream(e.ctx, desc, suiteService, method, req)
+	cs, err := e.client.NewStream(e.ctx, desc, service, method, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,10 +38,10 @@ func (e *suiteEnv) open(t *testing.T, desc *StreamDesc, method string, req any) 
 }
 
 // wantStreamEnd checks that a stream ends with err, for good.
-func wantStreamEnd(t *testing.T, cs ClientStream, want error) {
+func wantStreamEnd(t *testing.T, cs ttrpc.ClientStream, want error) {
 	t.Helper()
 	for i := 0; i < 2; i++ {
-		if err := cs.RecvMsg(&KeyValue{}); !errors.Is(err, want) {
+		if err := cs.RecvMsg(&ttrpc.KeyValue{}); !errors.Is(err, want) {
 			t.Fatalf("RecvMsg: got %v, want %v", err, want)
 		}
 	}
@@ -64,23 +54,23 @@ func wantStatus(t *testing.T, err error, code codes.Code, message string) {
 	}
 }
 
-func mustSend(t *testing.T, cs ClientStream, m any) {
+func mustSend(t *testing.T, cs ttrpc.ClientStream, m any) {
 	t.Helper()
 	if err := cs.SendMsg(m); err != nil {
 		t.Fatalf("SendMsg: %v", err)
 	}
 }
 
-func mustCloseSend(t *testing.T, cs ClientStream) {
+func mustCloseSend(t *testing.T, cs ttrpc.ClientStream) {
 	t.Helper()
 	if err := cs.CloseSend(); err != nil {
 		t.Fatalf("CloseSend: %v", err)
 	}
 }
 
-func wantBody(t *testing.T, cs ClientStream, n int) {
+func wantBody(t *testing.T, cs ttrpc.ClientStream, n int) {
 	t.Helper()
-	var m KeyValue
+	var m ttrpc.KeyValue
 	if err := cs.RecvMsg(&m); err != nil {
 		t.Fatalf("RecvMsg: %v, want %d bytes", err, n)
 	}
@@ -89,9 +79,9 @@ func wantBody(t *testing.T, cs ClientStream, n int) {
 	}
 }
 
-func suiteEmptyUnary(t *testing.T, e *suiteEnv) {
-	resp := KeyValue{Key: "what was here", Value: "before"}
-	if err := e.client.Call(e.ctx, suiteService, "EmptyCall", &KeyValue{}, &resp); err != nil {
+func emptyUnary(t *testing.T, e *env) {
+	resp := ttrpc.KeyValue{Key: "what was here", Value: "before"}
+	if err := e.client.Call(e.ctx, service, "EmptyCall", &ttrpc.KeyValue{}, &resp); err != nil {
 		t.Fatal(err)
 	}
 	if resp.Key != "" || resp.Value != "" {
@@ -99,35 +89,35 @@ func suiteEmptyUnary(t *testing.T, e *suiteEnv) {
 	}
 }
 
-func suiteLargeUnary(t *testing.T, e *suiteEnv) {
+func largeUnary(t *testing.T, e *env) {
 	if err := e.unarySizes(271828, 314159); err != nil {
 		t.Error(err)
 	}
 }
 
-func suiteClientStreaming(t *testing.T, e *suiteEnv) {
-	cs := e.open(t, suiteClientStreams, "StreamingInputCall", nil)
+func clientStreaming(t *testing.T, e *env) {
+	cs := e.open(t, clientStreams, "StreamingInputCall", nil)
 	for _, n := range []int{27182, 8, 1828, 45904} {
-		mustSend(t, cs, &KeyValue{Value: body(n)})
+		mustSend(t, cs, &ttrpc.KeyValue{Value: body(n)})
 	}
 	mustCloseSend(t, cs)
-	var sum KeyValue
+	var sum ttrpc.KeyValue
 	if err := cs.RecvMsg(&sum); err != nil || sum.Value != "74922" {
 		t.Fatalf("got %q, %v, want the sum 74922", sum.Value, err)
 	}
 	wantStreamEnd(t, cs, io.EOF)
 }
 
-func suiteServerStreaming(t *testing.T, e *suiteEnv) {
-	cs := e.open(t, suiteServerStreams, "StreamingOutputCall", &KeyValue{Key: "31415 9 2653 58979"})
+func serverStreaming(t *testing.T, e *env) {
+	cs := e.open(t, serverStreams, "StreamingOutputCall", &ttrpc.KeyValue{Key: "31415 9 2653 58979"})
 	for _, n := range []int{31415, 9, 2653, 58979} {
 		wantBody(t, cs, n)
 	}
 	wantStreamEnd(t, cs, io.EOF)
 }
 
-func suitePingPong(t *testing.T, e *suiteEnv) {
-	cs := e.open(t, suiteBothStream, "FullDuplexCall", nil)
+func pingPong(t *testing.T, e *env) {
+	cs := e.open(t, bothStreams, "FullDuplexCall", nil)
 	for _, n := range []struct{ request, response int }{{27182, 31415}, {8, 9}, {1828, 2653}, {45904, 58979}} {
 		mustSend(t, cs, orderSize(n.response, body(n.request)))
 		wantBody(t, cs, n.response)
@@ -136,34 +126,34 @@ func suitePingPong(t *testing.T, e *suiteEnv) {
 	wantStreamEnd(t, cs, io.EOF)
 }
 
-func suiteEmptyStream(t *testing.T, e *suiteEnv) {
-	cs := e.open(t, suiteBothStream, "FullDuplexCall", nil)
+func emptyStream(t *testing.T, e *env) {
+	cs := e.open(t, bothStreams, "FullDuplexCall", nil)
 	mustCloseSend(t, cs)
 	wantStreamEnd(t, cs, io.EOF)
 }
 
-func suiteCustomMetadata(t *testing.T, e *suiteEnv) {
+func customMetadata(t *testing.T, e *env) {
 	const (
 		key   = "x-grpc-test-echo-initial"
 		other = "x-grpc-test-echo-trailing-bin"
 		value = "test_initial_metadata_value"
 	)
-	ctx := WithMetadata(e.ctx, MD{key: {value, "second"}, other: {"q6ur"}})
-	for want, order := range map[string]*KeyValue{
+	ctx := ttrpc.WithMetadata(e.ctx, ttrpc.MD{key: {value, "second"}, other: {"q6ur"}})
+	for want, order := range map[string]*ttrpc.KeyValue{
 		value + ",second": orderMetadata(key),
 		"q6ur":            orderMetadata(other),
 		"":                orderMetadata("absent"),
 	} {
-		var resp KeyValue
-		if err := e.client.Call(ctx, suiteService, "UnaryCall", order, &resp); err != nil || resp.Value != want {
+		var resp ttrpc.KeyValue
+		if err := e.client.Call(ctx, service, "UnaryCall", order, &resp); err != nil || resp.Value != want {
 			t.Errorf("unary, %s: got %q, %v, want %q", order.Key, resp.Value, err, want)
 		}
-		cs, err := e.client.NewStream(ctx, suiteBothStream, suiteService, "FullDuplexCall", nil)
+		cs, err := e.client.NewStream(ctx, bothStreams, service, "FullDuplexCall", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustSend(t, cs, order)
-		var m KeyValue
+		var m ttrpc.KeyValue
 		if err := cs.RecvMsg(&m); err != nil || m.Value != want {
 			t.Errorf("stream, %s: got %q, %v, want %q", order.Key, m.Value, err, want)
 		}
@@ -172,59 +162,59 @@ func suiteCustomMetadata(t *testing.T, e *suiteEnv) {
 	}
 }
 
-func suiteStatusCodeAndMessage(t *testing.T, e *suiteEnv) {
-	suiteStatus(t, e, "test status message")
+func statusCodeAndMessage(t *testing.T, e *env) {
+	checkStatus(t, e, "test status message")
 }
 
-func suiteSpecialStatusMessage(t *testing.T, e *suiteEnv) {
-	suiteStatus(t, e, "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n")
+func specialStatusMessage(t *testing.T, e *env) {
+	checkStatus(t, e, "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n")
 }
 
-func suiteStatus(t *testing.T, e *suiteEnv, message string) {
+func checkStatus(t *testing.T, e *env, message string) {
 	order := orderStatus(codes.Unknown, message)
-	err := e.client.Call(e.ctx, suiteService, "UnaryCall", order, &KeyValue{})
+	err := e.client.Call(e.ctx, service, "UnaryCall", order, &ttrpc.KeyValue{})
 	wantStatus(t, err, codes.Unknown, message)
 
-	cs := e.open(t, suiteBothStream, "FullDuplexCall", nil)
+	cs := e.open(t, bothStreams, "FullDuplexCall", nil)
 	mustSend(t, cs, order)
 	for i := 0; i < 2; i++ {
-		wantStatus(t, cs.RecvMsg(&KeyValue{}), codes.Unknown, message)
+		wantStatus(t, cs.RecvMsg(&ttrpc.KeyValue{}), codes.Unknown, message)
 	}
 }
 
-func suiteUnimplementedMethod(t *testing.T, e *suiteEnv) {
-	suiteUnimplemented(t, e, suiteService, "UnimplementedCall")
+func unimplementedMethod(t *testing.T, e *env) {
+	unimplemented(t, e, service, "UnimplementedCall")
 }
 
-func suiteUnimplementedService(t *testing.T, e *suiteEnv) {
-	suiteUnimplemented(t, e, "test.Unimplemented", "UnimplementedCall")
+func unimplementedService(t *testing.T, e *env) {
+	unimplemented(t, e, "test.Unimplemented", "UnimplementedCall")
 }
 
-func suiteUnimplemented(t *testing.T, e *suiteEnv, service, method string) {
-	err := e.client.Call(e.ctx, service, method, &KeyValue{}, &KeyValue{})
+func unimplemented(t *testing.T, e *env, service, method string) {
+	err := e.client.Call(e.ctx, service, method, &ttrpc.KeyValue{}, &ttrpc.KeyValue{})
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("unary: got %v, want Unimplemented", err)
 	}
-	for _, desc := range []*StreamDesc{suiteClientStreams, suiteServerStreams, suiteBothStream} {
+	for _, desc := range []*ttrpc.StreamDesc{clientStreams, serverStreams, bothStreams} {
 		var req any
 		if !desc.StreamingClient {
-			req = &KeyValue{}
+			req = &ttrpc.KeyValue{}
 		}
 		cs, err := e.client.NewStream(e.ctx, desc, service, method, req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := 0; i < 2; i++ {
-			if err := cs.RecvMsg(&KeyValue{}); status.Code(err) != codes.Unimplemented {
+			if err := cs.RecvMsg(&ttrpc.KeyValue{}); status.Code(err) != codes.Unimplemented {
 				t.Errorf("stream %+v: got %v, want Unimplemented", *desc, err)
 			}
 		}
 	}
 }
 
-func suiteCancelAfterBegin(t *testing.T, e *suiteEnv) {
+func cancelAfterBegin(t *testing.T, e *env) {
 	ctx, cancel := context.WithCancel(e.ctx)
-	cs, err := e.client.NewStream(ctx, suiteClientStreams, suiteService, "StreamingInputCall", nil)
+	cs, err := e.client.NewStream(ctx, clientStreams, service, "StreamingInputCall", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,10 +222,10 @@ func suiteCancelAfterBegin(t *testing.T, e *suiteEnv) {
 	wantStreamEnd(t, cs, context.Canceled)
 }
 
-func suiteCancelAfterFirstResponse(t *testing.T, e *suiteEnv) {
+func cancelAfterFirstResponse(t *testing.T, e *env) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	cs, err := e.client.NewStream(ctx, suiteBothStream, suiteService, "FullDuplexCall", nil)
+	cs, err := e.client.NewStream(ctx, bothStreams, service, "FullDuplexCall", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,10 +236,10 @@ func suiteCancelAfterFirstResponse(t *testing.T, e *suiteEnv) {
 }
 
 // The server sleeps as its handler waits for a message that does not come.
-func suiteTimeoutOnSleepingServer(t *testing.T, e *suiteEnv) {
+func timeoutOnSleepingServer(t *testing.T, e *env) {
 	ctx, cancel := context.WithTimeout(e.ctx, 20*time.Millisecond)
 	defer cancel()
-	cs, err := e.client.NewStream(ctx, suiteBothStream, suiteService, "FullDuplexCall", nil)
+	cs, err := e.client.NewStream(ctx, bothStreams, service, "FullDuplexCall", nil)
 	if err == nil {
 		wantStreamEnd(t, cs, context.DeadlineExceeded)
 	} else if err != context.DeadlineExceeded {
@@ -257,7 +247,7 @@ func suiteTimeoutOnSleepingServer(t *testing.T, e *suiteEnv) {
 	}
 }
 
-func suiteConcurrentLargeUnary(t *testing.T, e *suiteEnv) {
+func concurrentLargeUnary(t *testing.T, e *env) {
 	const callers = 20
 	var wg sync.WaitGroup
 	for i := 0; i < callers; i++ {
@@ -274,8 +264,8 @@ func suiteConcurrentLargeUnary(t *testing.T, e *suiteEnv) {
 	wg.Wait()
 }
 
-// suiteSoak is some of everything at once, for a moment; `make soak` is more.
-func suiteSoak(t *testing.T, e *suiteEnv) {
+// soak is some of everything at once, for a moment; `make soak` is more.
+func soak(t *testing.T, e *env) {
 	const workers, steps = 8, 25
 	var wg sync.WaitGroup
 	for i := 0; i < workers; i++ {
@@ -295,25 +285,25 @@ func suiteSoak(t *testing.T, e *suiteEnv) {
 	wg.Wait()
 }
 
-var soakSteps = []func(*suiteEnv, *rand.Rand) error{
-	func(e *suiteEnv, r *rand.Rand) error {
+var soakSteps = []func(*env, *rand.Rand) error{
+	func(e *env, r *rand.Rand) error {
 		return e.unarySizes(r.Intn(20000), r.Intn(20000))
 	},
-	func(e *suiteEnv, r *rand.Rand) error {
-		if err := e.client.Call(e.ctx, suiteService, "UnaryCall", orderStatus(codes.DataLoss, "lost"), &KeyValue{}); status.Code(err) != codes.DataLoss {
+	func(e *env, r *rand.Rand) error {
+		if err := e.client.Call(e.ctx, service, "UnaryCall", orderStatus(codes.DataLoss, "lost"), &ttrpc.KeyValue{}); status.Code(err) != codes.DataLoss {
 			return fmt.Errorf("got %v, want DataLoss", err)
 		}
 		return nil
 	},
-	func(e *suiteEnv, r *rand.Rand) error {
+	func(e *env, r *rand.Rand) error {
 		sizes := []int{r.Intn(10), r.Intn(5000), r.Intn(20000)}
-		req := &KeyValue{Key: strings.Trim(fmt.Sprint(sizes), "[]")}
-		cs, err := e.client.NewStream(e.ctx, suiteServerStreams, suiteService, "StreamingOutputCall", req)
+		req := &ttrpc.KeyValue{Key: strings.Trim(fmt.Sprint(sizes), "[]")}
+		cs, err := e.client.NewStream(e.ctx, serverStreams, service, "StreamingOutputCall", req)
 		if err != nil {
 			return err
 		}
 		for _, n := range sizes {
-			var m KeyValue
+			var m ttrpc.KeyValue
 			if err := cs.RecvMsg(&m); err != nil {
 				return err
 			}
@@ -321,15 +311,15 @@ var soakSteps = []func(*suiteEnv, *rand.Rand) error{
 				return err
 			}
 		}
-		if err := cs.RecvMsg(&KeyValue{}); err != io.EOF {
+		if err := cs.RecvMsg(&ttrpc.KeyValue{}); err != io.EOF {
 			return fmt.Errorf("after the last message: got %v, want EOF", err)
 		}
 		return nil
 	},
-	func(e *suiteEnv, r *rand.Rand) error {
+	func(e *env, r *rand.Rand) error {
 		ctx, cancel := context.WithCancel(e.ctx)
 		defer cancel()
-		cs, err := e.client.NewStream(ctx, suiteBothStream, suiteService, "FullDuplexCall", nil)
+		cs, err := e.client.NewStream(ctx, bothStreams, service, "FullDuplexCall", nil)
 		if err != nil {
 			return err
 		}
@@ -338,7 +328,7 @@ var soakSteps = []func(*suiteEnv, *rand.Rand) error{
 			if err := cs.SendMsg(orderSize(n, body(r.Intn(5000)))); err != nil {
 				return err
 			}
-			var m KeyValue
+			var m ttrpc.KeyValue
 			if err := cs.RecvMsg(&m); err != nil {
 				return err
 			}
@@ -352,16 +342,16 @@ var soakSteps = []func(*suiteEnv, *rand.Rand) error{
 		if err := cs.CloseSend(); err != nil {
 			return err
 		}
-		if err := cs.RecvMsg(&KeyValue{}); err != io.EOF {
+		if err := cs.RecvMsg(&ttrpc.KeyValue{}); err != io.EOF {
 			return fmt.Errorf("after CloseSend: got %v, want EOF", err)
 		}
 		return nil
 	},
-	func(e *suiteEnv, r *rand.Rand) error {
+	func(e *env, r *rand.Rand) error {
 		ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.Intn(300))*time.Microsecond)
 		defer cancel()
-		var resp KeyValue
-		err := e.client.Call(ctx, suiteService, "UnaryCall", orderSize(100, body(r.Intn(5000))), &resp)
+		var resp ttrpc.KeyValue
+		err := e.client.Call(ctx, service, "UnaryCall", orderSize(100, body(r.Intn(5000))), &resp)
 		if err == context.DeadlineExceeded {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"strings"
 
+	"github.com/containerd/ttrpc/internal/frame"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -34,34 +35,22 @@ const (
 // The types of the frames of extensions. Their id is 0. A peer gets one only after it
 // has offered or confirmed.
 const (
-	messageTypeSettings messageType = 0x70
-	messageTypeCancel   messageType = 0x71
-	messageTypeWindow   messageType = 0x72
-	messageTypePing     messageType = 0x73
-	messageTypePong     messageType = 0x74
-	messageTypeGoaway   messageType = 0x75
-	messageTypeMetadata messageType = 0x76
+	messageTypeSettings = frame.TypeSettings
+	messageTypeCancel   = frame.TypeCancel
+	messageTypeWindow   = frame.TypeWindow
+	messageTypePing     = frame.TypePing
+	messageTypePong     = frame.TypePong
+	messageTypeGoaway   = frame.TypeGoaway
+	messageTypeMetadata = frame.TypeMetadata
 
-	lastExtensionType messageType = 0x7f // up to here types are reserved for extensions
+	lastExtensionType = frame.TypeLastExtension
 )
 
 // flagAck is of a settings frame: the client confirms those of the server.
-const flagAck flags = 0x1
+const flagAck = flags(frame.FlagAck)
 
 // isExtension reports whether h is the header of an extension's frame.
-func (h header) isExtension() bool {
-	return h.id == 0 && h.typ >= messageTypeSettings && h.typ <= lastExtensionType
-}
-
-// extensionNames are the names of the types that this implementation knows.
-var extensionNames = [...]string{"settings", "cancel", "window", "ping", "pong", "goaway", "metadata"}
-
-func extensionName(t messageType) (name string, ok bool) {
-	if i := int(t) - int(messageTypeSettings); i >= 0 && i < len(extensionNames) {
-		return extensionNames[i], true
-	}
-	return "", false
-}
+func (h header) isExtension() bool { return h.wire().IsExtension() }
 
 // features is a set of extensions.
 type features uint64

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/containerd/ttrpc/internal/sockaddr"
 )
 
 // An Option of ListenUnix.
@@ -64,13 +66,13 @@ func ListenUnix(path string, opts ...Option) (net.Listener, error) {
 }
 
 func (c *config) listen(path string) (net.Listener, error) {
-	if err := checkName(path); err != nil {
+	if err := sockaddr.CheckName(path); err != nil {
 		return nil, err
 	}
 	if path == "" {
 		return nil, errors.New("the path is empty")
 	}
-	if isAbstract(path) {
+	if sockaddr.IsAbstract(path) {
 		if c.modeSet || c.uid != -1 || c.gid != -1 {
 			return nil, errors.New("an abstract socket has no mode and no owner")
 		}
@@ -103,7 +105,7 @@ func explainListen(path string, err error) error {
 	switch _, statErr := os.Stat(dir); {
 	case errors.Is(statErr, fs.ErrNotExist):
 		return fmt.Errorf("there is no directory %s: %w", dir, err)
-	case isTooLong(err):
+	case sockaddr.IsTooLong(err):
 		return fmt.Errorf("%d bytes are too long for the path of a socket: %w", len(path), err)
 	}
 	return err
@@ -123,16 +125,16 @@ func removeStale(path string, lockErr error) error {
 		return nil
 	case err != nil:
 		return err
-	case !isSocket(info):
+	case !sockaddr.IsSocket(info):
 		return &fileError{"the path exists and is not a socket", fs.ErrExist}
 	}
 	for i := 0; i < 2; i++ {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			conn.Close()
-			return &fileError{"a server listens there already", inUse}
+			return &fileError{"a server listens there already", sockaddr.InUse}
 		}
-		if !isRefused(err) {
+		if !sockaddr.IsRefused(err) {
 			return fmt.Errorf("cannot tell whether a server listens there: %w", err)
 		}
 		if i == 0 {
@@ -143,7 +145,7 @@ func removeStale(path string, lockErr error) error {
 		return fmt.Errorf("cannot replace the stale socket without a lock: %w", lockErr)
 	}
 	if again, err := os.Lstat(path); err != nil || !os.SameFile(info, again) {
-		return &fileError{"another server has replaced the socket just now", inUse}
+		return &fileError{"another server has replaced the socket just now", sockaddr.InUse}
 	}
 	return os.Remove(path)
 }

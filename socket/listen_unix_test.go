@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/sockaddr"
 )
 
 // newPath returns a short path in a new directory.
@@ -398,7 +399,7 @@ func TestDialPermission(t *testing.T) {
 	path := newPath(t)
 	mustListen(t, path, WithMode(0o400))
 	denied := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
-	err := explain("unix", path, denied)
+	err := sockaddr.Explain("unix", path, denied)
 	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "has the mode -r--------") {
 		t.Errorf("got %v", err)
 	}

@@ -1,10 +1,11 @@
 //go:build !plan9
 
-package socket
+package sockaddr
 
 import "syscall"
 
-const inUse = syscall.EADDRINUSE
+// InUse is the error of a socket on which another process listens.
+const InUse = syscall.EADDRINUSE
 
 var (
 	// refusedErrors say that nobody listens. The second is Windows' WSAECONNREFUSED,

@@ -47,7 +47,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 
 # The modules that are linted; gofmt takes all files.
 LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
-	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/prose tools/protogen
+	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen
 
 .PHONY: lint
 lint: ## Run gofmt, go vet, staticcheck and a check of the English, and go vet for other systems
@@ -136,6 +136,14 @@ fuzz: ## Fuzz each target for a while (FUZZTIME=30s, FUZZ=regexp)
 	for target in $$targets; do \
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s .; \
 	done
+
+# make mutate MUTATEFLAGS="-files '^server_' -long" or '-sample 20 -seed 7 -least 97';
+# the other flags: go -C tools/mutate run . -h. All mutants take some hours.
+MUTATEFLAGS ?= -sample 20
+
+.PHONY: mutate
+mutate: ## Change the package in one place at a time and see its tests fail (MUTATEFLAGS=)
+	$(GO) -C tools/mutate run . $(MUTATEFLAGS) ../..
 
 # make soak MINUTES=20
 MINUTES ?= 1

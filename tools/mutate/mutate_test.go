@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestVerdicts(t *testing.T) {
+	mutants, err := find("testdata/pkg", regexp.MustCompile(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := runner{jobs: 2, timeout: 5 * time.Second}.all(context.Background(), "testdata/pkg", mutants, new(bytes.Buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{killed: "killed", survived: "survived", invalid: "invalid"}
+	var got []string
+	for _, r := range results {
+		got = append(got, fmt.Sprintf("%s: %v", names[r.verdict], r.mutant))
+	}
+	want := []string{
+		"killed: pkg.go:8: Sum: negate: n >= least",
+		"killed: pkg.go:8: Sum: put > in: n >= least",
+		"killed: pkg.go:9: Sum: drop assignment: sum += n",
+		"survived: pkg.go:17: Count: negate: n > 0",
+		"survived: pkg.go:17: Count: put >= in: n > 0",
+		"killed: pkg.go:18: Count: drop increment: n--",
+		"survived: pkg.go:24: Unguarded: drop increment: *calls++",
+		"killed: pkg.go:29: Last: negate: ok && !false",
+		"survived: pkg.go:29: Last: put || in: ok && !false",
+		"invalid: pkg.go:32: Last: drop call: panic(\"last\")",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestFailingOriginal(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/pkg")); err != nil {
+		t.Fatal(err)
+	}
+	text := "package pkg\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fail() }\n"
+	if err := os.WriteFile(filepath.Join(dir, "fails_test.go"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := runner{jobs: 1}.all(context.Background(), dir, nil, new(bytes.Buffer))
+	if err == nil || !strings.Contains(err.Error(), "tests of the original fail") || !strings.Contains(err.Error(), "TestFails") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestScore(t *testing.T) {
+	results := []result{
+		{mutant{file: "a.go"}, killed, ""},
+		{mutant{file: "b.go"}, survived, ""},
+		{mutant{file: "b.go"}, invalid, ""},
+	}
+	var out bytes.Buffer
+	if err := report(&out, results, 50, time.Second); err != nil {
+		t.Error(err)
+	}
+	want := "100.0 %    1 of   1 killed  a.go\n  0.0 %    0 of   1 killed  b.go\n 50.0 %  1 of 2 killed, 1 do not compile, in 1s\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+	if report(&out, results, 51, time.Second) == nil {
+		t.Error("no error below the least score")
+	}
+}
+
+// Two mutants of a function with the same text have names of their own.
+func TestSameTextTwice(t *testing.T) {
+	source := "package p\n\nfunc f(a int) {\n\ta++\n\ta++\n\ta++\n}\n"
+	mutants, err := mutate("p.go", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range mutants {
+		got = append(got, m.key())
+	}
+	want := []string{"f: drop increment: a++", "f: drop increment: a++ (2)", "f: drop increment: a++ (3)"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEquivalent(t *testing.T) {
+	mutants, err := find("testdata/pkg", regexp.MustCompile(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, list, err string }{
+		{"listed", "pkg.go: Unguarded: drop increment: *calls++\n\tNobody reads it.\n", ""},
+		{"stale", "pkg.go: Gone: drop increment: x++\n\tIt was so.\n", "no such mutant"},
+		{"stale elsewhere", "other.go: Gone: drop increment: x++\n\tIt was so.\n", ""},
+		{"no reason", "pkg.go: Unguarded: drop increment: *calls++\n", "no reason"},
+		{"no reason before another", "a\nb\n\tFine.\n", "no reason"},
+		{"reason alone", "\tFine.\n", "without its mutant"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "list")
+			if err := os.WriteFile(name, []byte("# A comment.\n\n"+c.list), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			known, err := readEquivalent(name)
+			rest := mutants
+			if err == nil {
+				rest, err = known.remove(mutants, regexp.MustCompile("^pkg"))
+			}
+			if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Fatalf("got %v, want %q", err, c.err)
+			}
+			if want := len(mutants) - 1; c.name == "listed" && len(rest) != want {
+				t.Errorf("%d mutants are left, want %d", len(rest), want)
+			}
+		})
+	}
+}

@@ -209,24 +209,26 @@ func TestCancelReachesHandler(t *testing.T) {
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Fatal(err)
 	}
-	var took []time.Duration
+	var took, calls []time.Duration
 	for i := 0; i < 300; i++ {
 		ctx, cancel := context.WithCancel(testContext(t))
 		if _, err := c.NewStream(ctx, fromServer, testService, "Wait", text("x")); err != nil {
 			t.Fatal(err)
 		}
+		called := time.Now()
 		if err := echo(testContext(t), c, "x"); err != nil { // the handler has begun
 			t.Fatal(err)
 		}
 		start := time.Now()
+		calls = append(calls, start.Sub(called))
 		cancel()
 		took = append(took, within(t, "the end of the handler's context", ended).Sub(start))
 	}
-	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
-	median := took[len(took)/2]
-	t.Logf("median %v, longest %v", median, took[len(took)-1])
-	if median > time.Millisecond {
-		t.Errorf("a cancel reaches the handler in %v, at most 1ms", median)
+	median := medianOf(took)
+	t.Logf("median %v, that of a call beside it %v", median, medianOf(calls))
+	// On an overloaded machine, no longer than a call takes.
+	if most := max(time.Millisecond, medianOf(calls)); median > most {
+		t.Errorf("a cancel reaches the handler in %v, at most %v", median, most)
 	}
 }
 
@@ -245,6 +247,7 @@ func TestAbandonedStreams(t *testing.T) {
 	}
 	handlers.Add(streams)
 	ctx, cancel := context.WithCancel(testContext(t))
+	opening := time.Now()
 	for i := 0; i < streams; i++ {
 		if _, err := c.NewStream(ctx, fromServer, testService, "Wait", text("x")); err != nil {
 			t.Fatal(err)
@@ -253,6 +256,7 @@ func TestAbandonedStreams(t *testing.T) {
 	sc := testPairConn(t, s)
 	waitFor(t, "the handlers to begin", func() bool { return sc.running.Load() == streams })
 	start := time.Now()
+	opened := start.Sub(opening)
 	cancel()
 	handlers.Wait()
 	waitFor(t, "the tables to become empty", func() bool {
@@ -261,11 +265,18 @@ func TestAbandonedStreams(t *testing.T) {
 		return ours+theirs == 0 && sc.running.Load() == 0
 	})
 	took := time.Since(start)
-	t.Logf("%d streams took %v", streams, took)
-	if most := time.Second; took > most && !raceEnabled {
+	t.Logf("%d streams took %v, and %v to open", streams, took, opened)
+	// On an overloaded machine, no longer than it takes to open them.
+	if most := max(time.Second, opened); took > most && !raceEnabled {
 		t.Errorf("%d abandoned streams took %v to leave nothing, at most %v", streams, took, most)
 	}
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Errorf("after that: %v", err)
 	}
+}
+
+// medianOf sorts durations and returns the one in the middle.
+func medianOf(durations []time.Duration) time.Duration {
+	sort.Slice(durations, func(i, j int) bool { return durations[i] < durations[j] })
+	return durations[len(durations)/2]
 }

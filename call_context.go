@@ -16,7 +16,6 @@ import (
 // It outlives the call for as long as the handler's goroutines keep it, and the call
 // with it, which has let go of its request by then (serverCall.free).
 type callContext struct {
-	serving  *serving    // whose ctx is the parent
 	md       MD          // the call's metadata, nil for none
 	call     *serverCall // whose context it is
 	deadline time.Time   // zero for none
@@ -65,9 +64,12 @@ func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardCo
 	return &standardContext{Context: ctx, cancel: cancel}
 }
 
+// serving is the Serve whose ctx is the parent.
+func (cc *callContext) serving() *serving { return cc.call.sc.serving }
+
 // Deadline is the call's own, or that of Serve's context when it is earlier.
 func (cc *callContext) Deadline() (time.Time, bool) {
-	parent, ok := cc.serving.ctx.Deadline()
+	parent, ok := cc.serving().ctx.Deadline()
 	if cc.deadline.IsZero() || ok && parent.Before(cc.deadline) {
 		return parent, ok
 	}
@@ -97,10 +99,12 @@ func (cc *callContext) Value(key any) any {
 		return nil // not that of Serve's context
 	case peerKey:
 		return cc.call.sc.peer
+	case callKey:
+		return cc.call
 	case clientGoneKey:
 		return cc.call.stream.senderDone()
 	case shutdownKey:
-		return (<-chan struct{})(cc.serving.server.stopped)
+		return (<-chan struct{})(cc.serving().server.stopped)
 	case *int:
 		// Package context finds the cancelling of a context by a key of this
 		// type. It must not get that of Serve's context.
@@ -108,7 +112,7 @@ func (cc *callContext) Value(key any) any {
 			return v
 		}
 	}
-	return cc.serving.ctx.Value(key)
+	return cc.serving().ctx.Value(key)
 }
 
 // look returns the standard context, and makes it for the first caller.
@@ -118,9 +122,9 @@ func (cc *callContext) look() *standardContext {
 	}
 	s := new(standardContext)
 	if cc.deadline.IsZero() {
-		s.Context, s.cancelCause = context.WithCancelCause(cc.serving.ctx)
+		s.Context, s.cancelCause = context.WithCancelCause(cc.serving().ctx)
 	} else {
-		s.Context, s.cancel = context.WithDeadline(cc.serving.ctx, cc.deadline)
+		s.Context, s.cancel = context.WithDeadline(cc.serving().ctx, cc.deadline)
 	}
 	settled := cc.settle(s)
 	if settled != s {
@@ -145,14 +149,14 @@ func (cc *callContext) endedContext() *standardContext {
 	if !cc.deadline.IsZero() && !time.Now().Before(cc.deadline) {
 		return expiredContext
 	}
-	if cc.serving.ctx.Err() != nil {
+	if cc.serving().ctx.Err() != nil {
 		return cc.parentContext()
 	}
 	return nil
 }
 
 func (cc *callContext) parentContext() *standardContext {
-	return &standardContext{Context: cc.serving.ctx, cancel: func() {}}
+	return &standardContext{Context: cc.serving().ctx, cancel: func() {}}
 }
 
 // cancel ends the context, unless it has ended, for a cause: nil is context.Canceled. It

@@ -11,7 +11,7 @@ import (
 
 // newCallContext returns a handler's context as newServerCall and handleRequest make one.
 func newCallContext(parent context.Context, timeout time.Duration) *callContext {
-	c := &callContext{serving: &serving{ctx: parent}}
+	c := &callContext{call: &serverCall{sc: &serverConn{serving: &serving{ctx: parent}}}}
 	if timeout != 0 {
 		c.deadline = time.Now().Add(timeout)
 	}
@@ -110,7 +110,7 @@ func TestCallContextChildren(t *testing.T) {
 	parent := context.WithValue(context.Background(), key{}, "parent's")
 	c := newCallContext(parent, 0)
 	c.md = MD{"k": {"v"}}
-	c.call = &serverCall{sc: &serverConn{peer: "peer"}}
+	c.call.sc.peer = "peer"
 	child, cancel := context.WithTimeout(c, time.Hour)
 	if child.Value(key{}) != "parent's" {
 		t.Error("the parent's value is lost")

@@ -79,12 +79,15 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 // roundTrip sends a unary request, waits for its response, and has it read by
 // use before it is gone.
 func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(responseView) error) error {
+	received := beginMetadata(ctx)
 	call, ok := c.calls.Get().(*call)
 	if !ok {
 		call = newCall()
 	}
+	call.received = received
 	buf, err := c.encodeRequest(req, 0, &call.slot)
 	if err != nil {
+		call.received = nil
 		c.calls.Put(call)
 		return err
 	}
@@ -158,6 +161,7 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 		r = <-call.result // it has come as well, or is about to
 	}
 	returns = true
+	call.received = nil
 	c.calls.Put(call)
 	return r
 }

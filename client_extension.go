@@ -53,6 +53,8 @@ func (c *Client) handleExtension(h header, b []byte) error {
 	switch h.typ {
 	case messageTypePing, messageTypePong:
 		return c.conn.takePing(h.typ, b)
+	case messageTypeMetadata:
+		return c.takeMetadata(b)
 	}
 	return nil
 }
@@ -73,6 +75,13 @@ func (c *Client) takeSettings(b []byte) {
 	if ack {
 		conn.ch.w.flushLater() // on another goroutine: the stack of an idle read loop stays small
 	}
+}
+
+// uses is negotiation.uses.
+func (c *Client) uses(f features) bool {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	return c.conn.ext.uses(f)
 }
 
 // giveUp takes e out of the table, as nobody waits for it any more because of err, and

@@ -114,6 +114,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 		}
 	}
 	cs := &clientStream{client: c, ctx: ctx, desc: *desc}
+	cs.received = beginMetadata(ctx)
 	buf, err := c.encodeRequest(req, fl, &cs.slot)
 	if err != nil {
 		return nil, err

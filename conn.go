@@ -59,17 +59,22 @@ type entry interface {
 type slot struct {
 	id streamID
 
-	// requestEnd is where the request of a client ends in everything that the
-	// connection sends: see writer.enqueueLocked. Guarded by conn.mu.
-	requestEnd int64
+	// offers is set when the request carries the client's offer of extensions. It
+	// does not change while the entry is in the table.
+	offers bool
 
 	// parked is set while a receiver waits that does not read. Guarded by
 	// conn.mu. See turn.
 	parked bool
 
-	// offers is set when the request carries the client's offer of extensions. It
-	// does not change while the entry is in the table.
-	offers bool
+	// requestEnd is where the request of a client ends in everything that the
+	// connection sends: see writer.enqueueLocked. Guarded by conn.mu.
+	requestEnd int64
+
+	// received is the place of a client for the metadata of the response; nil when
+	// the caller does not ask for it, until some comes. Guarded by conn.mu while the
+	// entry is in the table.
+	received *receivedMetadata
 }
 
 // A conn is the shared state of a connection, for both roles: its streams and

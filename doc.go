@@ -62,9 +62,11 @@
 //
 // Two sides of this library negotiate extensions of the protocol: the server learns that a
 // caller has given up (ClientGone), each side knows the longest message that the other one
-// accepts, and a peer that is stuck is noticed (Client.Ping, Keepalive). Any other peer gets
-// the same bytes as from a release, and one field in the client's first requests, which it
-// skips. WithClientExtensions and WithServerExtensions turn all of this off.
+// accepts, a peer that is stuck is noticed (Client.Ping, Keepalive), and handlers send
+// metadata with their responses and errors (SetHeader, SetTrailer), which the caller finds
+// by WithResponseMetadata. Any other peer gets the same bytes as from a release, and one
+// field in the client's first requests, which it skips. WithClientExtensions and
+// WithServerExtensions turn all of this off.
 //
 // # Limits
 //
@@ -91,10 +93,11 @@
 //	n·(S + 3M + 1.25D + 16 KiB) + 2W + 2M + 1 MiB
 //
 // of a server's live heap, and handlers add the memory that they keep themselves, such as
-// the messages that they have received. With the defaults and n = 4 that is 80 MiB; with
-// M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers come in powers of two,
-// and an M between two of them counts as the next one. The bound of a client is the same,
-// without D and with its own calls as n; the details of a status count there as entries of
+// the messages that they have received and the metadata that they set. With the defaults
+// and n = 4 that is 80 MiB; with M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB.
+// Buffers come in powers of two, and an M between two of them counts as the next one. The
+// bound of a client is the same with its own calls as n, and without D, which is 1 MiB for
+// calls with WithResponseMetadata; the details of a status count there as entries of
 // metadata do, and a response may have M/128 of them.
 //
 // All connections of a server together take at most
@@ -273,5 +276,5 @@ package ttrpc
 //     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
 //     TestWriterMarks.
 //
-// Locks are taken in the order Server.mu, conn.mu, stream.mu, writer.mu, budget.mu;
-// that of watchdog last.
+// Locks are taken in the order Server.mu, responseMetadata.mu, conn.mu, stream.mu,
+// writer.mu, budget.mu; that of watchdog last.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -34,4 +35,47 @@ func ExampleClient_Ping() {
 	// Output:
 	// the server lives
 	// the server cannot say
+}
+
+// A server says where it is and which method it ran, beside the response or the error, as
+// here.
+func ExampleWithResponseMetadata() {
+	server, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(
+		func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, handler ttrpc.Method) (any, error) {
+			// Handlers set metadata likewise.
+			if err := ttrpc.SetHeader(ctx, ttrpc.MD{"region": {"north"}}); err != nil {
+				return nil, err
+			}
+			resp, err := handler(ctx, unmarshal)
+			if err := ttrpc.SetTrailer(ctx, ttrpc.MD{"method": {info.FullMethod}}); err != nil {
+				return nil, err
+			}
+			return resp, err
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	server.Register("example.Greeter", map[string]ttrpc.Method{
+		"Greet": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+			var req ttrpc.KeyValue
+			if err := unmarshal(&req); err != nil {
+				return nil, err
+			}
+			return nil, status.Errorf(codes.NotFound, "nobody is called %s", req.Value)
+		},
+	})
+	near, far := net.Pipe()
+	go server.ServeConn(context.Background(), far)
+	client := ttrpc.NewClient(near)
+	defer client.Close()
+
+	var metadata ttrpc.ResponseMetadata
+	ctx := ttrpc.WithResponseMetadata(context.Background(), &metadata)
+	err = client.Call(ctx, "example.Greeter", "Greet", &ttrpc.KeyValue{Value: "Ada"}, &ttrpc.KeyValue{})
+	fmt.Println(err)
+	fmt.Println(metadata.Header(), metadata.Trailer())
+	// Output:
+	// rpc error: code = NotFound desc = nobody is called Ada
+	// map[region:[north]] map[method:[/example.Greeter/Greet]]
 }

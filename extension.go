@@ -65,9 +65,9 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
-// ownFeatures are the features that this implementation offers. For windows, response
-// metadata and goaway there are the payloads of frames alone, with their tests.
-const ownFeatures = featureCancel | featurePing
+// ownFeatures are the features that this implementation offers. For windows and goaway
+// there are the payloads of frames alone, with their tests.
+const ownFeatures = featureCancel | featurePing | featureMetadata
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 

@@ -95,6 +95,8 @@ func extensionRows() []extensionRow {
 		{name: "goaway", typ: messageTypeGoaway, body: u32(1<<32-1) + u32(0) + "bye", feature: featureGoaway},
 		{name: "goaway with a long text", typ: messageTypeGoaway, body: u64(0) + strings.Repeat("\xff", 5000), feature: featureGoaway},
 		{name: "metadata that does not decode", typ: messageTypeMetadata, body: "\x08", feature: featureMetadata, atClient: rowEnds},
+		{name: "metadata with a bad pair", typ: messageTypeMetadata, body: "\x08\x03\x1a\x03\x0a\x01\xff", feature: featureMetadata, atClient: rowEnds},
+		{name: "metadata with a bad pair for no stream", typ: messageTypeMetadata, body: "\x1a\x03\x0a\x01\xff", feature: featureMetadata, atClient: rowEnds},
 		{name: "metadata with no id", typ: messageTypeMetadata, feature: featureMetadata},
 		{name: "metadata of another kind", typ: messageTypeMetadata, body: metadataBody(rowRuns, 2, 1), feature: featureMetadata},
 		{name: "a response", typ: messageTypeResponse, body: string(failure(0, codes.Canceled, "x").body), atServer: rowRefused, atClient: rowEnds},

@@ -169,6 +169,15 @@ func TestKeepaliveOldPeer(t *testing.T) {
 		}
 	})
 	bubble(t, func(t *testing.T) {
+		c, p := clientPeer(t, WithClientKeepalive(testKeepalive))
+		goCall(t, context.Background(), c, text("x"))
+		p.next("a call")
+		p.send(settingsOf(settings{version: 1, features: featureCancel}))
+		p.want("settings", ack)
+		time.Sleep(time.Hour)
+		p.wantNothing("a server without pings")
+	})
+	bubble(t, func(t *testing.T) {
 		_, p := serverPeer(t, WithServerKeepalive(testKeepalive))
 		p.send(request(1, "Echo", 0, text("x")))
 		p.want("an old client", response(1, text("x")))

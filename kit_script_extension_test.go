@@ -122,20 +122,51 @@ func (m *negotiationModel) ends(f frameRead, client bool) bool {
 	case messageTypeGoaway:
 		return client && shorter(featureGoaway, goawayLength)
 	case messageTypeMetadata:
-		_, err := parseResponseMetadata(f.body)
-		return client && ownFeatures.has(featureMetadata) && err != nil
+		return client && ownFeatures.has(featureMetadata) && decodeMetadata(f.body).err != nil
 	}
 	return false
 }
 
+// decodedMetadata is the payload of a metadata frame.
+type decodedMetadata struct {
+	id   streamID
+	kind metadataKind
+	size int // of the pairs, as the limit counts them
+	err  error
+}
+
+func decodeMetadata(b []byte) decodedMetadata {
+	view, err := parseResponseMetadata(b)
+	var pairs metadataCollector
+	if err == nil {
+		err = view.pairs(&pairs, 0)
+	}
+	return decodedMetadata{id: view.id, kind: view.kind, size: pairs.metadataSize, err: err}
+}
+
+// A metadataModel is the size of the metadata that each stream has got.
+type metadataModel map[streamID]int
+
+// clientReads notes a frame that a client reads which is ON. It reports whether the frame
+// fails its stream, if there is one.
+func (m metadataModel) clientReads(f frameRead) (id streamID, over bool) {
+	md := decodeMetadata(f.body)
+	if !f.h.isExtension() || f.h.typ != messageTypeMetadata || f.oversized || md.kind > metadataTrailer {
+		return 0, false
+	}
+	m[md.id] += md.size
+	return md.id, m[md.id] > maxResponseMetadata
+}
+
 // clientFrames is splitFrames for a client whose requests have all offered: it ends with
 // ErrProtocol at a frame of extensions that ends the connection, and where another
-// protocol begins.
+// protocol begins. In the place of metadata beyond the limit is a message over the limit,
+// which fails the stream likewise.
 func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 	if foreignProtocol(b, true) != "" {
 		return []frameRead{{err: ErrProtocol}}
 	}
-	m := negotiationModel{state: offering}
+	m, metadata := negotiationModel{state: offering}, metadataModel{}
 	frames := splitFrames(b, limit)
 	for i, f := range frames {
 		if f.err != nil {
@@ -143,6 +174,11 @@ func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 		}
 		if m.ends(f, true) {
 			return append(frames[:i:i], frameRead{h: f.h, err: ErrProtocol})
+		}
+		if m.state == extended {
+			if id, over := metadata.clientReads(f); over {
+				frames[i] = frameRead{h: header{id: id, typ: messageTypeData}, oversized: true}
+			}
 		}
 		m.clientReads(f, ids)
 	}

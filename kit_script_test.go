@@ -205,6 +205,9 @@ func checkServerOutput(sent, output []byte) error {
 			if !offers || !acks && f.typ != messageTypeSettings && f.typ != messageTypeMetadata && f.typ != messageTypeGoaway {
 				return fmt.Errorf("nothing that was sent allows %v", f)
 			}
+			if id := decodeMetadata(f.body).id; f.typ == messageTypeMetadata && !begun[id] && causes[id] <= 0 {
+				return fmt.Errorf("%v comes after stream %d", f, id)
+			}
 			continue
 		case f.typ != messageTypeResponse && f.typ != messageTypeData:
 			return fmt.Errorf("a server does not send a %v", f)

@@ -18,6 +18,10 @@ type serverCall struct {
 	ctx    callContext
 	sc     *serverConn
 	method *method
+
+	// response is the metadata that the handler has set; nil for none so far.
+	response atomic.Pointer[responseMetadata]
+
 	bursts burst
 
 	// onReadLoop is set while the read loop runs the call, and may still read.
@@ -29,7 +33,7 @@ type serverCall struct {
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
 	call := &serverCall{sc: sc, method: m}
-	call.ctx.serving, call.ctx.call, call.ctx.md = sc.serving, call, req.metadata
+	call.ctx.call, call.ctx.md = call, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
 	}
@@ -123,6 +127,7 @@ func (call *serverCall) end(start int64, frame *buffer) {
 	call.sc.conn.lastReply.Store(now)
 	call.ctx.cancel(nil)
 	call.free()
+	call.sealMetadata()
 	if ending {
 		call.answerEnding(frame)
 	} else {
@@ -144,7 +149,7 @@ func (call *serverCall) answer(frame *buffer) {
 // panic may end the process.
 func (call *serverCall) answerEnding(frame *buffer) {
 	sc, st := call.sc, &call.stream
-	if !sc.conn.ch.w.room.tryTake(len(frame.b)) {
+	if !sc.conn.ch.w.room.tryTake(call.finalLength(frame)) {
 		go sc.reply(st, frame)
 		return
 	}

@@ -300,8 +300,8 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 // reply sends the final frame of a call whose handler has returned. It waits for
 // room, unless the connection ends. It takes over frame.
 func (sc *serverConn) reply(st *stream, frame *buffer) {
-	if err := sc.conn.ch.w.room.take(context.Background(), nil, len(frame.b)); err != nil {
-		frame.release()
+	if err := sc.conn.ch.w.room.take(context.Background(), nil, st.ctx.call.finalLength(frame)); err != nil {
+		st.ctx.call.dropFinal(frame)
 		sc.callOver()
 		sc.remove(st, ErrStreamClosed, func() {}) // nothing can be written any more
 		return
@@ -319,7 +319,7 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 // It says false, and nothing has happened, when there is no room.
 func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	ch := sc.conn.ch
-	if !ch.w.room.tryTake(len(frame.b)) {
+	if !ch.w.room.tryTake(st.ctx.call.finalLength(frame)) {
 		return false
 	}
 	ch.unflushed = true
@@ -339,13 +339,13 @@ func (sc *serverConn) finish(st *stream, frame *buffer) {
 	sent := false
 	sc.remove(st, ErrStreamClosed, func() {
 		if st.sendErr != errCallerGone {
-			ch.w.enqueue(frame)
+			st.ctx.call.queueFinal(frame)
 			sent = true
 		}
 	})
 	if !sent {
-		ch.w.room.give(len(frame.b))
-		frame.release()
+		ch.w.room.give(st.ctx.call.finalLength(frame))
+		st.ctx.call.dropFinal(frame)
 	}
 }
 

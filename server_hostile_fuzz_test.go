@@ -124,6 +124,7 @@ func (h *hostileServer) register() {
 			if err := unmarshal(&m); err != nil {
 				return nil, err
 			}
+			setHostileMetadata(ctx)
 			return handler(ctx, &m)
 		}
 	}
@@ -131,6 +132,7 @@ func (h *hostileServer) register() {
 		return Stream{StreamingClient: client, StreamingServer: server, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
 			h.handlers.Add(1)
 			defer h.handlers.Add(-1)
+			setHostileMetadata(ctx)
 			return handler(ctx, ss)
 		}}
 	}
@@ -163,6 +165,12 @@ func (h *hostileServer) register() {
 			}),
 		},
 	})
+}
+
+// setHostileMetadata sets metadata of a response, whose frames a peer may refuse to read.
+func setHostileMetadata(ctx context.Context) {
+	SetHeader(ctx, MD{"begin": {"of a response"}})
+	SetTrailer(ctx, MD{"end": {"of a response"}})
 }
 
 // echo receives everything; without a pause it answers, too.

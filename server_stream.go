@@ -46,6 +46,10 @@ func (ss *streamServer) SendMsg(m any) error {
 	if err != nil {
 		return err
 	}
+	if err := call.headerFirst(); err != nil {
+		frame.release()
+		return err
+	}
 	if err := call.stream.send(&call.ctx, frame, moreFrames); err != nil {
 		if err == errCallerGone && call.sc.server.cfg.cancellation == CancelNone {
 			return nil // the handler goes on as with a client that cannot tell

@@ -68,7 +68,7 @@ func TestShutdownNoticeElsewhere(t *testing.T) {
 		t.Error("there is a channel outside of a handler")
 	}
 	s := newPipeServer(t, echoMethods())
-	var ctx context.Context = &callContext{serving: s.newServing(context.Background())}
+	var ctx context.Context = &callContext{call: &serverCall{sc: &serverConn{serving: s.newServing(context.Background())}}}
 	if n := testing.AllocsPerRun(100, func() { ShutdownNotice(ctx) }); n != 0 && !raceEnabled {
 		t.Errorf("ShutdownNotice allocates %v times", n)
 	}

@@ -17,7 +17,7 @@ const (
 // Any goroutine may call the methods; counts lost in races do not matter.
 type backoff struct {
 	length atomic.Int32 // the number of uses that the last failure cost; 0 for none
-	uses   atomic.Int32 // since then; negative during a backoff
+	uses   atomic.Int32 // uses since that backoff; negative during a backoff
 }
 
 // ready counts a use, and reports whether to try the optimization.

@@ -19,7 +19,7 @@ type buffer struct {
 
 const (
 	minBufferBits = 8  // the smallest class: 256 bytes
-	slackBits     = 12 // classes from here on, 4 KiB, have bufferSlack in addition
+	slackBits     = 12 // the first class, 4 KiB, that has bufferSlack in addition
 	maxBufferBits = 22 // the largest class: 4 MiB
 	bufferSlack   = 256
 )

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// callContext is the context of a handler. It ends when the handler returns,
-// when the connection ends, at the call's deadline, and with the context given
-// to Serve. It is part of the call's one allocation: a context of package context
-// costs several. It has one inside, which does all the work, and which is made when
-// somebody looks: waits, derives a context or asks for the cause. Most handlers do
-// not.
+// callContext is the context of a handler. It ends when the handler returns, when the
+// connection ends, at the call's deadline, and with the context given to Serve.
 //
-// It outlives the call for as long as the handler's goroutines keep it, and the call
-// with it, which has let go of its request by then (serverCall.free).
+// A callContext is part of the call's one allocation; a context of package context costs
+// several. Such a standard context is made at its first use: when the handler waits,
+// derives a context or asks for the cause. Most handlers do none of these.
+//
+// A goroutine of the handler that keeps the context also keeps the call in memory, but not
+// the request, which serverCall.free has released by then.
 type callContext struct {
 	md       MD          // the call's metadata, nil for none
-	call     *serverCall // whose context it is
+	call     *serverCall // the owner
 	deadline time.Time   // zero for none
 
-	// standard is nil until somebody looks, or the context has ended; then it changes
-	// once at most, at the end: see cancel.
+	// standard is nil until its first use or the end of the context. After that it
+	// changes at most once, at the end: see cancel.
 	standard atomic.Pointer[standardContext]
 }
 
-// A standardContext is one of package context that a callContext is like.
+// A standardContext is the context of package context that works for a callContext.
 type standardContext struct {
 	context.Context
 
-	// One of these ends it. A context with a deadline takes no cause.
+	// One of these functions ends the context. A context with a deadline takes no cause.
 	cancel      context.CancelFunc
 	cancelCause context.CancelCauseFunc
 }
@@ -42,14 +42,15 @@ func (sx *standardContext) end(cause error) {
 	}
 }
 
-// canceledContext and expiredContext are those of calls that ended before anybody
-// looked. They are the same for all: they have ended, and their values are not used.
+// canceledContext and expiredContext are the standard contexts of calls that ended before
+// the first use. All such calls share them: the contexts have ended, and their values are
+// not used.
 var (
 	canceledContext = newEndedContext(context.WithCancel(context.Background()))
 	expiredContext  = newEndedContext(context.WithDeadline(context.Background(), time.Time{}))
 )
 
-// canceledBecause returns canceledContext, or one with a cause.
+// canceledBecause returns a cancelled context with the cause, canceledContext for nil.
 func canceledBecause(cause error) *standardContext {
 	if cause == nil {
 		return canceledContext
@@ -64,10 +65,10 @@ func newEndedContext(ctx context.Context, cancel context.CancelFunc) *standardCo
 	return &standardContext{Context: ctx, cancel: cancel}
 }
 
-// serving is the Serve whose ctx is the parent.
+// serving returns the Serve whose ctx is the parent.
 func (cc *callContext) serving() *serving { return cc.call.sc.serving }
 
-// Deadline is the call's own, or that of Serve's context when it is earlier.
+// Deadline returns the call's deadline, or that of Serve's context if it is earlier.
 func (cc *callContext) Deadline() (time.Time, bool) {
 	parent, ok := cc.serving().ctx.Deadline()
 	if cc.deadline.IsZero() || ok && parent.Before(cc.deadline) {
@@ -96,7 +97,7 @@ func (cc *callContext) Value(key any) any {
 		if cc.md != nil {
 			return cc.md
 		}
-		return nil // not that of Serve's context
+		return nil // not the metadata of Serve's context
 	case peerKey:
 		return cc.call.sc.peer
 	case callKey:
@@ -106,8 +107,8 @@ func (cc *callContext) Value(key any) any {
 	case shutdownKey:
 		return (<-chan struct{})(cc.serving().server.stopped)
 	case *int:
-		// Package context finds the cancelling of a context by a key of this
-		// type. It must not get that of Serve's context.
+		// Package context finds the cancellable parent of a context by a key of this
+		// type, and must not find Serve's context.
 		if v := cc.look().Value(key); v != nil {
 			return v
 		}
@@ -115,7 +116,7 @@ func (cc *callContext) Value(key any) any {
 	return cc.serving().ctx.Value(key)
 }
 
-// look returns the standard context, and makes it for the first caller.
+// look returns the standard context. The first call makes it.
 func (cc *callContext) look() *standardContext {
 	if s := cc.standard.Load(); s != nil {
 		return s
@@ -133,8 +134,7 @@ func (cc *callContext) look() *standardContext {
 	return settled
 }
 
-// settle makes s the standard context unless there is one, and returns the one that
-// there is.
+// settle makes s the standard context unless there is one. It returns the standard context.
 func (cc *callContext) settle(s *standardContext) *standardContext {
 	if cc.standard.CompareAndSwap(nil, s) {
 		return s
@@ -142,9 +142,9 @@ func (cc *callContext) settle(s *standardContext) *standardContext {
 	return cc.standard.Load()
 }
 
-// endedContext returns the standard context of one that has ended by itself, without
-// anybody looking; nil if it goes on. The deadline comes first: of the end of Serve's
-// context each call is told at once.
+// endedContext returns the standard context of a callContext that ended before its first
+// use, and nil if it has not ended. The deadline comes first: the end of Serve's context is
+// recorded at once (serving.tellCalls).
 func (cc *callContext) endedContext() *standardContext {
 	if !cc.deadline.IsZero() && !time.Now().Before(cc.deadline) {
 		return expiredContext
@@ -159,13 +159,13 @@ func (cc *callContext) parentContext() *standardContext {
 	return &standardContext{Context: cc.serving().ctx, cancel: func() {}}
 }
 
-// cancel ends the context, unless it has ended, for a cause: nil is context.Canceled. It
-// runs no code but that of package context.
+// cancel ends the context for a cause, unless it has ended; nil stands for
+// context.Canceled. It runs only code of package context.
 //
-// A context with a deadline takes no cause, and one more that does would cost each call
-// that has a deadline. So one that has ended stands in for it from then on: the cause is
-// that of the handler's own context, and of contexts derived from it later, but not of
-// those that were derived before.
+// A context with a deadline takes no cause, and a second context, which takes one, would
+// cost every call with a deadline. Instead, cancel replaces the standard context by an
+// ended one: the handler's context and contexts derived from it later have the cause,
+// contexts derived earlier do not.
 func (cc *callContext) cancel(cause error) {
 	s := cc.standard.Load()
 	if s == nil {
@@ -181,16 +181,16 @@ func (cc *callContext) cancel(cause error) {
 	s.end(cause)
 }
 
-// String describes the context as those of package context do.
+// String describes the context, as the contexts of package context do.
 func (cc *callContext) String() string { return "ttrpc.callContext" }
 
 type peerKey struct{}
 
-// PeerFromContext returns the result of the server's Handshaker (WithServerHandshaker)
-// for the connection of a handler's call: for UnixCredentialsFunc, which is
-// on Linux alone, a *unix.Ucred with the pid, uid and gid of the peer at the time it
-// connected, which UnixCredentials returns as such. ok is false outside of a handler,
-// and when there is nothing, as without that option. (Not in released versions.)
+// PeerFromContext returns the result of the server's Handshaker for the connection of a
+// call; ctx is the handler's context, or derived from it. After a UnixCredentialsFunc,
+// which exists only on Linux, the result is a *unix.Ucred: see UnixCredentials. ok is
+// false outside of a handler and if the handshaker returned nil or there is none. (Not in
+// released versions.)
 func PeerFromContext(ctx context.Context) (peer any, ok bool) {
 	peer = ctx.Value(peerKey{})
 	return peer, peer != nil

@@ -33,7 +33,7 @@ type channel struct {
 
 	chunk     *buffer // chunk.b[off:] is read and not parsed yet
 	off       int
-	current   header  // of the frame that has begun, if inBody or discard say so
+	current   header  // of the frame that is being read
 	inBody    bool    // the payload of current is being read
 	body      *buffer // the payload's bytes so far; nil before the first
 	discard   int     // bytes of an oversized frame still to be discarded
@@ -111,9 +111,9 @@ func (ch *channel) beginFrame() error {
 	return nil
 }
 
-// checkForeign returns an error if the peer's first bytes are of another protocol. It is
-// a function of its own, as is errNoHeader, because the read loops of idle connections
-// wait below beginFrame: its variables may cost each of them another 2 KiB of stack.
+// checkForeign returns an error if the peer's first bytes are of another protocol. The read
+// loops of idle connections wait in calls below beginFrame, where more variables might cost
+// each of them another 2 KiB of stack: checkForeign and errNoHeader are not inlined.
 //
 //go:noinline
 func (ch *channel) checkForeign() error {
@@ -123,7 +123,7 @@ func (ch *channel) checkForeign() error {
 	return nil
 }
 
-// errNoHeader returns the error of the bytes b that are no header; first is set if the peer
+// errNoHeader returns the error for bytes b that are not a header. first is set if the peer
 // has sent nothing before.
 //
 //go:noinline
@@ -149,17 +149,17 @@ func (ch *channel) discardFrame() (header, *buffer, error) {
 	}
 }
 
-// buffered reports whether some bytes of the next frame are read already.
+// buffered reports whether some bytes of the next frame have been read.
 func (ch *channel) buffered() bool { return len(ch.unparsed()) > 0 }
 
-// frameBuffered reports whether all bytes of the next frame are read already.
+// frameBuffered reports whether all bytes of the next frame have been read.
 func (ch *channel) frameBuffered() bool {
 	b := ch.unparsed()
 	return !ch.inBody && ch.discard == 0 && len(b) >= headerLength &&
 		len(b)-headerLength >= int(min(parseHeader(b).length, 1<<30)) // an int may have 32 bits
 }
 
-// unparsed returns the bytes that are read and not consumed yet.
+// unparsed returns the bytes that have been read and not consumed.
 func (ch *channel) unparsed() []byte {
 	if ch.chunk == nil {
 		return nil
@@ -214,9 +214,8 @@ func (ch *channel) eof(err error, partial int) error {
 	return err
 }
 
-// fill reads more bytes into the chunk, which holds at most part of a header. While it
-// waits on a kernel socket it holds no buffer, except for that part: an idle connection
-// costs none.
+// fill reads more bytes into the chunk, which holds at most part of a header. A wait on a
+// kernel socket holds no buffer, except for that part: an idle connection costs none.
 func (ch *channel) fill() error {
 	rest := len(ch.unparsed())
 	if rest == 0 {
@@ -246,8 +245,8 @@ func (ch *channel) fill() error {
 	return err
 }
 
-// keepRest moves part of a header to the front of a buffer with room for more. On a socket
-// that is a small buffer, since a peer may let it wait for long.
+// keepRest moves part of a header to the front of a buffer with room for more. On a kernel
+// socket that buffer is small, since the peer may send the rest much later.
 func (ch *channel) keepRest() {
 	old := ch.chunk
 	if ch.sock != nil {
@@ -262,8 +261,8 @@ func (ch *channel) keepRest() {
 
 // read reads into p, after flushing replies. It repeats a Read that returns neither bytes
 // nor an error, and checks the count: NRI's multiplexer reports the number of bytes that
-// the peer chose to send. It also fills a buffer up to its capacity, so the capacity of p
-// must be its length.
+// the peer chose to send. That multiplexer also fills a buffer up to its capacity, so the
+// capacity of p must be its length.
 func (ch *channel) read(p []byte) (int, error) {
 	ch.flushReplies()
 	if ch.sock != nil {

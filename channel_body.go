@@ -10,15 +10,16 @@ const (
 	// its first byte. It is the size of a class of buffers.
 	firstBodyLength = 64<<10 + bufferSlack
 
-	// bodyGrowth limits the growth of a buffer: to so many times the bytes that have
-	// arrived. A longer payload takes one step more, after which less than a tenth of it
-	// is copied.
+	// bodyGrowth limits the growth of a buffer to this many times the bytes that have
+	// arrived. The last step, to the length of the payload, copies less than a tenth of
+	// a long one.
 	bodyGrowth = 16
 )
 
 // readsPieces reports whether a connection that is not a kernel socket may be read and
-// written in pieces of any length. *tls.Conn may; the interface stands for its name, which
-// would make every program megabytes larger. For other connections see minReadLength.
+// written in pieces of any length, as a *tls.Conn may. The methods of that type identify
+// it: its name would make every program megabytes larger. For other connections see
+// minReadLength.
 func readsPieces(nc net.Conn) bool {
 	_, isTLS := nc.(interface {
 		NetConn() net.Conn
@@ -29,7 +30,7 @@ func readsPieces(nc net.Conn) bool {
 
 // readBody moves bytes into ch.body, from the chunk if it has some, otherwise from the
 // connection. The rest of a large frame is read in place, in one piece if the peer wrote
-// it in one and the buffer has room: see minReadLength.
+// one piece and the buffer has room: see minReadLength.
 func (ch *channel) readBody() error {
 	missing := int(ch.current.length) - len(ch.body.bytes())
 	if ch.buffered() {
@@ -50,13 +51,13 @@ func (ch *channel) readBody() error {
 	n, err := ch.read(body.b[len(body.b) : len(body.b)+room : len(body.b)+room])
 	body.b = body.b[:len(body.b)+n]
 	if n > 0 {
-		return nil // an error returned with bytes comes again
+		return nil // the next read returns the error again
 	}
 	return ch.eof(err, 1)
 }
 
-// growBody makes room for n more bytes of the payload: on connections that are read in
-// pieces for some bytes, and elsewhere for the whole payload.
+// growBody makes room for n more bytes of the payload, and for the whole payload on
+// connections that may not be read in pieces.
 func (ch *channel) growBody(n int) {
 	old := ch.body
 	if old != nil && old.free() >= n {
@@ -84,7 +85,7 @@ func bodySize(old *buffer, length int) int {
 }
 
 // releaseRead releases the buffers of the reading half: see conn.endRead. The buffer of an
-// incomplete payload does not go into a pool: a hostile peer may have made it grow.
+// incomplete payload does not return to a pool: a hostile peer may have made it grow.
 func (ch *channel) releaseRead() {
 	ch.dropChunk()
 	ch.dropSink()

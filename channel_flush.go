@@ -99,8 +99,9 @@ func (w *writer) writeClaimedWaiting() {
 	w.writeAll(w.begin(), 0)
 }
 
-// next ends the round in which queue was written and begins another one. It returns the
-// frames of that, or nil if there are none; then the caller is no longer the flusher.
+// next ends the round in which queue was written and begins the next one. It returns the
+// frames of the next round, or nil if there are none: then the caller is no longer the
+// flusher.
 func (w *writer) next(queue []*buffer) []*buffer {
 	written := 0
 	for i, buf := range queue {
@@ -129,7 +130,7 @@ func (w *writer) next(queue []*buffer) []*buffer {
 }
 
 // writeNow writes as much of queue as the socket accepts without waiting. It returns the
-// number of bytes written, and reports whether these are all.
+// number of bytes written, and reports whether all of queue is written.
 func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 	for _, buf := range queue {
 		n, err := w.sock.tryWrite(buf.b)
@@ -141,10 +142,10 @@ func (w *writer) writeNow(queue []*buffer) (written int, done bool, err error) {
 	return written, true, nil
 }
 
-// writeAll is the flusher's goroutine, or runs in writeClaimedWaiting's caller. It writes
-// queue, except for its first skip bytes, which are written already, and the rounds after
-// it. It ends when the queue is empty or the connection fails or is closed, and may block
-// for as long as the peer does not read.
+// writeAll is the flusher's goroutine, or runs in the caller of writeClaimedWaiting. It
+// writes queue, except for the first skip bytes, which are written already, and the rounds
+// after it. It ends when the queue is empty or the connection fails or is closed, and may
+// block for as long as the peer does not read.
 func (w *writer) writeAll(queue []*buffer, skip int) {
 	w.watchPeer()
 	for queue != nil {
@@ -202,8 +203,8 @@ func (w *writer) writeFrame(b []byte) (n int, err error) {
 	return n, err
 }
 
-// maxTimeouts limits consecutive writes that report an expired deadline although there is
-// none any more: TLS reports an expired deadline for ever.
+// maxTimeouts limits consecutive writes that report an expired deadline after its removal:
+// TLS reports it forever.
 const maxTimeouts = 10
 
 // writeConn writes b with conn.Write and returns the number of bytes written. It removes a

@@ -4,8 +4,8 @@ package ttrpc
 
 import "net"
 
-// socket is never made on systems without raw access to sockets: every connection takes
-// the path for connections that are not kernel sockets.
+// newSocket returns nil on systems without raw access to sockets: every connection takes
+// the path of connections that are not kernel sockets.
 type socket struct {
 	w       *writer
 	refuses bool

@@ -19,7 +19,7 @@ import (
 // arguments are fields, to avoid garbage.
 type socket struct {
 	raw syscall.RawConn
-	w   *writer // which has the connection, too
+	w   *writer // has the net.Conn
 
 	onReadable func(fd uintptr) bool
 	into       []byte // for read; nil for a chunk
@@ -27,8 +27,8 @@ type socket struct {
 	chunk      *buffer
 	readErr    error
 
-	// passing is set while the peer's bytes may come with descriptors: see receive. If the
-	// kernel refuses descriptors, passing is cleared once all earlier bytes are read.
+	// passing is set while descriptors may come with the peer's bytes: see receive. If the
+	// kernel refuses descriptors, passing is cleared once all earlier bytes have been read.
 	passing bool
 	refuses bool // the kernel refuses descriptors from now on
 
@@ -42,9 +42,9 @@ type socket struct {
 // inject faults.
 var sysRead, sysWrite = syscall.Read, syscall.Write
 
-// unblock puts a kernel socket, even one below TLS, into non-blocking mode. A program that
-// has called os.File.Fd on a duplicate, to read an option, has put the socket itself into
-// blocking mode, in which no context could end a waiting read or write.
+// unblock puts a kernel socket, also one below TLS, into non-blocking mode. If the program
+// has called os.File.Fd on a duplicate, for example to read an option, the socket itself is
+// in blocking mode, in which no context could end a waiting read or write.
 func unblock(nc net.Conn) {
 	sock := kernelSocket(nc)
 	if sock == nil {
@@ -120,6 +120,7 @@ func (sk *socket) rawRead(into []byte) error {
 	return err
 }
 
+// readable is the function for raw.Read. It reports whether the read is over.
 func (sk *socket) readable(fd uintptr) bool {
 	b := sk.into
 	var chunk *buffer
@@ -164,9 +165,9 @@ func (sk *socket) readPassing(fd int, b []byte) (int, error) {
 	return sk.receiveApart(fd, b)
 }
 
-// receiveApart has a goroutine of its own receive, and waits for it: the first reads of a
-// connection would double the stack of its read loop for good. Its results are on the
-// heap, so that it is not for sockets that are read like that until their end.
+// receiveApart calls receive on a goroutine of its own and waits for it: otherwise the first
+// reads of a connection would double the stack of its read loop for good. The results are
+// on the heap, so receiveApart does not suit sockets whose passing stays set.
 func (sk *socket) receiveApart(fd int, b []byte) (n int, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -177,6 +178,7 @@ func (sk *socket) receiveApart(fd int, b []byte) (n int, err error) {
 	return n, err
 }
 
+// receive implements readPassing. It clears passing when no descriptors can come any more.
 func (sk *socket) receive(fd int, b []byte) (n int, err error) {
 	n, err = ignoringEINTR(receive, fd, b)
 	switch err {
@@ -224,6 +226,7 @@ func (sk *socket) rawWrite(b []byte) (int, error) {
 	return written, err
 }
 
+// writable is the function for raw.Write. It reports whether the write is over.
 func (sk *socket) writable(fd uintptr) bool {
 	for len(sk.out) > 0 {
 		n, err := ignoringEINTR(sysWrite, int(fd), sk.out)

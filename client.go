@@ -6,15 +6,14 @@ import (
 	"sync"
 )
 
-// A Client makes calls over one connection. Its methods may be called from
-// any number of goroutines at once. A zero Client behaves like one that is
-// closed.
+// A Client makes calls over one connection. Any number of goroutines may call its methods
+// at once. A zero Client behaves like a closed one.
 //
-// The connection is the client's from NewClient on, and so are its deadlines and the
-// mode of its socket: with a duplicate (File) that is put into blocking mode later, as
-// os.File.Fd does, the end of a context may be noticed late. When the connection
-// ends, by Close, by the peer or by an error, calls and streams that are waiting
-// return ErrClosed and so does every later one; a client does not reconnect.
+// The client owns the connection from NewClient on, including its deadlines and the mode of
+// its socket. If the program puts a duplicate of the socket (File) into blocking mode, as
+// os.File.Fd does, the client may notice the end of a context late. When the connection
+// ends, by Close, by the peer or by an error, waiting and later calls and streams return
+// ErrClosed. A client does not reconnect.
 type Client struct {
 	conn        *conn // nil in a zero Client
 	cfg         clientConfig
@@ -32,9 +31,8 @@ type Client struct {
 	userClosed chan struct{}
 }
 
-// NewClient returns a client for the connection, which may be of any kind.
-// The client reads from it at once. It panics when conn is nil, as it is after dialling
-// has failed.
+// NewClient returns a client for a connection of any kind, and starts to read from the
+// connection. It panics if conn is nil, as after a failed Dial.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	if isNil(conn) {
 		panic("ttrpc: nil connection")
@@ -58,14 +56,14 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	return c
 }
 
-// Close ends the connection. Calls and streams that are waiting return ErrClosed.
-// Messages that streams have sent before are still written, as far as the server takes
-// them without a pause of a tenth of a second, and for a second at most. Close waits for
-// that while the server reads, and not when it has taken nothing for 5 milliseconds: a
-// program that exits then loses the rest. It does not wait for the OnClose callback: see
-// UserOnCloseWait. A second Close does nothing. It returns nil.
+// Close ends the connection and returns nil. Waiting calls and streams return ErrClosed.
+// Messages that streams have sent are still written, for at most a second, and until the
+// server has read nothing for a tenth of a second. Close waits for these writes until the
+// server has read nothing for 5 milliseconds; a program that exits after that loses the
+// rest. Close does not wait for the OnClose callback: see UserOnCloseWait. A second Close
+// does nothing.
 //
-// Over TCP, closing a connection that has unread bytes of the server resets it, and the
+// Over TCP, closing a connection that has unread bytes from the server resets it, and the
 // server may lose the last messages.
 func (c *Client) Close() error {
 	if c.conn != nil {
@@ -75,9 +73,9 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// UserOnCloseWait waits until the connection has ended and the OnClose
-// callback, if there is one, has returned; or until ctx ends, whose error it
-// then returns. It must not be called from the callback. (Since v1.0.2.)
+// UserOnCloseWait waits until the connection has ended and the OnClose callback, if any,
+// has returned. If ctx ends first, UserOnCloseWait returns the error of ctx. The callback
+// must not call it. (Since v1.0.2.)
 func (c *Client) UserOnCloseWait(ctx context.Context) error {
 	if c.conn == nil {
 		return nil

@@ -20,7 +20,7 @@ import (
 //	the XXX_ methods of gogo and golang/protobuf v1 without marshalers
 //	struct tags alone, through protobuf-go's support for such messages
 //
-// None of them links gogo's runtime into a program that does without it.
+// None of them links gogo's runtime into a program that does not use it.
 
 // codec encodes and decodes the messages of a client or server as its options say.
 type codec struct {
@@ -58,6 +58,7 @@ type resetter interface {
 	Reset()
 }
 
+// payloadKind is the way in which a message is encoded.
 type payloadKind uint8
 
 const (
@@ -82,8 +83,9 @@ type payload struct {
 	msg  any
 	raw  []byte
 
-	// explicit writes the field of an empty message. Protobuf, and every release, omits
-	// such a field. It lets a stream's server tell an empty first message from none.
+	// explicit writes the field of an empty message, so that the server of a stream can
+	// tell an empty first message from none. Protobuf, and every release, omits the field
+	// of an empty message.
 	explicit bool
 }
 
@@ -135,13 +137,13 @@ func rawPayload(b []byte) payload {
 	return payload{kind: payloadRaw, size: len(b), raw: b}
 }
 
-// append adds the message's size bytes to b.
+// append appends the encoded message, of p.size bytes, to b.
 func (p *payload) append(b []byte) ([]byte, error) {
 	if p.kind == payloadRaw {
 		return append(b, p.raw...), nil
 	}
 	if p.size == 0 && isNil(p.msg) {
-		return b, nil // gogo's methods panic on a nil message, except for its size
+		return b, nil // gogo's methods, except Size, panic on a nil message
 	}
 	start, end := len(b), len(b)+p.size
 	if cap(b) < end {
@@ -189,7 +191,7 @@ func (p *payload) bytes() ([]byte, error) {
 	return p.append(make([]byte, 0, p.size))
 }
 
-// sizeField returns the length of the message as a field with a one-byte tag.
+// sizeField returns the encoded length of the message as a field with a one-byte tag.
 func (p *payload) sizeField() int {
 	if p.omitted() {
 		return 0
@@ -197,6 +199,7 @@ func (p *payload) sizeField() int {
 	return 1 + protowire.SizeBytes(p.size)
 }
 
+// omitted reports whether the field of the message is left out.
 func (p *payload) omitted() bool {
 	return p.kind == payloadAbsent || p.size == 0 && !p.explicit
 }
@@ -211,9 +214,9 @@ func (p *payload) appendField(b []byte, num protowire.Number) ([]byte, error) {
 	return p.append(b)
 }
 
-// unmarshal resets m and decodes b into it. b may be reused afterwards: m shares no memory
-// with it, as types with their own decoders, which might keep b, get a copy. unmarshal
-// refuses messages that nest too deeply for the stack of their decoder.
+// unmarshal resets m and decodes b into m. The caller may reuse b afterwards: types with
+// decoders of their own, which might keep their input, get a copy of b. unmarshal refuses
+// messages that nest too deeply for the stack of their decoder.
 func (cd codec) unmarshal(b []byte, m any) error {
 	if isNil(m) {
 		return fmt.Errorf("ttrpc: cannot decode into a nil message (%T)", m)

@@ -8,10 +8,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// This file encodes messages with lazy fields, which protobuf-go decodes at their first
-// use (since 1.36, for [lazy = true] and the opaque API). One goroutine may decode such a
-// field while another encodes the message, and the size of the message changes if the
-// field arrived in an encoding longer than necessary.
+// This file encodes messages with lazy fields: protobuf-go decodes such a field at its
+// first use (since 1.36, for [lazy = true] and the opaque API). One goroutine may decode a
+// lazy field while another encodes the message, and the size of the message then changes
+// if the field arrived in an encoding longer than necessary.
 
 // isLazy reports whether messages of m's type may have lazy fields, at any level.
 func isLazy(m proto.Message) bool {
@@ -24,12 +24,12 @@ func isLazy(m proto.Message) bool {
 	return lazy
 }
 
-// lazyTypes caches isLazy: bool by reflect.Type. All messages of package dynamicpb share
-// one type, and are never lazy.
+// lazyTypes caches the results of isLazy, bool by reflect.Type. All messages of package
+// dynamicpb share one type and are never lazy.
 var lazyTypes sync.Map
 
-// hasLazy implements isLazy. It skips the types in seen. Extensions, not all of which are
-// known, may be lazy or have lazy fields, so every extensible type counts as lazy.
+// hasLazy implements isLazy and skips the types in seen. Extensions may be lazy or have
+// lazy fields, and not all of them are known here, so every extensible type counts as lazy.
 func hasLazy(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) bool {
 	if md.ExtensionRanges().Len() > 0 {
 		return true
@@ -48,9 +48,10 @@ func hasLazy(md protoreflect.MessageDescriptor, seen map[protoreflect.FullName]b
 	return false
 }
 
-// marshalLazy encodes m in one step, without a size taken before. Below the first level,
-// protobuf-go itself takes sizes first, and fails if one has changed; the deterministic
-// encoding then helps, since it decodes all lazy fields before it takes sizes.
+// marshalLazy encodes m in one step, without asking for its size first. Below the first
+// level, protobuf-go itself takes sizes first and fails if one of them changes. The
+// deterministic encoding then succeeds, since it decodes all lazy fields before it takes
+// sizes.
 func marshalLazy(m proto.Message) ([]byte, error) {
 	if b, err := proto.Marshal(m); err == nil {
 		return b, nil

@@ -33,15 +33,17 @@ func suitsVT(m proto.Message) bool {
 	return suits
 }
 
-var vtTypes sync.Map // of bool by reflect.Type
+// vtTypes caches the results of suitsVT, bool by reflect.Type.
+var vtTypes sync.Map
 
 // vtWalk walks through a message type and the types of its fields.
 type vtWalk struct {
-	// open is true for a type whose fields are being walked, so that its name below means
-	// recursion, and false for a type that has been walked and suits.
+	// open is true for a type whose fields are being walked, so that a field of this type
+	// is a recursion, and false for a type that has been walked and suits.
 	open map[protoreflect.FullName]bool
 }
 
+// suits implements suitsVT for a type.
 func (vw vtWalk) suits(md protoreflect.MessageDescriptor) bool {
 	if open, seen := vw.open[md.FullName()]; seen {
 		return !open

@@ -10,17 +10,18 @@ import (
 )
 
 // A peer may pass descriptors along with its bytes (SCM_RIGHTS in unix(7)). The protocol
-// has no use for them, and read(2) closes them: it waits there for as long as the peer
-// has arranged, by a TCP socket with unsent data and SO_LINGER. So the kernel is to
-// refuse them, and where it does not know how, or may have taken some before, a socket
-// is read by recvmsg(2), which hands them over. They end the connection.
+// has no use for them. A plain read(2) closes them, and that close may take as long as the
+// peer likes: a TCP socket with unsent data and SO_LINGER is enough. The package therefore
+// tells the kernel to refuse descriptors. If the kernel cannot, or may have accepted some
+// before, recvmsg(2) reads the socket and hands the descriptors over, which end the
+// connection.
 
 // soPassRights is SO_PASSRIGHTS of Linux 6.16, which x/sys does not know yet.
 const soPassRights = 83
 
-// setPassRights has the kernel fail a peer's attempt to pass descriptors to a unix socket
-// with EPERM. Sockets that a listener accepts are as it is. It reports whether the
-// kernel knows how.
+// setPassRights makes the kernel refuse the descriptors that a peer passes to a Unix
+// socket: the peer gets EPERM. The sockets that a listener accepts inherit the setting.
+// setPassRights reports whether the kernel supports it.
 func setPassRights(sc syscall.Conn) bool {
 	raw, err := sc.SyscallConn()
 	if err != nil {
@@ -33,16 +34,16 @@ func setPassRights(sc syscall.Conn) bool {
 	return err == nil && refused
 }
 
-// refuseDescriptors is setPassRights for a connection, also below TLS, and does nothing
-// unless that is a unix socket.
+// refuseDescriptors calls setPassRights for a Unix socket, also one below TLS. It reports
+// whether the kernel refuses descriptors, false for other connections.
 func refuseDescriptors(nc net.Conn) bool {
 	sock, ok := kernelSocket(nc).(*net.UnixConn)
 	return ok && setPassRights(sock)
 }
 
-// refuseDescriptors is setPassRights for a listener of unix sockets: a peer can pass
-// nothing before its connection is accepted. A handshaker other than one of ours may
-// want some.
+// refuseDescriptors calls setPassRights for a listener of Unix sockets, so that a peer can
+// pass nothing before its connection is accepted. It does nothing if the server has a
+// handshaker of the user's, which may want descriptors.
 func (s *Server) refuseDescriptors(l net.Listener) {
 	_, ours := s.cfg.handshaker.(UnixCredentialsFunc)
 	sc, ok := l.(syscall.Conn)
@@ -54,17 +55,18 @@ func (s *Server) refuseDescriptors(l net.Listener) {
 	}
 }
 
-// maxPassed is SCM_MAX_FD of the kernel: no more descriptors come with one read.
+// maxPassed is SCM_MAX_FD of the kernel, the most descriptors that come with one read.
 const maxPassed = 253
 
-// controlLength is room for those, and for credentials, which a handshaker may have
-// asked for.
+// controlLength is the room for maxPassed descriptors, and for credentials, which a
+// handshaker may have asked for.
 const controlLength = 16 + 4*maxPassed + 256
 
-// sysRecvmsg is a system call as sysRead is.
+// sysRecvmsg is the system call. Only tests replace it, as they do sysRead.
 var sysRecvmsg = (*receiver).recvmsg
 
-// A receiver has the arguments of recvmsg(2), which are large for the stack of a read loop.
+// A receiver holds the arguments of recvmsg(2), which are large for the stack of a read
+// loop.
 type receiver struct {
 	msg     unix.Msghdr
 	iov     unix.Iovec
@@ -73,7 +75,8 @@ type receiver struct {
 
 var receivers = sync.Pool{New: func() any { return new(receiver) }}
 
-// receive is read(2) for a socket that may get descriptors from its peer: then it fails.
+// receive is read(2) for a socket whose peer may pass descriptors. It fails if the peer has
+// passed any.
 func receive(fd int, b []byte) (n int, err error) {
 	r := receivers.Get().(*receiver)
 	n, err = sysRecvmsg(r, fd, b)
@@ -100,7 +103,7 @@ func (ra *receiver) recvmsg(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// refuse closes the descriptors that have come, and reports whether there were any.
+// refuse closes the descriptors that have arrived, and reports whether there were any.
 //
 //go:noinline
 func (ra *receiver) refuse() bool {
@@ -126,9 +129,9 @@ func passedDescriptors(control []byte) (passed []int) {
 	return passed
 }
 
-// closePassed is the goroutine that closes descriptors that a peer passed. The close of
-// a socket does not wait then; that of a file may, for a filesystem of the peer's: the
-// goroutine ends when all of them are closed.
+// closePassed is the goroutine that closes the descriptors that a peer has passed. It ends
+// when all of them are closed. The close of a socket does not wait once SO_LINGER is off;
+// the close of a file may wait for a filesystem of the peer's.
 func closePassed(fds []int) {
 	for _, fd := range fds {
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})

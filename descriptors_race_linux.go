@@ -4,7 +4,7 @@ package ttrpc
 
 import "syscall"
 
-// acquireRead tells the race detector that bytes were read from fd: they come after the
-// write that sent them. The detector knows of package syscall's Read and Write alone. A
-// read of no bytes does nothing else.
+// acquireRead tells the race detector that bytes were read from fd, after the write that
+// sent them: the detector knows only Read and Write of package syscall. A read of no bytes
+// has no other effect.
 func acquireRead(fd int) { syscall.Read(fd, nil) }

@@ -4,8 +4,8 @@ package ttrpc
 
 import "net"
 
-// refuseDescriptors does nothing: these systems take descriptors from every peer, and
-// close them.
+// refuseDescriptors does nothing: these systems accept descriptors from every peer and
+// close them at the read.
 func refuseDescriptors(net.Conn) bool { return false }
 
 // refuseDescriptors does nothing.

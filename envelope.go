@@ -9,12 +9,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file encodes and decodes Request and Response (request.proto) without
-// building them: a call's message goes straight into the buffer of its frame,
-// and comes straight out of it. The bytes are those of the protobuf runtime
-// and so is the verdict on bytes that arrive: known fields of another wire
-// type and unknown fields are skipped, strings must be UTF-8, the last of
-// several values wins. PROTOCOL.md, section "Envelope".
+// This file encodes and decodes Request and Response (request.proto) without building
+// them: the message of a call is encoded into the buffer of its frame and decoded from it
+// directly. The encoder writes the same bytes as the protobuf runtime, and the decoder
+// accepts the same: it skips unknown fields and known fields of another wire type, strings
+// must be UTF-8, and the last of several values wins. See PROTOCOL.md, "Envelope".
 
 const (
 	requestService  protowire.Number = 1
@@ -30,8 +29,8 @@ const (
 	responsePayload protowire.Number = 2
 )
 
-// statusOK is an empty status in field 1 of Response. The June 2019 client
-// takes a response without a status for an error, so success always has one.
+// statusOK is an empty status in field 1 of Response. Every successful response has it,
+// because the client of June 2019 takes a response without a status for an error.
 var statusOK = []byte{1<<3 | 2, 0}
 
 var (
@@ -61,7 +60,7 @@ func (re *requestEnvelope) size() int {
 	return n
 }
 
-// append adds the encoding to b, which is best large enough for it.
+// append appends the encoding to b, which should have room for it.
 func (re *requestEnvelope) append(b []byte) ([]byte, error) {
 	if !utf8.ValidString(re.service) || !utf8.ValidString(re.method) {
 		return nil, fmt.Errorf("ttrpc: encode request: service or method: %w", errInvalidUTF8)
@@ -83,7 +82,7 @@ func (re *requestEnvelope) append(b []byte) ([]byte, error) {
 	return b, err
 }
 
-// eachPair calls f for each metadata entry until it fails.
+// eachPair calls f for each metadata entry until f fails.
 func (re *requestEnvelope) eachPair(f func(key, value string) error) error {
 	for _, kv := range re.pairs {
 		if err := f(kv.GetKey(), kv.GetValue()); err != nil {
@@ -105,7 +104,8 @@ func (re *requestEnvelope) eachPair(f func(key, value string) error) error {
 
 func sizePair(key, value string) int { return sizeStringField(key) + sizeStringField(value) }
 
-// sizeStringField is for field numbers below 16, whose tag is one byte.
+// sizeStringField returns the encoded length of a string field with a number below 16,
+// whose tag is one byte.
 func sizeStringField(s string) int {
 	if s == "" {
 		return 0
@@ -121,8 +121,8 @@ func appendStringField(b []byte, num protowire.Number, s string) []byte {
 	return protowire.AppendString(b, s)
 }
 
-// requestView is a decoded request. Its byte slices point into the frame and
-// are valid as long as that is.
+// requestView is a decoded request. Its byte slices point into the frame and are valid as
+// long as the frame.
 type requestView struct {
 	service, method []byte
 	payload         []byte
@@ -132,20 +132,20 @@ type requestView struct {
 	metadataCollector
 }
 
-// metadataCollector gathers pairs of metadata off the wire.
+// metadataCollector collects the metadata of a request or response.
 type metadataCollector struct {
 	metadata     MD
 	metadataSize int // bytes of all keys and values, and metadataOverhead for each entry
 }
 
-// hasMessage reports whether the request of a stream on which the client sends
-// carries its first message: a payload of no bytes is none if the flags say so.
+// hasMessage reports whether the request of a client-streaming call carries the first
+// message. A payload of no bytes is no message if the flags say so.
 func (rv *requestView) hasMessage(fl flags) bool {
 	return rv.hasPayload && (len(rv.payload) > 0 || !fl.has(flagNoData))
 }
 
-// parse decodes b. It keeps no more metadata than maxMetadata bytes, though
-// metadataSize counts all of it.
+// parse decodes b. It keeps at most maxMetadata bytes of metadata; metadataSize counts all
+// of it.
 func (rv *requestView) parse(b []byte, maxMetadata int) error {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
@@ -173,8 +173,8 @@ func (rv *requestView) parse(b []byte, maxMetadata int) error {
 	return nil
 }
 
-// parsePair decodes a KeyValue. It keeps no more than maxMetadata bytes in all, though
-// metadataSize counts each pair.
+// parsePair decodes a KeyValue. It keeps at most maxMetadata bytes of all pairs together;
+// metadataSize counts every pair.
 func (mcol *metadataCollector) parsePair(b []byte, maxMetadata int) error {
 	var key, value []byte
 	for len(b) > 0 {
@@ -199,27 +199,28 @@ func (mcol *metadataCollector) parsePair(b []byte, maxMetadata int) error {
 	if mcol.metadata == nil {
 		mcol.metadata = MD{}
 	}
-	// Not by Append, whose look for other spellings goes through all keys each time.
+	// Append would search all keys for other spellings each time.
 	k := foldKey(string(key))
 	mcol.metadata[k] = append(mcol.metadata[k], string(value))
 	return nil
 }
 
-// sizeResponse is the encoded length of a response: encoded status bytes,
-// tag and length included, and a payload.
+// sizeResponse returns the encoded length of a response. status is the encoded field with
+// its tag and length.
 func sizeResponse(status []byte, p *payload) int { return len(status) + p.sizeField() }
 
+// appendResponse appends the encoding of a response to b.
 func appendResponse(b, status []byte, p *payload) ([]byte, error) {
 	return p.appendField(append(b, status...), responsePayload)
 }
 
 // responseView is a decoded response; payload is valid as long as the frame.
 type responseView struct {
-	status  *spb.Status // nil when there was none or it was empty, which is success
+	status  *spb.Status // nil if there is none or it is empty, which means success
 	payload []byte
 }
 
-// parseResponse decodes b. It refuses a status of more than most details.
+// parseResponse decodes b. It refuses a status with more than most details.
 func parseResponse(b []byte, most int) (r responseView, err error) {
 	for len(b) > 0 {
 		f, err := consumeField(&b)
@@ -234,7 +235,7 @@ func parseResponse(b []byte, most int) (r responseView, err error) {
 			if r.status == nil {
 				r.status = &spb.Status{}
 			}
-			// A message field that comes twice is merged, says protobuf.
+			// As protobuf requires, a message field that occurs twice is merged.
 			if err := mergeStatus(r.status, f.bytes, most); err != nil {
 				return r, fmt.Errorf("ttrpc: decode response: status: %w", err)
 			}
@@ -245,7 +246,7 @@ func parseResponse(b []byte, most int) (r responseView, err error) {
 	return r, nil
 }
 
-// field is one field off the wire: bytes or varint is set, by typ.
+// field is a decoded field. Its type decides whether bytes, varint or neither is set.
 type field struct {
 	num    protowire.Number
 	typ    protowire.Type
@@ -253,13 +254,13 @@ type field struct {
 	varint uint64
 }
 
-// consumeField takes the next field from the front of *b.
+// consumeField removes the first field of *b and returns it.
 func consumeField(b *[]byte) (f field, err error) {
 	num, typ, n := protowire.ConsumeTag(*b)
 	if n < 0 {
 		return f, protowire.ParseError(n)
 	}
-	if num > protowire.MaxValidNumber { // which ConsumeTag lets pass
+	if num > protowire.MaxValidNumber { // ConsumeTag accepts such numbers
 		return f, errInvalidField
 	}
 	rest := (*b)[n:]
@@ -279,6 +280,7 @@ func consumeField(b *[]byte) (f field, err error) {
 	return f, nil
 }
 
+// validUTF8 returns an error if b is not UTF-8.
 func validUTF8(b []byte) error {
 	if !utf8.Valid(b) {
 		return errInvalidUTF8

@@ -24,7 +24,8 @@ var (
 	// It is returned unwrapped, with three exceptions. Calls in flight when the server
 	// violates the protocol, and every call to a peer that speaks another protocol, get an
 	// error that matches both ErrClosed and ErrProtocol. Calls whose request cannot be
-	// written although the server is there get ErrClosed and the cause.
+	// written, except because the connection is closed, get an error that matches
+	// ErrClosed and the cause.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is returned, unwrapped, by Serve and ServeConn after Close or
@@ -35,9 +36,9 @@ var (
 	// by a handler's SendMsg after the handler has returned.
 	ErrStreamClosed = errors.New("ttrpc: stream closed")
 
-	// ErrStreamFull ends a stream whose receiver took no message for a second while its
-	// buffer was full, so that the stream stops holding up the other calls on its
-	// connection. It is always wrapped. (Since v1.2.9.)
+	// ErrStreamFull ends a stream whose receiver took no message for a second while the
+	// stream's buffer was full, so that the stream no longer holds up the other calls on
+	// its connection. It is always wrapped. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
 
@@ -94,8 +95,8 @@ func droppedFrame(t messageType) messageFate {
 }
 
 // OversizedMessageError returns an *OversizedMessageErr if messageLength exceeds the
-// default limit of 4 MiB, otherwise nil. messageLength is in bytes, of a whole frame
-// without its header.
+// default limit of 4 MiB, otherwise nil. messageLength is in bytes and includes the
+// envelope, but not the header of the frame.
 func OversizedMessageError(messageLength int) error {
 	return checkMessageLength(messageLength, defaultMaxMessageLength, fateUnknown)
 }

@@ -32,27 +32,28 @@ type StreamClientInfo struct {
 // afterwards it returns an error.
 type Unmarshaler func(any) error
 
-// Invoker sends a request and fills in its response. An interceptor calls it to go on with
-// the call. Its error is one of the client's side: an error from the server is in the
-// Response's Status. The end of the context unblocks the Invoker. The metadata and the
-// timeout that are sent are those of the Request, which were taken from the call's context
+// Invoker sends a request and fills in the response. An interceptor calls it to continue
+// the call. The returned error is from the client's side; an error from the server is in
+// the Response's Status. The end of the context unblocks the Invoker. The Invoker sends the
+// metadata and the timeout of the Request, which the client took from the call's context
 // before the first interceptor ran.
 type Invoker func(context.Context, *Request, *Response) error
 
-// Streamer opens a stream. A StreamClientInterceptor calls it to go on. A request without
-// a payload (nil) opens a stream whose first message comes from SendMsg. Metadata and
-// timeout are those of the Request, as for Invoker. (Not in released versions.)
+// Streamer opens a stream. A StreamClientInterceptor calls it to continue. A request
+// without a payload (nil) opens a stream whose first message comes from SendMsg. The
+// Streamer sends the metadata and the timeout of the Request, as an Invoker does. (Not in
+// released versions.)
 type Streamer func(context.Context, *Request) (ClientStream, error)
 
 // UnaryServerInterceptor runs around the handler of a unary call, on the handler's
-// goroutine. It calls the Method to go on, or answers the call itself.
+// goroutine. It calls the Method to continue, or answers the call itself.
 type UnaryServerInterceptor func(context.Context, Unmarshaler, *UnaryServerInfo, Method) (any, error)
 
 // UnaryClientInterceptor runs around a unary call, on the caller's goroutine. The Request
-// already has its metadata and payload; changes that the interceptor makes to it are sent.
+// already has its metadata and payload; the interceptor's changes to it are sent.
 //
-// The Invoker returns nil when the server answers with an error: that error is in the
-// Response's Status until the outermost interceptor returns. An interceptor that counts
+// If the server answers with an error, the Invoker returns nil and the Response's Status
+// has the error, until the outermost interceptor returns. An interceptor that counts
 // failures checks both:
 //
 //	err := invoke(ctx, req, resp)
@@ -67,8 +68,8 @@ type UnaryClientInterceptor func(context.Context, *Request, *Response, *UnaryCli
 type StreamServerInterceptor func(context.Context, StreamServer, *StreamServerInfo, StreamHandler) (any, error)
 
 // StreamClientInterceptor runs around the opening of a stream, on the caller's goroutine.
-// Changes that it makes to the Request are sent. It may return a ClientStream that wraps
-// that of the Streamer.
+// The interceptor's changes to the Request are sent. It may return a ClientStream that
+// wraps the Streamer's.
 //
 // Up to v1.2.10 this name stood for func(context.Context), which nothing used.
 type StreamClientInterceptor func(context.Context, *Request, *StreamClientInfo, Streamer) (ClientStream, error)

@@ -12,7 +12,7 @@ import "sync/atomic"
 type lease struct {
 	since  atomic.Int64 // clock when the handler began; 0 while the right is not lent out
 	listed atomic.Bool  // the lease is in the watchdog's list, or about to be
-	seen   bool         // it was lent out at the watchdog's last look; owned by the watchdog
+	seen   bool         // lent out at the watchdog's last look; owned by the watchdog
 }
 
 // lend lends the right out. now is the clock, later than at the previous lend.
@@ -33,7 +33,7 @@ func (l *lease) expire(now int64) bool {
 }
 
 // enlist reports whether the caller, after lend, must put the lease into the watchdog's
-// list, because it is not there.
+// list, because the list does not have it.
 func (l *lease) enlist() bool { return !l.listed.Load() && l.listed.CompareAndSwap(false, true) }
 
 // inUse reports whether the right is lent out, or was at the last look.

@@ -16,17 +16,17 @@ const (
 	// disk with its failures.
 	logEventsPerSecond = 10
 
-	// maxLogEvent is the length of the longest event in bytes. Of these, maxLogNote are
+	// maxLogEvent is the length of the longest event in bytes. maxLogNote bytes of it are
 	// for the note on the number of omitted bytes.
 	maxLogEvent = 16 << 10
 	maxLogNote  = 64
 
-	// maxLogValue is the number of bytes of a panic's value in an event, which needs room
-	// for the stack.
+	// maxLogValue is the length of the longest panic value in an event, in bytes: the
+	// stack needs room too.
 	maxLogValue = 2 << 10
 
-	// maxNameLength is the number of bytes of a peer's name for something in an event or
-	// a response.
+	// maxNameLength is the length in bytes of the longest name that an event or a response
+	// repeats from a peer.
 	maxNameLength = 256
 )
 
@@ -36,7 +36,7 @@ type logKind uint8
 const (
 	logPanic   logKind = iota // in a handler or a handshaker
 	logRefused                // a connection that is not served
-	logFailed                 // a connection that ended by an error, not by its close
+	logFailed                 // a connection that ended by an error, not by a close
 	logAccept                 // a failure to accept
 	logKinds                  // the number of kinds
 )
@@ -64,7 +64,7 @@ type limitedLogger struct {
 
 	mu        sync.Mutex
 	budgets   [logKinds]logBudget
-	reporting bool // report is running, or will be when its timer fires
+	reporting bool // report is running or has a timer
 }
 
 // logBudget counts the events of one kind.
@@ -88,6 +88,7 @@ func (lg *limitedLogger) panicked(stack []byte, format string, args ...any) {
 	}
 }
 
+// write writes an event, of one line and a stack, to the logger.
 func (lg *limitedLogger) write(line, stack string) {
 	text := logText(line, stack)
 	if lg.to != nil {
@@ -97,8 +98,8 @@ func (lg *limitedLogger) write(line, stack string) {
 	log.Print(text)
 }
 
-// allow reports whether an event may be written now. It counts the omitted ones, and
-// starts a timer for report unless one runs.
+// allow reports whether an event may be written now. It counts omitted events, and starts a
+// timer for report unless there is one.
 func (lg *limitedLogger) allow(kind logKind, now time.Time) bool {
 	lg.mu.Lock()
 	defer lg.mu.Unlock()

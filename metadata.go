@@ -10,17 +10,17 @@ import (
 const metadataOverhead = 128
 
 // MD is the metadata of a call: values by key. The ASCII letters of keys are
-// case-insensitive: the methods convert them to lower case and change no other characters,
-// and so does the package with keys that arrive from a peer. An MD written as a literal may
-// have keys with capitals: Get finds them, and Set and Append replace all spellings of a key
-// by one.
+// case-insensitive: the methods, and the package for keys that arrive from a peer, convert
+// them to lower case and change no other characters. An MD written as a literal may have
+// keys with capitals: Get finds them, and Set and Append replace all spellings of a key by
+// one.
 //
 // An MD is a map: no goroutine may change it while others read it.
 type MD map[string][]string
 
-// foldKey returns key with its ASCII letters in lower case. Unicode's lower case would
-// turn the Kelvin sign into an ASCII k, unseen by a filter in front of the server, and
-// would make other letters longer.
+// foldKey returns key with its ASCII letters in lower case. Unicode's lower case would turn
+// the Kelvin sign into an ASCII k, which a filter in front of the server would not expect,
+// and would make other letters longer.
 func foldKey(key string) string {
 	for i := 0; i < len(key); i++ {
 		if isUpper(key[i]) {
@@ -73,8 +73,8 @@ func (md MD) Set(key string, values ...string) {
 	md[key] = values
 }
 
-// removeOthers removes the spellings of a folded key with capitals. A peer folds keys:
-// it would get the values of all of them, in no order.
+// removeOthers removes the spellings with capitals of a folded key. The peer folds keys: it
+// would get the values of all spellings, in random order.
 func (md MD) removeOthers(key string) {
 	for k := range md {
 		if k != key && foldKey(k) == key {
@@ -83,7 +83,7 @@ func (md MD) removeOthers(key string) {
 	}
 }
 
-// Append adds values to those of key, as Get finds them.
+// Append adds values to the values that Get returns for key.
 func (md MD) Append(key string, values ...string) {
 	if len(values) == 0 {
 		return
@@ -119,7 +119,7 @@ func (md MD) pairs() []*KeyValue {
 
 type metadataKey struct{}
 
-// contextMetadata returns the metadata of ctx itself, for reading only.
+// contextMetadata returns the metadata of ctx without a copy: it must not be changed.
 func contextMetadata(ctx context.Context) MD {
 	md, _ := ctx.Value(metadataKey{}).(MD)
 	return md

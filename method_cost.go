@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// methodCost is a moving average of how long a method's handler runs. It falls faster
-// than it rises, since other work on the machine makes a quick handler look slow, but
-// never the other way round. Several goroutines may add to it at once: a lost sample
-// does not matter.
+// methodCost is a moving average of the running time of a method's handler. It falls
+// faster than it rises, since other work on the machine can make a quick handler look
+// slow, but never a slow handler quick. Any goroutine may call the methods; samples lost
+// in races do not matter.
 type methodCost struct {
 	average atomic.Int64 // nanoseconds and 1; 0 before the first sample
 }
 
-// add counts a sample. It counts as ten times limit at the most, so that one alone
-// does not bring a low average above limit: it may have been held up by something
-// else.
+// add adds a sample, capped at ten times limit, so that a single sample does not raise a
+// low average above limit: other work may have delayed that call.
 func (mc *methodCost) add(d, limit time.Duration) {
 	average := int64(min(d, 10*limit))
 	if old := mc.average.Load() - 1; old >= 0 {
@@ -29,7 +28,7 @@ func (mc *methodCost) add(d, limit time.Duration) {
 	mc.average.Store(average + 1)
 }
 
-// below says whether the average is known to be at most limit.
+// below reports whether the average is known and at most limit.
 func (mc *methodCost) below(limit time.Duration) bool {
 	average := mc.average.Load()
 	return average != 0 && average <= int64(limit)

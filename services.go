@@ -8,13 +8,13 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Method handles a unary call. It returns the response, a message, or an error, which the
-// client receives as a status: see Server.
+// Method handles a unary call. It returns the response message, or an error that the client
+// receives as a status: see Server.
 //
-// unmarshal decodes the request into a message, which then belongs to the method. It may
-// be called until the method returns. After the end of the connection it returns ErrClosed,
-// which also matches ErrProtocol if the client broke the protocol; a request of up to
-// 64 KiB that has not been decoded by then can still be decoded for a second.
+// unmarshal decodes the request into a message, which then belongs to the method. The
+// method may call unmarshal until it returns. After the end of the connection unmarshal
+// returns ErrClosed, or an error that matches both ErrClosed and ErrProtocol if the client
+// broke the protocol; a request of up to 64 KiB can still be decoded for a second.
 //
 // Calls that the method makes with ctx pass on the metadata of the incoming call;
 // WithMetadata(ctx, nil) prevents that.
@@ -27,8 +27,8 @@ import (
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream, which ends when the handler returns. If the server
-// streams, the handler sends with StreamServer.SendMsg and returns a nil message or a last
-// one; otherwise it returns the one response. An error becomes a status, as for Method.
+// streams, the handler sends with StreamServer.SendMsg and returns a last message or nil;
+// otherwise it returns the one response. An error becomes a status, as for Method.
 type StreamHandler func(context.Context, StreamServer) (any, error)
 
 // Stream describes a streaming method for registration.
@@ -58,7 +58,7 @@ type StreamServer interface {
 	// is queued, and waits for room in the queue if the client does not keep up. It
 	// refuses a message over the limit with *OversizedMessageErr; the stream goes on.
 	// After the end of the stream, the connection or the handler's context it returns
-	// the respective error.
+	// the corresponding error.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the next message and decodes it into m. It returns
@@ -66,7 +66,8 @@ type StreamServer interface {
 	//   - io.EOF after the client has closed its side;
 	//   - ErrClosed after the end of the connection (messages that arrived earlier can
 	//     be received for a second after the last call of RecvMsg);
-	//   - ErrStreamFull, *OversizedMessageErr or an ErrProtocol after the stream failed;
+	//   - an error that matches ErrStreamFull, *OversizedMessageErr or ErrProtocol after
+	//     the stream failed;
 	//   - the context's error if the handler's context ended first;
 	//   - a status InvalidArgument for a message that cannot be decoded into m; later
 	//     messages can still be received.
@@ -83,12 +84,12 @@ type method struct {
 	unary    Method     // nil for a stream
 	stream   Stream     // for a stream
 	cost     methodCost // the handler's running time
-	inline   backoff    // of running it on the read loop; begins with a failure
+	inline   backoff    // for running the handler on the read loop; see newMethod
 }
 
-// refuse returns a status for a request whose flags fit another kind of method, since the
-// caller could not use any answer. It returns nil if they fit. A request with "remote
-// closed" carries a single message, which fits every kind.
+// refuse returns a status for a request whose flags fit another kind of method, since its
+// caller could not use any answer, and nil if the flags fit. A request with "remote closed"
+// carries a single message, which fits every kind.
 func (me *method) refuse(fl flags) *spb.Status {
 	switch {
 	case me.unary != nil && fl.has(flagRemoteOpen):
@@ -101,14 +102,15 @@ func (me *method) refuse(fl flags) *spb.Status {
 	return nil
 }
 
-// newMethod prepares m: its handler has yet to prove that it is quick.
+// newMethod prepares m and returns it. The backoff of inline begins with a failure: the
+// handler has yet to prove that it is quick.
 func newMethod(m *method) *method {
 	m.inline.failed()
 	return m
 }
 
 // with returns the registry with one more service. It panics on mistakes of the program: a
-// second service of that name, a method without a handler, a name that is both a unary
+// second service of the same name, a method without a handler, a name for both a unary
 // method and a stream.
 func (reg registry) with(name string, desc *ServiceDesc) registry {
 	if _, ok := reg[name]; ok {

@@ -9,13 +9,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file encodes and decodes google.rpc.Status and the google.protobuf.Any in
-// it. A program may replace genproto by a version whose Status is no message of
-// protobuf-go, so the package uses nothing of that type but its three fields. The
-// type of a detail has had two names: it is inferred here and never named.
+// This file encodes and decodes google.rpc.Status and the google.protobuf.Any in it. A
+// program may replace genproto by a version whose Status is not a message of protobuf-go,
+// so the package uses only the three fields of that type. The type of a detail has a
+// different name in that version: the code here infers the type and never names it.
 //
-// Bytes and verdicts are those of the protobuf runtime, as in envelope.go, save
-// that unknown fields are skipped: the three fields have no place for them.
+// The encoding is that of the protobuf runtime, as in envelope.go, except that unknown
+// fields are dropped: the three fields have no place for them.
 
 const (
 	statusCode    protowire.Number = 1
@@ -26,17 +26,17 @@ const (
 	anyValue   protowire.Number = 2
 )
 
-// detailOverhead is the cost of a detail beside its bytes, as metadataOverhead is that
-// of an entry of metadata: the Any, its place in the slice, and the rounding up of its
-// two fields. TestDetailsCost.
+// detailOverhead is the cost of a detail besides its bytes, like metadataOverhead for an
+// entry of metadata: the Any, its place in the slice, and the rounding up of its two
+// fields. TestDetailsCost.
 const detailOverhead = 128
 
-// maxDetails returns how many details the status of a response may have: as many as cost,
-// beside their bytes, no more than the longest message has bytes. A few long ones are
-// bounded by the length of the message alone.
+// maxDetails returns the largest number of details in the status of a response: their
+// overhead costs at most as many bytes as the longest message has. The length of the
+// message bounds the bytes of the details themselves.
 func maxDetails(maxLength int) int { return maxLength / detailOverhead }
 
-// detail is an Any of either name.
+// detail is an Any, of either version of genproto.
 type detail interface {
 	GetTypeUrl() string
 	GetValue() []byte
@@ -62,7 +62,8 @@ func sizeDetail(d detail) int {
 	return n
 }
 
-// appendStatus adds the encoding of status to b. It fails for strings that are not UTF-8.
+// appendStatus appends the encoding of status to b. It fails for strings that are not
+// UTF-8.
 func appendStatus(b []byte, status *spb.Status) ([]byte, error) {
 	if status.Code != 0 {
 		b = protowire.AppendTag(b, statusCode, protowire.VarintType)
@@ -87,9 +88,9 @@ func appendStatus(b []byte, status *spb.Status) ([]byte, error) {
 	return b, nil
 }
 
-// mergeStatus decodes b into status, whose fields stay as they are when b has none of
-// the kind. Nothing in status points into b. With more than most details, those in status
-// before included, its error is a ResourceExhausted, as for too much metadata.
+// mergeStatus decodes b into status. Fields that b lacks keep their values, and status
+// does not point into b. If status would get more than most details in total, the error
+// is ResourceExhausted, as for too much metadata.
 func mergeStatus(status *spb.Status, b []byte, most int) error {
 	for len(b) > 0 {
 		f, err := consumeField(&b)

@@ -4,9 +4,9 @@ package ttrpc
 // the channel. On a kernel socket, a receiver that waits for a frame reads the frame itself
 // if nobody else is reading: this saves a wake-up. The turn has one holder at a time:
 //
-//   - the read loop holds it at first, while several receivers wait, and while none
-//     waits: the loop notices the next frame, or the end of the connection;
-//   - a leader, a receiver that reads, handles every frame until one is for itself;
+//   - the read loop holds it at first, while several receivers wait, and while no receiver
+//     waits: the loop then notices the next frame, or the end of the connection;
+//   - a leader, a receiver that reads, handles every frame until its own frame arrives;
 //   - nobody holds it for a short time after that, and the next receiver leads. If none
 //     arrives, a timer gives the turn to the read loop.
 //

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UnixCredentialsFunc is a Handshaker for unix sockets: it admits a connection
-// when it returns nil for the credentials of the peer, which are those of the
-// time when it connected (SO_PEERCRED in unix(7)). A connection that is not a
-// unix socket, or whose credentials the kernel does not tell, is refused. In a user
-// namespace an id may be the overflow id: see UnixSocketRequireUidGid.
-// It exists on Linux alone, and so do the functions that return one.
+// UnixCredentialsFunc is a Handshaker for Unix sockets. It gets the credentials that the
+// peer had when it connected (SO_PEERCRED in unix(7)), and admits the connection by
+// returning nil. A connection that is not a Unix socket, or whose credentials the kernel
+// does not know, is refused. In a user namespace an id may be the overflow id: see
+// UnixSocketRequireUidGid. The type and the functions that return it exist only on Linux.
 type UnixCredentialsFunc func(*unix.Ucred) error
 
 // Handshake returns conn and the peer's *unix.Ucred, or an error.
@@ -33,8 +32,8 @@ func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.C
 	return conn, ucred, nil
 }
 
-// describePeer is for the log. The text of a handshaker's own type may be of the peer's
-// choice.
+// describePeer describes a handshaker's result for the log. The peer may have chosen the
+// text of a result that is not a *unix.Ucred, so that text is quoted.
 func describePeer(peer any) string {
 	if ucred, ok := peer.(*unix.Ucred); ok && ucred != nil {
 		return fmt.Sprintf("pid %d, uid %d, gid %d", ucred.Pid, ucred.Uid, ucred.Gid)
@@ -42,6 +41,7 @@ func describePeer(peer any) string {
 	return quoteName(fmt.Sprint(peer))
 }
 
+// peerCredentials returns the credentials of the peer of a Unix socket.
 func peerCredentials(conn net.Conn) (*unix.Ucred, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok || !isUnixConn(conn) {
@@ -67,10 +67,11 @@ func peerCredentials(conn net.Conn) (*unix.Ucred, error) {
 	return ucred, nil
 }
 
-// getsockoptUcred is replaced by tests.
+// Only tests replace getsockoptUcred.
 var getsockoptUcred = unix.GetsockoptUcred
 
-// isUnixConn looks at the address too: a wrapper may have *net.UnixConn inside.
+// isUnixConn reports whether conn is a Unix socket. It also goes by the address: a wrapper
+// may have a *net.UnixConn inside.
 func isUnixConn(conn net.Conn) bool {
 	if _, ok := conn.(*net.UnixConn); ok {
 		return true
@@ -79,13 +80,11 @@ func isUnixConn(conn net.Conn) bool {
 	return addr != nil && (addr.Network() == "unix" || addr.Network() == "unixpacket")
 }
 
-// UnixSocketRequireUidGid admits peers whose effective uid and gid are these; -1
-// stands for any.
+// UnixSocketRequireUidGid admits peers with this effective uid and gid; -1 stands for any.
 //
-// In a user namespace that does not map all ids the kernel shows those that have no place
-// in it as one id, the overflow uid or gid, mostly 65534. That says nothing of a peer, and
-// so none with it is admitted there, also when it is the id that is asked for, or that of
-// the server itself.
+// In a user namespace that does not map all ids, the kernel shows every unmapped id as the
+// overflow uid or gid, usually 65534. Such an id identifies nobody: if uid or gid is the
+// overflow id of such a namespace, no peer is admitted, even if the server has the same id.
 //
 //nolint:revive,staticcheck // the name is part of the API
 func UnixSocketRequireUidGid(uid, gid int) UnixCredentialsFunc {
@@ -99,10 +98,10 @@ func UnixSocketRequireRoot() UnixCredentialsFunc {
 	return UnixSocketRequireUidGid(0, 0)
 }
 
-// UnixSocketRequireSameUser admits peers whose effective uid and gid are those
-// that this process has now. It suits abstract sockets, which have no file
-// permissions. A process whose own ids have no place in its user namespace admits none:
-// see UnixSocketRequireUidGid.
+// UnixSocketRequireSameUser admits peers with the effective uid and gid that this process
+// has at the time of the call. It suits abstract sockets, which have no file permissions.
+// A process whose own ids its user namespace does not map admits no peer: see
+// UnixSocketRequireUidGid.
 func UnixSocketRequireSameUser() UnixCredentialsFunc {
 	return UnixSocketRequireUidGid(os.Geteuid(), os.Getegid())
 }
@@ -120,15 +119,15 @@ func requireUidGid(ucred *unix.Ucred, uid, gid int) error {
 	return nil
 }
 
-// overflowID is replaced by tests.
+// Only tests replace overflowID.
 var overflowID = readOverflowID
 
-// readOverflowID returns the uid or gid, as kind says, that the kernel shows in place of
-// those without one in this process's user namespace: user_namespaces(7). It returns -1
-// when there are none of these, as on the host, where the id is that of the user nobody.
-// Both files may change while the process runs.
+// readOverflowID returns the overflow id of the kind "uid" or "gid": the kernel shows it in
+// place of ids that this process's user namespace does not map (user_namespaces(7)). It
+// returns -1 if the namespace maps all ids, as on the host, where the same number is the id
+// of the user nobody. Both files may change while the process runs.
 func readOverflowID(kind string) int {
-	const most = "4294967295" // ids there are
+	const most = "4294967295" // the number of ids
 	mapped, _ := os.ReadFile("/proc/self/" + kind + "_map")
 	if extent := strings.Fields(string(mapped)); len(extent) == 3 && extent[0] == "0" && extent[2] == most {
 		return -1

@@ -4,6 +4,6 @@ package ttrpc
 
 import "fmt"
 
-// describePeer is for the log. The text of a handshaker's own type may be of the peer's
-// choice.
+// describePeer describes a handshaker's result for the log, quoted: the peer may have
+// chosen the text.
 func describePeer(peer any) string { return quoteName(fmt.Sprint(peer)) }

@@ -1,5 +1,5 @@
-// Package details puts messages of any kind into the error of a call, as the
-// details of its gRPC status, and takes them out again:
+// Package details packs messages of any kind into the error of a call, as the details of a
+// gRPC status, and unpacks them:
 //
 //	// in a handler
 //	return nil, details.Error(codes.ResourceExhausted, "no room", &api.Quota{Used: 10, Limit: 10})
@@ -9,18 +9,17 @@
 //		...
 //	}
 //
-// The methods of package google.golang.org/grpc/status do this for messages of
-// google.golang.org/protobuf alone. Here a detail may be one of those, a message
-// of gogo/protobuf, or a value whose type is registered with
-// github.com/containerd/typeurl, or with another registry that Register names, such
-// as version 2 of that, and which then goes as JSON. Protobuf messages of
-// both kinds get the type URL that status.WithDetails gives them
-// ("type.googleapis.com/" and their name), so that other programs and other
-// languages can read them.
+// Package google.golang.org/grpc/status does the same for messages of
+// google.golang.org/protobuf only. In this package a detail may be
 //
-// It is a package of its own because typeurl brings the runtime of
-// gogo/protobuf into a program, which package ttrpc spares those that do not
-// use it.
+//   - a message of google.golang.org/protobuf or of gogo/protobuf. Its type URL is the one
+//     that status.WithDetails uses, "type.googleapis.com/" and the name of the message, so
+//     that other programs and other languages can read the detail;
+//   - a value, sent as JSON, whose type is registered with github.com/containerd/typeurl or
+//     with a registry added by Register, such as version 2 of typeurl.
+//
+// The package is separate because typeurl links the runtime of gogo/protobuf into a
+// program, which package ttrpc does not.
 package details
 
 import (
@@ -38,13 +37,12 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// urlPrefix makes a type URL of a message's name, which stands after its last
-// slash.
+// urlPrefix and the name of a message make its type URL. The name follows the last slash.
 const urlPrefix = "type.googleapis.com/"
 
-// Error returns a status with a code, a message and details, for a handler to
-// return. A detail that cannot be packed is left out and the message says so:
-// clients act on the code, which stays as it is. With codes.OK it returns nil.
+// Error returns the error of a status with a code, a message and details. A handler returns
+// it. A detail that cannot be packed is left out and the message says so: the code, on
+// which clients act, is not affected. Error returns nil for codes.OK.
 func Error(code codes.Code, message string, details ...any) error {
 	st := status.New(code, message)
 	for i, detail := range details {
@@ -60,10 +58,10 @@ func Error(code codes.Code, message string, details ...any) error {
 	return status.ErrorProto(p)
 }
 
-// With returns st with details added. It fails for a status that is OK, which
-// is not an error, and for a value that cannot be packed: neither a message
-// whose type its protobuf runtime knows, nor a pointer to a type that is
-// registered with typeurl or a registry that Register has named.
+// With returns a copy of st with more details. It fails if st is OK, which is not an error,
+// and if a value cannot be packed because it is neither a message whose type is registered
+// with its protobuf runtime, nor a pointer to a type that is registered with typeurl or a
+// registry added by Register.
 func With(st *status.Status, details ...any) (*status.Status, error) {
 	if st.Code() == codes.OK {
 		return nil, errors.New("no error details for a status that is OK")
@@ -79,12 +77,11 @@ func With(st *status.Status, details ...any) (*status.Status, error) {
 	return status.FromProto(p), nil
 }
 
-// Of returns the details of the status in err, wrapped or not, in their order:
-// pointers to values of the types that this program has registered, first
-// with typeurl, then with gogo/protobuf, then with the registries that Register has
-// named, then with google.golang.org/protobuf.
-// A detail that none of them can decode is left as an *anypb.Any. Of returns nil when
-// there are none.
+// Of returns the details of the status in err, wrapped or not, in order. Each one is a
+// pointer to a value of a type that this program has registered; Of looks for the type in
+// typeurl, gogo/protobuf, the registries added by Register and google.golang.org/protobuf,
+// in this order. A detail that none of them can decode is an *anypb.Any. Of returns nil if
+// there are no details.
 func Of(err error) []any {
 	var found []any
 	for _, packed := range packedOf(err) {
@@ -93,9 +90,9 @@ func Of(err error) []any {
 	return found
 }
 
-// Find returns the first detail of err that is a T, such as *api.Quota. For a
-// protobuf message it goes by the name of the message: the registry that
-// knows T does not matter, as it does for Of.
+// Find returns the first detail of err that is a T, such as *api.Quota. It finds a message
+// of google.golang.org/protobuf by name, even if another registry has a type of the same
+// name, which Of would return.
 func Find[T any](err error) (T, bool) {
 	var none T
 	for _, packed := range packedOf(err) {
@@ -134,8 +131,7 @@ func pack(detail any) (*anypb.Any, error) {
 }
 
 func unpack(packed *anypb.Any) any {
-	// typeurl's own URLs are taken whole; for gogo's messages it wants the
-	// name alone.
+	// typeurl knows its own types by the whole URL, and gogo's messages by the name.
 	for _, url := range []string{packed.TypeUrl, messageName(packed.TypeUrl)} {
 		for _, r := range registries() {
 			if tooDeep(r, url, packed.Value) {
@@ -152,8 +148,8 @@ func unpack(packed *anypb.Any) any {
 	return packed
 }
 
-// tooDeep reports whether a message has more levels than gogo's decoder, which does
-// not count them, has stack for. JSON does not get that far.
+// tooDeep reports whether a message has too many levels for the stack of gogo's decoder,
+// which does not count them. JSON does not get that far.
 func tooDeep(r registry, url string, value []byte) bool {
 	if len(value) <= nesting.MaxDepth {
 		return false
@@ -165,8 +161,8 @@ func tooDeep(r registry, url string, value []byte) bool {
 	return like != nil && nesting.Check(like, value) != nil
 }
 
-// unpackAs is unpack for somebody who wants a value of like's type: where gogo
-// knows a message of the same name, unpack returns that.
+// unpackAs is unpack for callers that want a value of like's type. unpack prefers a message
+// of the same name that gogo knows.
 func unpackAs(like any, packed *anypb.Any) any {
 	m, ok := like.(proto.Message)
 	if ok && string(m.ProtoReflect().Descriptor().FullName()) == messageName(packed.TypeUrl) {

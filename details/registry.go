@@ -8,14 +8,14 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// A registry knows Go types by the URLs that stand for them.
+// A registry packs values of Go types under URLs, and unpacks them.
 type registry struct {
 	pack   func(v any) (url string, value []byte, err error)
 	unpack func(url string, value []byte) (any, error)
 }
 
-// registered has all registries, in the order in which they are asked. The slice is
-// replaced, never changed.
+// registered has all registries in the order of their use. The slice is replaced, never
+// changed.
 var registered atomic.Pointer[[]registry]
 
 func registries() []registry { return *registered.Load() }
@@ -24,17 +24,17 @@ func init() {
 	registered.Store(&[]registry{newRegistry(typeurl.MarshalAny, typeurl.UnmarshalByTypeURL)})
 }
 
-// Register names one more registry of Go types, which is asked after those named
-// before it: marshal packs a pointer to a value of a type that it knows, and unmarshal
-// returns one. Types that are registered with version 2 of typeurl, which is the only
-// registry of containerd since 1.7, become details by
+// Register adds a registry of Go types, which is used after those added before it. marshal
+// packs a pointer to a value of a registered type, and unmarshal returns such a pointer.
+// Types that are registered with version 2 of typeurl, the only registry of containerd
+// since 1.7, can be details after
 //
 //	import "github.com/containerd/typeurl/v2"
 //
 //	func init() { details.Register(typeurl.MarshalAny, typeurl.UnmarshalByTypeURL) }
 //
-// Version 1 needs no such line. Register may be called at any time, from any
-// goroutine; both functions are called from several at once.
+// Version 1 needs no such line. Any goroutine may call Register at any time. Several
+// goroutines may call marshal and unmarshal at once.
 func Register[Any interface {
 	GetTypeUrl() string
 	GetValue() []byte
@@ -62,7 +62,7 @@ func newRegistry[Any interface {
 	}}
 }
 
-// packRegistered packs a value of a type that some registry knows.
+// packRegistered packs a value with the first registry that knows its type.
 func packRegistered(v any) (*anypb.Any, error) {
 	var failed []error
 	for _, r := range registries() {

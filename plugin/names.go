@@ -6,8 +6,8 @@ import (
 	"github.com/gogo/protobuf/protoc-gen-gogo/generator"
 )
 
-// declared returns the names that gogo declares in the Go package of a file, as
-// far as they can be known from the file and its imports.
+// declared returns the names that gogo declares in the Go package of a file, as far as the
+// file and its imports show them.
 func (p *ttrpcGenerator) declared(file *generator.FileDescriptor) []string {
 	importPath := p.importPath(file)
 	files := make(map[string]*descriptor.FileDescriptorProto)
@@ -25,8 +25,7 @@ func (p *ttrpcGenerator) declared(file *generator.FileDescriptor) []string {
 		seen[path] = true
 		if first := firstType(f); path == file.GetName() || first != "" && p.ObjectNamed(first).GoImportPath() == importPath {
 			names = append(names, fileNames(f)...)
-			// Each name of a file that is imported publicly is declared
-			// here once more.
+			// gogo declares the names of publicly imported files again.
 			for _, i := range f.PublicDependency {
 				names = append(names, fileNames(files[f.Dependency[i]])...)
 			}
@@ -39,9 +38,9 @@ func (p *ttrpcGenerator) declared(file *generator.FileDescriptor) []string {
 	return names
 }
 
-// importPath returns the import path of a file's Go package. The generator
-// tells it only of messages and enums, so a file that neither has nor uses any
-// of its own package has none: then it is "".
+// importPath returns the import path of a file's Go package. The generator knows the path
+// only for messages and enums: importPath returns "" for a file that neither has nor uses
+// any of its own package.
 func (p *ttrpcGenerator) importPath(file *generator.FileDescriptor) generator.GoImportPath {
 	if first := firstType(file.FileDescriptorProto); first != "" {
 		return p.ObjectNamed(first).GoImportPath()
@@ -58,7 +57,7 @@ func (p *ttrpcGenerator) importPath(file *generator.FileDescriptor) generator.Go
 	return ""
 }
 
-// firstType returns the full name of some message or enum of a file, or "".
+// firstType returns the full name of a message or enum of a file, or "" if it has none.
 func firstType(f *descriptor.FileDescriptorProto) string {
 	prefix := "."
 	if pkg := f.GetPackage(); pkg != "" {
@@ -73,9 +72,8 @@ func firstType(f *descriptor.FileDescriptorProto) string {
 	return ""
 }
 
-// fileNames returns the Go names that a file declares of which stubs may want
-// one: those of messages, enums, extensions, oneofs and defaults, as gogo's
-// options make them.
+// fileNames returns the Go names of a file that may collide with names of stubs: the names
+// of messages, enums, extensions, oneofs and defaults, as gogo's options change them.
 func fileNames(f *descriptor.FileDescriptorProto) []string {
 	n := names{file: f}
 	n.enums("", f.GetEnumType())
@@ -84,8 +82,8 @@ func fileNames(f *descriptor.FileDescriptorProto) []string {
 	return n.list
 }
 
-// names gathers the names of one file. A scope is the name of the messages
-// around, with an underscore behind each.
+// names collects the names of one file. A scope is the names of the enclosing messages, each
+// followed by an underscore.
 type names struct {
 	file *descriptor.FileDescriptorProto
 	list []string
@@ -99,7 +97,7 @@ func (n *names) enums(scope string, list []*descriptor.EnumDescriptorProto) {
 		n.add(enum, enum+"_name", enum+"_value")
 		prefix := enum + "_"
 		if scope != "" {
-			// A value of a nested enum goes by the name of the message.
+			// The name of a nested enum's value begins with the name of the message.
 			prefix = generator.CamelCase(scope[:len(scope)-1]) + "_"
 		}
 		if !gogoproto.EnabledGoEnumPrefix(n.file, e) {
@@ -140,7 +138,7 @@ func (n *names) messages(scope string, list []*descriptor.DescriptorProto) {
 	}
 }
 
-// custom returns the name that an option gives, or without one the usual name.
+// custom returns the name from an option, or the usual name if option is empty.
 func custom(option, usual string) string {
 	if option != "" {
 		return option

@@ -1,8 +1,8 @@
-// Package plugin is the ttrpc plugin of github.com/gogo/protobuf's generator: it
-// adds the ttrpc services of a proto file to the code of its messages.
+// Package plugin is the ttrpc plugin of github.com/gogo/protobuf's generator: it adds the
+// ttrpc services of a proto file to the code of the messages.
 //
-// It exports nothing. A program built on gogo's generator imports it for its
-// side effect, and "plugins=ttrpc" among the generator's options turns it on.
+// The package exports nothing. A program built on gogo's generator imports it for its side
+// effect, and the generator's option "plugins=ttrpc" turns the plugin on.
 package plugin
 
 import (
@@ -18,13 +18,13 @@ import (
 
 func init() {
 	generator.RegisterPlugin(new(ttrpcGenerator))
-	// Messages may come from a package of this name; it is they which get
-	// another one then, as it is with the packages that gogo itself needs.
+	// If messages come from a package of this name, that package is renamed in the
+	// generated code, as for the packages that gogo itself needs.
 	generator.RegisterUniquePackageName("context", nil)
 }
 
-// ttrpcGenerator implements generator.Plugin. The generator has one, and calls
-// it for one file after the other.
+// ttrpcGenerator implements generator.Plugin. The generator has one ttrpcGenerator and calls
+// it for one file after another.
 type ttrpcGenerator struct {
 	*generator.Generator
 	generator.PluginImports
@@ -34,8 +34,8 @@ func (p *ttrpcGenerator) Name() string { return "ttrpc" }
 
 func (p *ttrpcGenerator) Init(g *generator.Generator) { p.Generator = g }
 
-// Generate prints the services of a file. The generator also comes here for
-// the files that the requested ones import, whose output it drops.
+// Generate prints the services of a file. The generator also calls it for imported files,
+// and drops the output.
 func (p *ttrpcGenerator) Generate(file *generator.FileDescriptor) {
 	p.PluginImports = generator.NewPluginImports(p.Generator)
 	if len(file.Service) == 0 || !p.requested(file) {
@@ -76,8 +76,8 @@ func (p *ttrpcGenerator) requested(file *generator.FileDescriptor) bool {
 	return false
 }
 
-// Field numbers that the paths of comments are made of: FileDescriptorProto.service
-// and ServiceDescriptorProto.method.
+// Field numbers in the paths of comments: FileDescriptorProto.service and
+// ServiceDescriptorProto.method.
 const (
 	serviceField = 6
 	methodField  = 2
@@ -119,14 +119,14 @@ func commentPath(field, index int) string {
 	return strconv.Itoa(field) + "," + strconv.Itoa(index)
 }
 
-// deprecation is worded as in the code for google.golang.org/protobuf.
+// deprecation returns the text of a deprecation, which protoc-gen-go words the same way.
 func deprecation(file *generator.FileDescriptor) string {
 	return "Marked as deprecated in " + file.GetName() + "."
 }
 
-// serviceName returns the base of the Go names of a service: its name in the proto
-// file, unchanged. With streams they must be exported, so that other
-// packages can implement the service; without, they stay the same as ever.
+// serviceName returns the base of the Go names of a service: its name in the proto file. For
+// a service with streams the base is exported, so that other packages can implement the
+// service; without streams it is unchanged, as in every release.
 func serviceName(s *descriptor.ServiceDescriptorProto) string {
 	for _, m := range s.Method {
 		if m.GetClientStreaming() || m.GetServerStreaming() {
@@ -136,10 +136,10 @@ func serviceName(s *descriptor.ServiceDescriptorProto) string {
 	return s.GetName()
 }
 
-// exported returns a name as it is if Go exports it, else in camel case.
+// exported returns a name unchanged if Go exports it, otherwise in camel case.
 //
-// Methods have always been named as in the proto file, and where Go did not
-// export the name, nothing outside the package could implement the service.
+// Releases name methods as in the proto file; if Go does not export such a name, no other
+// package can implement the service.
 func exported(name string) string {
 	if r, _ := utf8.DecodeRuneInString(name); unicode.IsUpper(r) {
 		return name
@@ -147,7 +147,7 @@ func exported(name string) string {
 	return generator.CamelCase(name)
 }
 
-// goType returns the Go type of a message, and has its package imported.
+// goType returns the Go type of a message, and makes the file import its package.
 func (p *ttrpcGenerator) goType(message string) string {
 	p.RecordTypeUse(message)
 	return p.TypeName(p.ObjectNamed(message))

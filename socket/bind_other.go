@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-// bind makes the socket. Files have no modes of this kind and no such owners here: the
+// bind makes the socket. Files have neither Unix modes nor Unix owners on this system: the
 // directory decides which users may connect.
 func (c *config) bind(path string) (*net.UnixListener, error) {
 	if c.uid != -1 || c.gid != -1 {
@@ -16,7 +16,7 @@ func (c *config) bind(path string) (*net.UnixListener, error) {
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err == nil {
-		l.SetUnlinkOnClose(false) // listener.Close looks before
+		l.SetUnlinkOnClose(false) // listener.Close checks the file first
 	}
 	return l, err
 }

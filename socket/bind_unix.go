@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backlog is how many connections may wait to be accepted: the kernel takes its own limit
-// where that is lower.
+// backlog is the number of connections that may wait to be accepted, unless the kernel's
+// own limit is lower.
 const backlog = 4096
 
-// bind makes the socket. Nobody can connect before unix.Listen, so mode and owner are set
-// in time, without the umask, which is that of all threads, and without another name,
-// which the kernel would show for the socket ever after.
+// bind makes the socket. No peer can connect before unix.Listen, so the mode and the owner
+// are set in time. The alternatives are worse: the umask belongs to all threads, and a
+// socket that is bound under another name and renamed keeps that name in the kernel.
 func (c *config) bind(path string) (*net.UnixListener, error) {
 	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -39,9 +39,9 @@ func (c *config) bind(path string) (*net.UnixListener, error) {
 	return l, err
 }
 
-// start sets the mode and the owner of a socket that is bound, and listens on it.
+// start sets the mode and the owner of a bound socket, and listens on it.
 func (c *config) start(path string, fd int, f *os.File) (*net.UnixListener, error) {
-	// The owner first: that takes bits of the mode away on some systems.
+	// The owner comes first: on some systems its change clears bits of the mode.
 	if c.uid != -1 || c.gid != -1 {
 		if err := os.Lchown(path, c.uid, c.gid); err != nil {
 			return nil, err
@@ -60,5 +60,5 @@ func (c *config) start(path string, fd int, f *os.File) (*net.UnixListener, erro
 	return l.(*net.UnixListener), nil
 }
 
-// listenOn is replaced by tests.
+// Only tests replace listenOn.
 var listenOn = unix.Listen

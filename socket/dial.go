@@ -7,17 +7,17 @@ import (
 	"github.com/containerd/ttrpc/internal/sockaddr"
 )
 
-// Dial connects a client with the options to an address:
+// Dial connects to an address and returns a client with the options:
 //
-//	/run/inventory.sock, unix:///run/inventory.sock    a path, absolute or not
+//	/run/inventory.sock, unix:///run/inventory.sock    a path, absolute or relative
 //	@inventory, unix://@inventory                      an abstract name, on Linux
 //	tcp://localhost:7000                               a TCP port
 //
-// ctx limits the connecting alone. The error names the address and the mistake: no
-// such path (errors.Is fs.ErrNotExist, and whether there is a directory for it), nobody
-// listens (syscall.ECONNREFUSED), no permission (fs.ErrPermission), a file that is not a
-// socket; otherwise it is that of package net. Dial does not try again. It may be called
-// from several goroutines at once.
+// ctx limits only the time to connect. The error names the address and the mistake: a path
+// that does not exist (it matches fs.ErrNotExist, and says whether the directory exists), a
+// socket on which no server listens (syscall.ECONNREFUSED), a lack of permission
+// (fs.ErrPermission), or a file that is not a socket. Any other error is from package net.
+// Dial does not retry. Several goroutines may call it at once.
 func Dial(ctx context.Context, address string, opts ...ttrpc.ClientOpts) (*ttrpc.Client, error) {
 	conn, err := sockaddr.Dial(ctx, address)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package socket listens on unix sockets, and connects clients to them and to TCP ports,
-// and takes care of sockets that a killed server left behind, of the mode and the owner of
-// the file, and of errors that name the mistake.
+// Package socket listens on Unix sockets, and connects clients to Unix sockets and TCP
+// ports. It replaces sockets that a killed server left behind, sets the mode and the owner
+// of a socket before anyone can connect, and returns errors that name the mistake.
 //
 //	l, err := socket.ListenUnix("/run/inventory.sock", socket.WithMode(0o660))
 //	// ...
@@ -8,6 +8,6 @@
 //
 //	client, err := socket.Dial(ctx, "unix:///run/inventory.sock")
 //
-// It is a package of its own so that the API of package ttrpc stays that of the
-// protocol; any other net.Listener and net.Conn will do as well.
+// Servers and clients also work with any other net.Listener and net.Conn. The package is
+// separate so that the API of package ttrpc stays limited to the protocol.
 package socket

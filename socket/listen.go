@@ -13,46 +13,49 @@ import (
 	"github.com/containerd/ttrpc/internal/sockaddr"
 )
 
-// An Option of ListenUnix.
+// An Option changes the socket that ListenUnix makes.
 type Option func(*config)
 
 type config struct {
 	mode     fs.FileMode
 	modeSet  bool
-	uid, gid int // -1 for that of the process
+	uid, gid int // -1 for the id of the process
 }
 
 // WithMode sets the permission bits of the socket; connecting needs the write bit. The
-// default is 0600: the owner and root alone. The umask has no part in it.
+// default is 0600: only the owner and root can connect. The umask has no effect.
 func WithMode(mode fs.FileMode) Option {
 	return func(c *config) { c.mode, c.modeSet = mode.Perm(), true }
 }
 
-// WithOwner sets the owner and the group of the socket; -1 leaves one as it is. Another
-// owner needs root, another group root or membership. Where the system has no owners it
-// is an error.
+// WithOwner sets the owner and the group of the socket; -1 leaves one unchanged. Changing
+// the owner needs root, and changing the group needs root or membership in the group. On
+// systems without owners ListenUnix fails.
 func WithOwner(uid, gid int) Option {
 	return func(c *config) { c.uid, c.gid = uid, gid }
 }
 
-// ListenUnix makes a unix socket at path and listens on it. Mode and owner are set before
-// anyone can connect. No other user may be able to rename or remove files in the
-// directory, which is its own or has the sticky bit: a link in the place of the socket
-// would have the mode of another file set. A path that begins with @ is an abstract name, on Linux, which has
-// neither file nor mode: an option is an error there, and a Handshaker
-// such as ttrpc.UnixSocketRequireSameUser decides which peers to serve.
+// ListenUnix makes a Unix socket at path and listens on it. The mode and the owner are set
+// before anyone can connect. No other user may be able to rename or remove files in the
+// directory: either no other user can write to it, or it has the sticky bit. Otherwise a
+// user could put a link in place of the socket, and ListenUnix would set the mode of the
+// link's target.
 //
-// A socket on which nobody listens any more is replaced. One that is in use is not
-// touched, nor is a file of another kind: errors.Is tells syscall.EADDRINUSE and
-// fs.ErrExist. Processes that start at the same time do not take each other's socket
-// away: on the BSDs, illumos, Linux and macOS ListenUnix locks the directory for a moment
-// (flock). A lock that others hold for a second costs no more than that stale sockets
-// are not replaced.
+// On Linux, a path that begins with @ is an abstract name, which has neither file nor mode:
+// ListenUnix fails if there are options. A Handshaker such as
+// ttrpc.UnixSocketRequireSameUser then decides which peers to serve.
 //
-// Close of the listener removes the socket, if path still is that, and a second one
-// returns net.ErrClosed. A path that is not absolute is meant at the time of the call.
-// ListenUnix may be called from several goroutines at once; so may the methods of the
-// listener, which also has those of *net.UnixListener.
+// ListenUnix replaces a stale socket, on which no process listens any more. It does not
+// touch a socket that is in use (the error matches syscall.EADDRINUSE), nor a file of
+// another kind (fs.ErrExist). Processes that start at the same time do not remove each
+// other's sockets: on the BSDs, illumos, Linux and macOS ListenUnix locks the directory for
+// a moment (flock). If another process holds the lock for a second, stale sockets are not
+// replaced.
+//
+// Closing the listener removes the socket, unless another file has taken its place. A
+// second Close returns net.ErrClosed. A relative path refers to the working directory at
+// the time of the call. Several goroutines may call ListenUnix, and the methods of the
+// listener, at once. The listener also has the methods of *net.UnixListener.
 func ListenUnix(path string, opts ...Option) (net.Listener, error) {
 	c := config{mode: 0o600, uid: -1, gid: -1}
 	for _, opt := range opts {
@@ -99,7 +102,7 @@ func (c *config) listen(path string) (net.Listener, error) {
 	return &listener{UnixListener: l, path: absolute, file: info}, nil
 }
 
-// explainListen says in words why a socket cannot be made.
+// explainListen adds the reason, in words, to the error of a socket that cannot be made.
 func explainListen(path string, err error) error {
 	dir := filepath.Dir(path)
 	switch _, statErr := os.Stat(dir); {
@@ -111,13 +114,13 @@ func explainListen(path string, err error) error {
 	return err
 }
 
-// staleAfter is the time between two attempts to connect, both of which a stale socket
-// refuses: a program that uses no lock may have made the socket just now, and be about to
-// listen on it.
+// staleAfter is the time between two attempts to connect. A stale socket refuses both. A
+// socket that refuses only the first may belong to a program that uses no lock, and that
+// had made the socket but did not listen yet.
 const staleAfter = 10 * time.Millisecond
 
-// removeStale makes room for a socket at path. Without the lock, because of lockErr, it
-// removes nothing.
+// removeStale removes a stale socket at path. It returns an error if path is taken, or if
+// the socket is stale and lockErr says that the directory is not locked.
 func removeStale(path string, lockErr error) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -159,16 +162,16 @@ type fileError struct {
 func (e *fileError) Error() string { return e.text }
 func (e *fileError) Unwrap() error { return e.kind }
 
-// listener is a socket with a path. Close may be called by several goroutines.
+// listener is a socket with a path. Several goroutines may call Close.
 type listener struct {
 	*net.UnixListener
 	path   string      // absolute
-	file   fs.FileInfo // of path, when it was made
+	file   fs.FileInfo // the socket, when it was made
 	remove sync.Once
 }
 
-// Close removes the path while the socket still listens: nobody takes it for stale, and
-// makes another one there, in between.
+// Close removes the path while the socket still listens, so that no other process takes
+// the socket for stale and replaces it before the removal.
 func (l *listener) Close() error {
 	var err error
 	l.remove.Do(func() {

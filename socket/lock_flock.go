@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	lockLimit = time.Second // for which another process may hold the lock
+	lockLimit = time.Second // the longest wait for another process
 	lockPause = 2 * time.Millisecond
 )
 
-// lockDirectory keeps other processes out of the making of sockets in dir, until unlock,
-// which is never nil. A lock on the directory leaves no file behind.
+// lockDirectory keeps other processes from making sockets in dir until unlock, which is
+// never nil, is called. A lock on the directory itself leaves no file behind.
 func lockDirectory(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -2,6 +2,6 @@
 
 package socket
 
-// lockDirectory does nothing: processes that start at the same time may replace each
-// other's socket here, if both find a stale one.
+// lockDirectory does nothing: on this system, processes that start at the same time and
+// find a stale socket may replace each other's.
 func lockDirectory(string) (unlock func(), err error) { return func() {}, nil }

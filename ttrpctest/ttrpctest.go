@@ -1,12 +1,12 @@
-// Package ttrpctest connects servers and clients in memory, for tests of services and
-// of code that uses them:
+// Package ttrpctest connects servers and clients in memory, for tests of services and of
+// code that calls them:
 //
 //	server := ttrpctest.NewServer(t)
 //	inventory.RegisterInventoryService(server, &stock{})
 //	stub := inventory.NewInventoryClient(ttrpctest.NewClient(t, server))
 //
-// There are no files and no ports, both ends are closed when the test ends, and it works
-// in the bubbles of testing/synctest.
+// It needs no files and no ports, closes both ends when the test ends, and works in bubbles
+// of testing/synctest.
 package ttrpctest
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// NewServer returns a server with nothing registered. It is closed when the test, and
-// all its subtests, have ended. Options that it refuses fail the test.
+// NewServer returns a server without services. The server is closed when the test and all
+// its subtests have ended. An invalid option fails the test.
 func NewServer(t testing.TB, opts ...ttrpc.ServerOpt) *ttrpc.Server {
 	t.Helper()
 	server, err := ttrpc.NewServer(opts...)
@@ -29,10 +29,10 @@ func NewServer(t testing.TB, opts ...ttrpc.ServerOpt) *ttrpc.Server {
 	return server
 }
 
-// NewClient returns a client of the server, on a connection of its own. At the end of
-// the test both ends are closed, and the test waits until the server has let go of the
-// connection and the client's OnClose callback has returned. Handlers that still run
-// then are not waited for; their contexts have ended. Each call makes another client.
+// NewClient returns a new client of the server, on a connection of its own. At the end of
+// the test both ends are closed, and the test waits until the connection has ended on the
+// server and the client's OnClose callback has returned. It does not wait for handlers that
+// are still running; their contexts have ended.
 func NewClient(t testing.TB, server *ttrpc.Server, opts ...ttrpc.ClientOpts) *ttrpc.Client {
 	t.Helper()
 	ours, theirs := net.Pipe()

@@ -11,17 +11,17 @@ import (
 	"github.com/containerd/ttrpc/internal/gencmd"
 )
 
-// protobufModule is the module whose version decides about editions.
+// protobufModule is the module whose version limits the editions.
 const protobufModule = "google.golang.org/protobuf"
 
-// editionSince has the first version of protobufModule that can read each edition.
+// editionSince has, for each edition, the first version of protobufModule that can read it.
 var editionSince = map[descriptorpb.Edition]string{
 	descriptorpb.Edition_EDITION_2024: "v1.36.9",
 }
 
-// newestEdition returns the newest edition that the protobuf library can read.
-// The stubs do not depend on the edition, so there is no other limit; and the
-// library is newer than the one in go.mod where a project has a newer one.
+// newestEdition returns the newest edition that the protobuf library can read. The stubs do
+// not depend on the edition, so there is no other limit. The version of the library is that
+// of the project that builds the command, and may be newer than the one in go.mod.
 func newestEdition() descriptorpb.Edition {
 	newest := descriptorpb.Edition_EDITION_PROTO3
 	for e := descriptorpb.Edition_EDITION_2023; ; e++ {
@@ -37,9 +37,9 @@ func newestEdition() descriptorpb.Edition {
 	}
 }
 
-// checkEditions returns an error for the first file of an edition that the
-// protobuf library cannot read. The library itself would come to speak of
-// something else before: of files that only such an edition can import.
+// checkEditions returns an error for the first file of an edition that the protobuf library
+// cannot read. The library's own error would be misleading: it complains first about files
+// that only such an edition can import.
 func checkEditions(files []*descriptorpb.FileDescriptorProto) error {
 	newest := newestEdition()
 	for _, f := range files {

@@ -83,8 +83,8 @@ func generateFile(plugin *protogen.Plugin, file *protogen.File, prefix string, c
 			return g.QualifiedGoIdent(protogen.GoImportPath(importPath).Ident(name))
 		},
 	}
-	// Named before the messages' packages, so that it is those which get
-	// another name in a collision.
+	// These packages come before those of messages: in a collision, the package of the
+	// messages gets another name.
 	stubs.Qualify(gen.TTRPCPackage, "Client")
 	for _, s := range file.Services {
 		if len(s.Methods) > 0 {
@@ -137,5 +137,5 @@ func describe(g *protogen.GeneratedFile, s *protogen.Service, prefix string) *ge
 	return out
 }
 
-// deprecation is worded as protoc-gen-go words it for messages.
+// deprecation returns the text of a deprecation, which protoc-gen-go words the same way.
 func deprecation(path string) string { return "Marked as deprecated in " + path + "." }

@@ -1,6 +1,5 @@
-// Protoc-gen-go-ttrpc is a plugin of the protobuf compiler that writes the ttrpc
-// services of a proto file as Go code, beside the messages that protoc-gen-go
-// writes.
+// Protoc-gen-go-ttrpc is a plugin of the protobuf compiler. It generates Go code for the
+// ttrpc services of a proto file, beside the messages that protoc-gen-go generates.
 package main
 
 import "github.com/containerd/ttrpc/internal/gencmd"

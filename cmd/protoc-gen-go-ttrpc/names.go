@@ -6,14 +6,13 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 )
 
-// declared returns the names that protoc-gen-go declares in the Go package of a
-// file, as far as they can be known from the file and its imports.
+// declared returns the names that protoc-gen-go declares in the Go package of a file, as
+// far as the file and its imports show them.
 func declared(plugin *protogen.Plugin, file *protogen.File) []string {
 	var n names
 	for _, f := range samePackage(plugin, file) {
 		n.file(f)
-		// Each name of a file that is imported publicly is declared here once
-		// more.
+		// protoc-gen-go declares the names of publicly imported files again.
 		for _, i := range f.Proto.PublicDependency {
 			if dep := plugin.FilesByPath[f.Proto.Dependency[i]]; dep != nil {
 				n.file(dep)
@@ -23,7 +22,7 @@ func declared(plugin *protogen.Plugin, file *protogen.File) []string {
 	return n
 }
 
-// names are the Go names that files declare of which stubs may want one.
+// names are the Go names of files that may collide with names of stubs.
 type names []string
 
 func (n *names) add(list ...string) { *n = append(*n, list...) }
@@ -65,9 +64,9 @@ func (n *names) messages(list []*protogen.Message) {
 	}
 }
 
-// samePackage returns the file and the files of its Go package among those that
-// it imports, directly or not. Others may be in the request too, but the
-// generated code must not depend on which files are compiled together.
+// samePackage returns the file, and the files of the same Go package that it imports,
+// directly or not. The request may have more files of the package, but the generated code
+// must not depend on which files are compiled together.
 func samePackage(plugin *protogen.Plugin, file *protogen.File) []*protogen.File {
 	var files []*protogen.File
 	seen := make(map[string]bool)

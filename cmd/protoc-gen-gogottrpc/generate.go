@@ -18,17 +18,17 @@ import (
 )
 
 func init() {
-	// gogo's plugins import these under their own names without a look at
-	// the packages of messages, so those must not have them.
+	// gogo's plugins import these packages under these names and do not check the
+	// packages of messages, which must therefore get other names.
 	for _, name := range []string{"bytes", "encoding_binary", "errors", "io", "math_bits", "reflect", "sort", "strconv", "strings", "time"} {
 		generator.RegisterUniquePackageName(name, nil)
 	}
-	// gogo's generator ends the process by itself when it fails.
+	// If gogo's generator fails, it logs the error and ends the process.
 	log.SetFlags(0)
 	log.SetOutput(renamer{})
 }
 
-// renamer passes gogo's messages on to stderr, in the name of this command.
+// renamer writes gogo's messages to stderr under the name of this command.
 type renamer struct{}
 
 func (renamer) Write(p []byte) (int, error) {
@@ -80,7 +80,7 @@ func generate(request []byte, warn func(string, ...any)) ([]byte, error) {
 	return proto.Marshal(vanitycommand.Generate(req))
 }
 
-// requested returns the files that code is wanted for.
+// requested returns the files for which the request wants code.
 func requested(req *plugin.CodeGeneratorRequest) ([]*descriptor.FileDescriptorProto, error) {
 	byName := make(map[string]*descriptor.FileDescriptorProto)
 	for _, f := range req.ProtoFile {
@@ -97,8 +97,8 @@ func requested(req *plugin.CodeGeneratorRequest) ([]*descriptor.FileDescriptorPr
 	return files, nil
 }
 
-// knownPlugins are the plugins that this program has: the two for services, gogo's
-// own, which are always on, and "none". gogo's generator forgets any other.
+// knownPlugins are the plugins of this program: the two for services, gogo's own, which are
+// always on, and "none". gogo's generator ignores any other.
 var knownPlugins = map[string]bool{
 	"": true, "none": true, "ttrpc": true, "grpc": true,
 	"compare": true, "defaultcheck": true, "description": true, "embedcheck": true, "enumstringer": true,
@@ -106,8 +106,9 @@ var knownPlugins = map[string]bool{
 	"size": true, "stringer": true, "union": true, "unmarshal": true,
 }
 
-// checkOptions warns of plugins that have no effect, and reports whether any plugin was
-// asked for. An unknown option is an error: with one misspelt, the file lands elsewhere.
+// checkOptions warns of plugins that have no effect, and reports whether the option
+// "plugins" is set. An unknown option is an error, since a misspelt option could put the
+// file into another directory.
 func checkOptions(parameter string, warn func(string, ...any)) (plugins bool, err error) {
 	for _, option := range strings.Split(parameter, ",") {
 		name, value, _ := strings.Cut(option, "=")
@@ -129,8 +130,8 @@ func checkOptions(parameter string, warn func(string, ...any)) (plugins bool, er
 	return plugins, nil
 }
 
-// supported returns an error for features of proto files that are younger than gogo's
-// last release: its generator misreads them.
+// supported returns an error for features of proto files that are newer than gogo's last
+// release, because gogo's generator misreads them.
 func supported(f *descriptor.FileDescriptorProto) error {
 	switch syntax := f.GetSyntax(); syntax {
 	case "", "proto2", "proto3":
@@ -140,8 +141,7 @@ func supported(f *descriptor.FileDescriptorProto) error {
 	return optionalFields(f.MessageType, "")
 }
 
-// optionalFields returns an error for the first proto3 field that is marked
-// optional.
+// optionalFields returns an error for the first proto3 field that is marked optional.
 func optionalFields(messages []*descriptor.DescriptorProto, scope string) error {
 	for _, m := range messages {
 		name := scope + m.GetName()
@@ -157,8 +157,8 @@ func optionalFields(messages []*descriptor.DescriptorProto, scope string) error 
 	return nil
 }
 
-// isProto3Optional reads FieldDescriptorProto.proto3_optional, which gogo's
-// descriptor does not know and keeps with the unrecognized fields.
+// isProto3Optional reports whether FieldDescriptorProto.proto3_optional is set. gogo's
+// descriptor does not know that field and keeps it with the unrecognized fields.
 func isProto3Optional(field *descriptor.FieldDescriptorProto) bool {
 	const proto3Optional = 17
 	b := field.XXX_unrecognized

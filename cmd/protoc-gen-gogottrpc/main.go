@@ -1,6 +1,6 @@
-// Protoc-gen-gogottrpc is a plugin of the protobuf compiler that writes the
-// messages of a proto file as Go code for github.com/gogo/protobuf, and its
-// services as ttrpc services in the same file.
+// Protoc-gen-gogottrpc is a plugin of the protobuf compiler. It generates Go code for the
+// messages of a proto file, for github.com/gogo/protobuf, and for its ttrpc services, in the
+// same Go file.
 package main
 
 import (

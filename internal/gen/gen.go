@@ -1,12 +1,12 @@
-// Package gen writes the Go stubs of ttrpc services. It is the part that the
-// two generators share: each describes its services with the types below, in
-// terms of its own protobuf library, and prints the text it gets back.
+// Package gen generates the Go stubs of ttrpc services. Both generators use it: a generator
+// describes the services with the types below, in terms of its own protobuf library, and
+// prints the text that File.Text returns.
 package gen
 
 import "strings"
 
-// Style says for which protobuf generation, and so for which releases of the
-// runtime, the stubs are written.
+// Style is the protobuf generation of the stubs. It decides which releases of package ttrpc
+// can run them.
 type Style int
 
 const (
@@ -29,16 +29,16 @@ type File struct {
 	Style    Style
 	Services []*Service
 
-	// ClientInterface has clients take a ttrpc.Caller instead of a *ttrpc.Client, which
-	// the releases do not have.
+	// ClientInterface makes clients take a ttrpc.Caller, which releases do not have,
+	// instead of a *ttrpc.Client.
 	ClientInterface bool
 
-	// Taken has the names that the Go package declares already, messages
-	// and enums for example. The stubs' own names avoid them.
+	// Taken has the names that the Go package declares already, such as messages and
+	// enums. The names of the stubs avoid them.
 	Taken []string
 
-	// Qualify returns the Go expression for a name of another package, and
-	// makes the file import that package.
+	// Qualify returns the Go expression for a name of another package, and makes the
+	// file import that package.
 	Qualify func(importPath, name string) string
 }
 
@@ -50,7 +50,7 @@ type Service struct {
 	FullName string
 	// Comment is the text of the leading comment, as in the proto file.
 	Comment string
-	// Deprecated says why the service is deprecated; empty if it is not.
+	// Deprecated is the reason for a deprecation, or "".
 	Deprecated string
 
 	Methods []*Method
@@ -59,7 +59,7 @@ type Service struct {
 // Method is one method of a Service.
 type Method struct {
 	GoName string
-	// Name is the name on the wire, which is the one in the proto file.
+	// Name is the name on the wire and in the proto file.
 	Name       string
 	Comment    string
 	Deprecated string
@@ -71,10 +71,10 @@ type Method struct {
 	ClientStreams, ServerStreams bool
 }
 
-// Streams tells whether either side streams.
+// Streams reports whether either side streams.
 func (m *Method) Streams() bool { return m.ClientStreams || m.ServerStreams }
 
-// streams tells whether any method of the service is a stream.
+// streams reports whether any method of the service is a stream.
 func (s *Service) streams() bool {
 	for _, m := range s.Methods {
 		if m.Streams() {
@@ -84,9 +84,8 @@ func (s *Service) streams() bool {
 	return false
 }
 
-// comment returns the lines of a Go doc comment: the text, or the fallback when
-// there is none, and the deprecation in a paragraph of its own, where the Go
-// tools look for it.
+// comment returns the lines of a Go doc comment: the text, or the fallback if the text is
+// empty, and the deprecation in a paragraph of its own, as the Go tools expect it.
 func comment(text, fallback, deprecated string) string {
 	text = strings.TrimRight(printable(text), " \t\r\n")
 	if text == "" {
@@ -105,8 +104,8 @@ func comment(text, fallback, deprecated string) string {
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
 		b.WriteString("//")
-		// A space of our own keeps a line such as "go:generate" from
-		// becoming an instruction to the Go tools.
+		// The space keeps a line such as "go:generate" from becoming a directive to
+		// the Go tools.
 		if line != "" && line[0] != ' ' && line[0] != '\t' {
 			b.WriteByte(' ')
 		}
@@ -116,8 +115,8 @@ func comment(text, fallback, deprecated string) string {
 	return b.String()
 }
 
-// printable returns a text without that which no Go file may have: bytes that
-// are not UTF-8, NUL, and byte order marks. Compilers let all of it through.
+// printable returns text without bytes that are not UTF-8, NULs and byte order marks, which
+// no Go file may have. The protobuf compilers do not remove them.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == 0 || r == '\ufeff' {
@@ -127,7 +126,7 @@ func printable(text string) string {
 	}, strings.ToValidUTF8(text, ""))
 }
 
-// isDeprecation tells whether a comment has a deprecation paragraph already.
+// isDeprecation reports whether a comment already has a deprecation paragraph.
 func isDeprecation(text string) bool {
 	blank := true
 	for _, line := range strings.Split(text, "\n") {

@@ -5,11 +5,11 @@ import (
 	"unicode"
 )
 
-// scope hands out Go names, each once.
+// scope is a set of Go names that are in use.
 type scope map[string]bool
 
-// pick returns name, or name with as many underscores behind it as make it new,
-// which is how protoc-gen-go resolves its own collisions.
+// pick adds name to the scope and returns it, with as many underscores appended as make the
+// name unique. protoc-gen-go resolves its own collisions in the same way.
 func (s scope) pick(name string) string {
 	for s[name] {
 		name += "_"
@@ -44,7 +44,7 @@ func qualifier(goType string) string {
 	return pkg
 }
 
-// service is a Service with all names that its stubs declare.
+// service is a Service with all the names that its stubs declare.
 type service struct {
 	*Service
 	Methods []*method
@@ -56,7 +56,7 @@ type service struct {
 	Struct    string // the type that implements Client
 }
 
-// method is a Method with all names that its stubs declare.
+// method is a Method with all the names that its stubs declare.
 type method struct {
 	*Method
 	Service *service
@@ -73,16 +73,16 @@ type method struct {
 	ClientStream, ClientStruct string
 }
 
-// resolve names everything that the file declares. In the absence of collisions
-// the names are those that every release has generated.
+// resolve chooses the names of all declarations of the file. Without collisions these are
+// the names that every release generates.
 func (f *File) resolve(taken scope) []*service {
 	services := make([]*service, len(f.Services))
 	base := uniqueNames(len(f.Services), func(i int) (goName, name string) {
 		s := f.Services[i]
 		return s.GoName, s.FullName[strings.LastIndexByte(s.FullName, '.')+1:]
 	})
-	// Exported names first: those are in use elsewhere, and the unexported
-	// ones give way to them.
+	// Exported names come first, because other packages use them; unexported names avoid
+	// them.
 	for i, in := range f.Services {
 		s := &service{Service: in}
 		s.Interface = taken.pick(base[i] + "Service")
@@ -112,9 +112,9 @@ func (f *File) resolve(taken scope) []*service {
 			}
 		}
 	}
-	// Constants came last, and so take no name from older code. gRPC's
-	// stubs have the same ones, but no package has both for a service of one Go
-	// name: either has a function New...Client.
+	// Constants come last, since the stubs of releases do not have them. The stubs of gRPC
+	// have constants of the same names, but no package has both kinds of stubs for one Go
+	// name: both declare the function New...Client.
 	for i, s := range services {
 		for _, m := range s.Methods {
 			m.FullName = taken.pick(base[i] + "_" + m.GoName + "_FullMethodName")
@@ -135,8 +135,8 @@ func (s *service) resolveMethods(style Style) []*method {
 	methods := make([]*method, len(names))
 	for i, in := range s.Service.Methods {
 		m := &method{Method: in, Service: s, GoName: names[i]}
-		// Servers generated for protobuf-go up to v1.2.10 know a method
-		// by its Go name, and callers may have adapted to that.
+		// In the stubs for protobuf-go up to v1.2.10, servers register a method by
+		// its Go name, and callers may depend on that.
 		if style == ProtobufGo && !registered[in.GoName] {
 			m.Alias = in.GoName
 			registered[in.GoName] = true
@@ -146,9 +146,8 @@ func (s *service) resolveMethods(style Style) []*method {
 	return methods
 }
 
-// uniqueNames makes the Go names of n things differ from each other. One that
-// is spelled the same in the proto file has the first claim to its name, so
-// that "rpc Get" keeps it beside "rpc get".
+// uniqueNames returns unique Go names for n services or methods. A Go name that is spelled
+// the same in the proto file has priority: "rpc Get" stays Get beside "rpc get".
 func uniqueNames(n int, at func(i int) (goName, name string)) []string {
 	names := make([]string, n)
 	used := make(scope)

@@ -7,8 +7,8 @@ import (
 	"text/template"
 )
 
-// Text returns the Go declarations of all services of the file. It has neither
-// package clause nor imports, and is formatted but for blank lines.
+// Text returns the Go declarations of all services of the file, without package clause and
+// imports. The text is formatted, except for blank lines.
 func (f *File) Text() (string, error) {
 	if len(f.Services) == 0 {
 		return "", nil
@@ -23,15 +23,14 @@ func (f *File) Text() (string, error) {
 	return strings.TrimSpace(b.String()), nil
 }
 
-// printer has the values that the templates need beside their service or method.
+// printer has the values that the templates need besides their service or method.
 type printer struct {
 	file  *File
 	stubs *template.Template
 
 	// taken has the names of the Go package and of this file's imports.
 	taken scope
-	// imports has the names of this file's imports only, which no local
-	// variable may hide.
+	// imports has the names of this file's imports, which no local variable may hide.
 	imports map[string]bool
 }
 
@@ -49,7 +48,7 @@ func (f *File) printer() *printer {
 	use(p.ttrpc("Client"))
 	for _, s := range f.Services {
 		for _, m := range s.Methods {
-			// Only a method makes the file use package context.
+			// A file without methods does not use package context.
 			use(p.context())
 			use(m.Input)
 			use(m.Output)
@@ -78,7 +77,7 @@ func (f *File) printer() *printer {
 	return p
 }
 
-// local returns the name of a local variable.
+// local returns the name of a local variable, changed if it would hide an import.
 func (p *printer) local(name string) string {
 	for p.imports[name] {
 		name += "_"
@@ -90,17 +89,17 @@ func (p *printer) context() string { return p.file.Qualify(ContextPackage, "Cont
 
 func (p *printer) ttrpc(name string) string { return p.file.Qualify(TTRPCPackage, name) }
 
-// unaryOnly tells whether a service is registered in the way that has no
-// streams, and that every release understands.
+// unaryOnly reports whether a service is registered with Register, which has no streams and
+// exists in every release.
 func (p *printer) unaryOnly(s *service) bool { return p.file.Style == Gogo && !s.streams() }
 
-// comment is the comment of one of a service's declarations.
+// comment returns the comment of a declaration of a service.
 func (p *printer) comment(s *service, text, fallback string, args ...any) string {
 	return comment(text, fmt.Sprintf(fallback, args...), s.Deprecated)
 }
 
-// serviceComment is the comment of the interface that a server implements, which is that
-// of clients, too, where there are no streams.
+// serviceComment returns the comment of the interface that a server implements. Without
+// streams, clients have the same interface.
 func (p *printer) serviceComment(s *service) string {
 	if s.Client == s.Interface {
 		return p.ownComment(s, "%s is the service %s: a server implements it, and %s returns a client.", s.Interface, s.FullName, s.New)
@@ -108,12 +107,13 @@ func (p *printer) serviceComment(s *service) string {
 	return p.ownComment(s, "%s is the service %s, for a server to implement.", s.Interface, s.FullName)
 }
 
+// clientComment returns the comment of the type that New returns.
 func (p *printer) clientComment(s *service) string {
 	return p.ownComment(s, "%s is a client of the service %s, as %s returns it.", s.Client, s.FullName, s.New)
 }
 
-// ownComment is a sentence about a declaration, and the comment of the proto file in a
-// paragraph of its own.
+// ownComment returns a sentence about a declaration, followed by the comment of the proto
+// file in a paragraph of its own.
 func (p *printer) ownComment(s *service, format string, args ...any) string {
 	text := fmt.Sprintf(format, args...)
 	if more := comment(s.Comment, "", ""); more != "" {
@@ -122,7 +122,7 @@ func (p *printer) ownComment(s *service, format string, args ...any) string {
 	return comment(text, "", s.Deprecated)
 }
 
-// clientType is the type of the parameter of New.
+// clientType returns the type of the parameter of New.
 func (p *printer) clientType() string {
 	if p.file.ClientInterface {
 		return p.ttrpc("Caller")
@@ -132,7 +132,7 @@ func (p *printer) clientType() string {
 
 func (p *printer) methodComment(m *method) string { return comment(m.Comment, "", m.Deprecated) }
 
-// streamComment is the comment of the interface of one end of a stream.
+// streamComment returns the comment of the interface of one end of a stream.
 func (p *printer) streamComment(m *method, name, end string) string {
 	deprecated := m.Deprecated
 	if deprecated == "" {
@@ -141,7 +141,8 @@ func (p *printer) streamComment(m *method, name, end string) string {
 	return comment("", fmt.Sprintf("%s is the %s's end of a stream of %s/%s.", name, end, m.Service.FullName, m.Name), deprecated)
 }
 
-// serverSignature is the method in the interface that a server implements.
+// serverSignature returns the signature of a method in the interface that a server
+// implements.
 func (p *printer) serverSignature(m *method) string {
 	params := p.params(p.file.Style == Gogo, m, m.ServerStream)
 	if m.ServerStreams {
@@ -150,8 +151,8 @@ func (p *printer) serverSignature(m *method) string {
 	return m.GoName + params + " (*" + m.Output + ", error)"
 }
 
-// clientSignature is the method in the interface that a client offers, and,
-// with named parameters, in its implementation.
+// clientSignature returns the signature of a method in the interface of a client, or, with
+// named parameters, in its implementation.
 func (p *printer) clientSignature(m *method, params string) string {
 	sig := m.GoName + p.params(params == "named" || p.file.Style == Gogo, m, "")
 	if m.Streams() {
@@ -160,8 +161,8 @@ func (p *printer) clientSignature(m *method, params string) string {
 	return sig + " (*" + m.Output + ", error)"
 }
 
-// params is the parameter list of a method: its context, its request unless the
-// client streams, and the stream that a server is handed.
+// params returns the parameter list of a method: the context, the request unless the client
+// streams, and the stream of a server.
 func (p *printer) params(named bool, m *method, stream string) string {
 	var list []string
 	add := func(name, goType string) {

@@ -1,9 +1,9 @@
 package gen
 
-// stubs are the templates of the generated code. Local variables are written
-// as {{req}} because a package that the file imports may have the same name.
+// stubs are the templates of the generated code. They write local variables as {{req}},
+// because a package that the file imports may have the same name.
 //
-// The code keeps to Go and to an API that the oldest supported programs have:
+// The generated code uses only the Go version and the API of the oldest supported programs:
 // no type parameters, no any.
 const stubs = `
 {{- define "service"}}

@@ -1,5 +1,5 @@
-// Package gencmd is shared by the commands of the two generators: their
-// arguments, their input and the way they fail.
+// Package gencmd implements the common part of the two generators' commands: arguments,
+// input and errors.
 package gencmd
 
 import (
@@ -15,22 +15,21 @@ import (
 // CodeGeneratorRequest and writes a CodeGeneratorResponse.
 type Command struct {
 	Name string
-	// Usage is printed for -help, after the first line.
+	// Usage is the text of -help after the first line.
 	Usage string
-	// Generate turns an encoded request into an encoded response. Warnings
-	// go to warn, one line each.
+	// Generate turns an encoded request into an encoded response. It calls warn with
+	// warnings, of one line each.
 	Generate func(request []byte, warn func(format string, args ...any)) (response []byte, err error)
 }
 
-// Main runs the command with the arguments and files of the process, and ends
-// the process.
+// Main runs the command with the arguments and files of the process, and ends the process.
 func (c *Command) Main() {
 	os.Exit(c.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Run runs the command and returns its exit code: 0, or 1 when it could not
-// generate, or 2 when it was started in the wrong way. An error is one message
-// on stderr: the compilers pass that on, and there is no response then.
+// Run runs the command and returns its exit code: 0, 1 if the generation failed, or 2 for
+// wrong arguments. An error is one message on stderr, which the compilers show, and there is
+// no response.
 func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		switch args[0] {
@@ -64,9 +63,8 @@ func (c *Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	return 0
 }
 
-// generate calls Generate. gogo's plugins panic on unsupported input, and
-// the protobuf libraries on descriptors that no compiler would produce; both are
-// errors like any other.
+// generate calls Generate and turns panics into errors: gogo's plugins panic on unsupported
+// input, and the protobuf libraries on descriptors that no compiler would produce.
 func (c *Command) generate(request []byte, warn func(string, ...any)) (response []byte, err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -80,8 +78,8 @@ func (c *Command) generate(request []byte, warn func(string, ...any)) (response 
 	return c.Generate(request, warn)
 }
 
-// Version returns the version of a module that the program was built with, be it
-// the main module or a dependency of the module that uses the program as a tool.
+// Version returns the version of a module that the program was built with: the main module
+// or a dependency.
 func Version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

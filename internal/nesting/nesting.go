@@ -1,28 +1,27 @@
-// Package nesting refuses messages whose levels would exhaust the stack of their
-// decoder.
+// Package nesting refuses messages that nest too deeply for the stack of their decoder.
 //
-// The Unmarshal methods of gogo/protobuf call each other once for each level, its
-// decoder of struct tags calls itself, and so did that of golang/protobuf before 1.4;
-// none of them counts. A stack that overflows ends the process, and a frame has room
-// for two million levels. protobuf-go stops at the level that this package stops at.
+// The Unmarshal methods of gogo/protobuf call each other once for each level; so does its
+// decoder of struct tags, and that of golang/protobuf before 1.4. None of them counts the
+// levels. A stack overflow ends the process, and a frame has room for two million levels.
+// The limit of this package is that of protobuf-go.
 package nesting
 
 import "errors"
 
-// MaxDepth is how many levels of messages a message may have, itself included:
-// protobuf-go's default.
+// MaxDepth is the largest number of levels of a message, itself included: the default of
+// protobuf-go.
 const MaxDepth = 10000
 
 // errTooDeep is the error of Check.
 var errTooDeep = errors.New("nested deeper than 10000 levels")
 
-// Check returns an error if decoding b into m, a pointer to a message, would go
-// deeper than MaxDepth. It returns nil for a message that protobuf-go decodes, as it
-// counts for itself, and for bytes that no decoder takes to that depth because they
-// are malformed before it.
+// Check returns an error if decoding b into m, a pointer to a message, would go deeper than
+// MaxDepth. It returns nil for a message that protobuf-go decodes, since protobuf-go counts
+// the levels itself, and for bytes that are malformed before that depth, where every decoder
+// stops.
 //
-// A message of up to MaxDepth bytes has no more levels than that, and costs nothing.
-// Of a longer one Check reads the tags of those parts alone that have enough bytes.
+// A message of up to MaxDepth bytes cannot have too many levels, and Check does not read it.
+// In a longer message, Check reads only the tags of parts that are long enough.
 func Check(m any, b []byte) error {
 	if len(b) <= MaxDepth {
 		return nil
@@ -33,16 +32,16 @@ func Check(m any, b []byte) error {
 	return nil
 }
 
-// fits reports whether the message b, which p describes and which is at level depth,
-// keeps within MaxDepth.
+// fits reports whether the levels of the message b, which p describes and which is at level
+// depth, stay within MaxDepth.
 func (p *plan) fits(b []byte, depth int) bool {
 	_, ok := p.walk(b, depth, false)
 	return ok
 }
 
-// walk goes through the fields of a message, up to the end of b or, for a group, up
-// to the tag that ends it, and returns the bytes that follow. It has not ok if they
-// go too deep. The rest is nil after malformed bytes, where decoders give up.
+// walk goes through the fields of a message, up to the end of b, or up to the end tag of a
+// group, and returns the bytes that follow. ok is false if the fields nest too deeply. rest
+// is nil after malformed bytes, where decoders stop.
 func (p *plan) walk(b []byte, depth int, group bool) (rest []byte, ok bool) {
 	if depth > MaxDepth {
 		return nil, false
@@ -59,7 +58,7 @@ func (p *plan) walk(b []byte, depth int, group bool) (rest []byte, ok bool) {
 		ok = true
 		switch {
 		case f.wire == lengthDelimited:
-			// A level takes a byte at least: short content needs no look.
+			// A level takes at least one byte: short content cannot nest too deeply.
 			if depth+1+len(f.content) > MaxDepth {
 				ok = p.contentFits(f, depth)
 			}
@@ -73,7 +72,7 @@ func (p *plan) walk(b []byte, depth int, group bool) (rest []byte, ok bool) {
 			if group {
 				return b, true
 			}
-			return nil, true // nobody's group
+			return nil, true // malformed: no group has begun
 		}
 		if !ok {
 			return nil, false
@@ -84,8 +83,8 @@ func (p *plan) walk(b []byte, depth int, group bool) (rest []byte, ok bool) {
 // maxShort is the length of the longest content that skipShort skips.
 const maxShort = 0x7f
 
-// skipShort skips the fields that b begins with as long as tag and length, or tag and
-// number, are one byte each. Messages of many small fields consist of these.
+// skipShort skips the fields at the beginning of b whose tag and length, or tag and number,
+// are one byte each. Messages of many small fields consist of such fields.
 func skipShort(b []byte) []byte {
 	i := 0
 	for i+1 < len(b) && b[i] < 0x80 && b[i+1] < 0x80 {
@@ -104,7 +103,7 @@ func skipShort(b []byte) []byte {
 	return b[i:]
 }
 
-// contentFits is fits for the content of a field of a message at level depth.
+// contentFits calls fits for the content of a field of a message at level depth.
 func (p *plan) contentFits(f field, depth int) bool {
 	child := p.child(f.num)
 	if child == nil {
@@ -116,9 +115,9 @@ func (p *plan) contentFits(f field, depth int) bool {
 	return child.fits(f.content, depth)
 }
 
-// skipGroup goes to the end of a group that the message does not know. Code that gogo
-// generated before its 1.3 does so recursively, in messages of any type. Like
-// protobuf-go, skipGroup counts its levels apart from those of messages.
+// skipGroup skips a group that the message does not know. Code generated by gogo before 1.3
+// does so recursively, in messages of any type. Like protobuf-go, skipGroup does not add
+// its levels to those of messages.
 func skipGroup(b []byte) (rest []byte, ok bool) {
 	for depth := 0; len(b) > 0; {
 		f, n := consume(b)
@@ -153,9 +152,9 @@ type field struct {
 	content []byte // of a length-delimited field
 }
 
-// consume takes a field off b, or the tag of a group, and returns its length, or 0 for
-// malformed bytes. It accepts all that some decoder accepts: gogo's methods drop the
-// bits of a field number and of a length that they have no room for, which
+// consume parses the field, or the tag of a group, at the beginning of b. It returns the
+// length of the field, or 0 for malformed bytes. consume accepts all bytes that any decoder
+// accepts: gogo's methods drop the excess bits of a field number and of a length, which
 // package protowire refuses.
 func consume(b []byte) (f field, n int) {
 	tag, n := varint(b)
@@ -190,7 +189,8 @@ func consume(b []byte) (f field, n int) {
 	return f, n + size
 }
 
-// varint returns the number that b begins with, and its length, or 0 for none.
+// varint returns the number at the beginning of b and the length of its encoding, or 0 if
+// there is none.
 func varint(b []byte) (v uint64, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return uint64(b[0]), 1

@@ -9,28 +9,28 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A plan says which fields of a message hold messages. It is made once for each type,
+// A plan describes which fields of a message hold messages. It is made once for each type,
 // from the struct tags of generated code, and does not change afterwards.
 type plan struct {
-	// fields has the plans of the fields, by number, and nil for those that hold no
-	// messages.
+	// fields has the plans of the known fields, by number. The plan of a field without
+	// messages is nil.
 	fields map[int32]*plan
 
-	// others is the plan of all other fields, or nil if they are unknown to the
-	// decoder, too.
+	// others is the plan of all other fields, or nil if the decoder does not know them
+	// either.
 	others *plan
 
-	// groups is set if this is a message for sure, so that a byte which may start a
-	// group does start one. In other bytes, as of a text, such bytes are common, and
-	// the lengths of nested messages are not.
+	// groups is set if the bytes are certainly those of a message, so that a tag of a
+	// group does start a group. In other bytes, such as text, bytes that look like this
+	// tag are common, and lengths that fit nested messages are not.
 	groups bool
 
-	// entry is set for the entry of a map, which is no level of its own.
+	// entry is set for the entry of a map, which is not a level.
 	entry bool
 }
 
-// unseen is the plan of a message that a method written by hand decodes: each of its
-// fields may hold another.
+// unseen is the plan of a message with a handwritten decoder: each field may hold another
+// such message.
 var unseen = newUnseen()
 
 func newUnseen() *plan {
@@ -46,8 +46,8 @@ func (p *plan) child(num int32) *plan {
 	return p.others
 }
 
-// plans has the plan of a *plan for each reflect.Type that was decoded from more than
-// MaxDepth bytes, and nil for those that need none.
+// plans has the *plan of each reflect.Type that was decoded from more than MaxDepth bytes,
+// and nil for types that need none.
 var plans sync.Map
 
 func planOf(m any) *plan {
@@ -66,16 +66,16 @@ func planOf(m any) *plan {
 
 // builder makes the plan of one type.
 type builder struct {
-	plans map[reflect.Type]*plan // of the structs met so far, finished or not
+	plans map[reflect.Type]*plan // of the structs so far, finished or not
 
-	// uncounted is set if a decoder other than protobuf-go's has a part in it.
+	// uncounted is set if a decoder other than protobuf-go's decodes some of the fields.
 	uncounted bool
 }
 
 var messageType = reflect.TypeOf((*proto.Message)(nil)).Elem()
 
-// message returns the plan for the bytes of a field of type t with a protobuf tag, or
-// nil if they hold no messages.
+// message returns the plan for the bytes of a field of type t with a protobuf tag, or nil
+// if the bytes hold no messages.
 func (b *builder) message(t reflect.Type, tag string) *plan {
 	for _, flat := range []string{",stdtime", ",stdduration", ",wktptr"} {
 		if strings.Contains(tag, flat) {
@@ -122,7 +122,7 @@ func (b *builder) structure(t reflect.Type) *plan {
 	return p
 }
 
-// field adds a field of a struct to its plan. It reports whether it is one of the
+// field adds a field of a struct to the plan. It reports whether the field is a field of the
 // message.
 func (b *builder) field(p *plan, f reflect.StructField) bool {
 	num, ok := number(f.Tag.Get("protobuf"))
@@ -145,9 +145,9 @@ func (b *builder) entry(f reflect.StructField) *plan {
 	return &plan{fields: map[int32]*plan{2: value}, groups: true, entry: true}
 }
 
-// oneofs adds the fields of the oneofs of t, each of which has a struct of its own.
-// Code of before 2019 names them in a method whose signature takes gogo's runtime,
-// or golang/protobuf's, to spell out; any field may hold a message then.
+// oneofs adds the fields of the oneofs of t, each of which has a struct of its own. Code from
+// before 2019 names these structs only in a method whose signature has types of gogo's or
+// golang/protobuf's runtime; then any field may hold a message.
 func (b *builder) oneofs(p *plan, t reflect.Type) {
 	m, ok := reflect.New(t).Interface().(interface{ XXX_OneofWrappers() []any })
 	if !ok {
@@ -162,7 +162,7 @@ func (b *builder) oneofs(p *plan, t reflect.Type) {
 	}
 }
 
-// number returns the number of the field that a tag such as "bytes,1,opt,name=x" is of.
+// number returns the field number in a tag such as "bytes,1,opt,name=x".
 func number(tag string) (int32, bool) {
 	parts := strings.SplitN(tag, ",", 3)
 	if len(parts) < 2 {

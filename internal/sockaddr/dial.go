@@ -1,5 +1,5 @@
-// Package sockaddr has the addresses of sockets, and the reasons of errors in words, for
-// package socket and the command ttrpc.
+// Package sockaddr dials the addresses of sockets and adds reasons, in words, to errors. Package
+// socket and the command ttrpc use it.
 package sockaddr
 
 import (
@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Dial connects to an address: a path, @name, unix:// with either, or tcp://. socket.Dial
-// says more of it, and of the errors.
+// Dial connects to an address: a path, @name, unix:// with either, or tcp://. See
+// socket.Dial for the addresses and the errors.
 func Dial(ctx context.Context, address string) (net.Conn, error) {
 	network, addr, err := split(address)
 	if err != nil {
@@ -46,7 +46,7 @@ func split(address string) (network, addr string, err error) {
 	return network, addr, err
 }
 
-// CheckName refuses abstract names where the system has none: there they would be paths.
+// CheckName refuses abstract names on systems without them, where they would be paths.
 func CheckName(name string) error {
 	if IsAbstract(name) && !hasAbstract {
 		return fmt.Errorf("ttrpc: %s: there are no abstract sockets on %s", name, runtime.GOOS)
@@ -54,13 +54,13 @@ func CheckName(name string) error {
 	return nil
 }
 
-// IsAbstract reports whether a socket has an abstract name, and no path.
+// IsAbstract reports whether the name of a socket is abstract rather than a path.
 func IsAbstract(name string) bool { return strings.HasPrefix(name, "@") }
 
 const hasAbstract = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
-// explain says in words why connecting failed. Some systems give the same error for
-// several reasons, so it looks at the file as well.
+// Explain adds the reason, in words, to the error of a failed connect. Some systems return
+// the same error for several reasons, so Explain also examines the file.
 func Explain(network, addr string, err error) error {
 	switch {
 	case network == "unix" && !IsAbstract(addr):
@@ -97,13 +97,13 @@ func explainPath(path string, err error) error {
 	return err
 }
 
-// IsSocket reports whether a file may be a socket. Not every version of Go and Windows
-// tells them from other irregular files.
+// IsSocket reports whether a file may be a socket. Some versions of Go and Windows do not
+// tell sockets from other irregular files.
 func IsSocket(info fs.FileInfo) bool {
 	return info.Mode()&fs.ModeSocket != 0 || info.Mode()&fs.ModeIrregular != 0
 }
 
-// IsRefused reports whether err says that nobody listens.
+// IsRefused reports whether err says that no server listens.
 func IsRefused(err error) bool {
 	for _, refused := range refusedErrors {
 		if errors.Is(err, refused) {

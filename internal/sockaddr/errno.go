@@ -8,10 +8,10 @@ import "syscall"
 const InUse = syscall.EADDRINUSE
 
 var (
-	// refusedErrors say that nobody listens. The second is Windows' WSAECONNREFUSED,
-	// which package syscall lacks.
+	// refusedErrors are the errors of a socket on which no server listens. The second is
+	// WSAECONNREFUSED of Windows, which package syscall lacks.
 	refusedErrors = []error{syscall.ECONNREFUSED, syscall.Errno(10061)}
 
-	// tooLongErrors are those of paths: package net has EINVAL for them.
+	// tooLongErrors are the errors of a path that is too long: package net returns EINVAL.
 	tooLongErrors = []error{syscall.EINVAL, syscall.ENAMETOOLONG}
 )

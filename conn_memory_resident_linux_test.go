@@ -29,6 +29,9 @@ func TestResidentMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")
 	}
+	if emulated() {
+		t.Skip("the emulator has the process's memory, and its own")
+	}
 	const process = 15 << 20
 	figure := connectionCost(hungryCalls)
 	for env, most := range map[string]int64{

@@ -23,6 +23,7 @@ func TestEndWithUnreadAcknowledgement(t *testing.T) {
 	if err := within(t, "the call", result); err != nil {
 		t.Fatal(err)
 	}
+	waitFor(t, "the acknowledgement to be written", func() bool { return c.conn.ch.w.progress.Load() == 2 })
 	far.Close() // with the acknowledgement unread
 	if err := endOf(t, c); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)

@@ -11,6 +11,10 @@ import (
 // cannot: qemu-arm and the like. tools/arch sets it.
 const emulatorVariable = "TTRPC_TEST_EMULATOR"
 
+// emulated reports whether the tests run under an emulator, which takes several times as
+// long: limits of time do not hold there.
+func emulated() bool { return os.Getenv(emulatorVariable) != "" }
+
 // childTest returns a command that runs one test of this binary in a process of its own,
 // which ends with ctx. More arguments are further flags. The caller adds the environment.
 func childTest(ctx context.Context, name string, flags ...string) *exec.Cmd {
@@ -19,8 +23,8 @@ func childTest(ctx context.Context, name string, flags ...string) *exec.Cmd {
 		panic(err)
 	}
 	args := append([]string{"-test.run=^" + name + "$", "-test.count=1"}, flags...)
-	if emulator := os.Getenv(emulatorVariable); emulator != "" {
-		return exec.CommandContext(ctx, emulator, append([]string{exe}, args...)...)
+	if emulated() {
+		return exec.CommandContext(ctx, os.Getenv(emulatorVariable), append([]string{exe}, args...)...)
 	}
 	if runtime.GOOS == "linux" {
 		// By this name other users can run a program whose directory is closed to them.

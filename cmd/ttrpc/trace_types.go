@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/proxy"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// maxKnown limits how many methods messageTypes remembers.
+const maxKnown = 4096
+
+// messageTypes translates the messages that the trace sees. One goroutine uses it.
+type messageTypes struct {
+	source *schema.Source
+	known  map[[2]string]protoreflect.MethodDescriptor // nil for methods without types
+}
+
+// JSON returns a message in one line, or nil if its type is not known or it has another.
+func (mt *messageTypes) JSON(service, method string, dir proxy.Direction, payload []byte) []byte {
+	desc := mt.method(service, method)
+	if desc == nil {
+		return nil
+	}
+	typ := desc.Output()
+	if dir == proxy.ToServer {
+		typ = desc.Input()
+	}
+	msg := dynamicpb.NewMessage(typ)
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(payload, msg); err != nil {
+		return nil
+	}
+	text, err := protojson.MarshalOptions{UseProtoNames: true, AllowPartial: true}.Marshal(msg)
+	var line bytes.Buffer
+	if err != nil || json.Compact(&line, text) != nil {
+		return nil
+	}
+	return line.Bytes()
+}
+
+func (mt *messageTypes) method(service, method string) protoreflect.MethodDescriptor {
+	key := [2]string{service, method}
+	desc, ok := mt.known[key]
+	if !ok {
+		if len(mt.known) >= maxKnown || mt.known == nil {
+			mt.known = map[[2]string]protoreflect.MethodDescriptor{}
+		}
+		desc, _ = mt.source.Method(context.Background(), service, method)
+		mt.known[key] = desc
+	}
+	return desc
+}

@@ -102,11 +102,15 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 		return false, writeError(err)
 	}
 	conn.mu.Lock()
-	if conn.err != nil || conn.unsent != nil {
+	over := conn.err != nil || conn.unsent != nil
+	if over || conn.notice.come {
 		conn.mu.Unlock()
 		conn.ch.w.room.give(len(buf.b))
 		buf.release()
-		return false, ErrClosed
+		if over {
+			return false, ErrClosed
+		}
+		return false, c.refuseDraining(ctx)
 	}
 	s := e.place()
 	s.id = conn.nextIDLocked()

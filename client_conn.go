@@ -79,6 +79,9 @@ func (c *Client) route(h header) (entry, error) {
 	if unary && h.typ == messageTypeData {
 		return nil, &streamError{h: h, err: errProtocol("data on a unary call: the method is a stream; call it with NewStream")}
 	}
+	if h.typ == messageTypeResponse && c.conn.notice.beyondLocked(h.id) {
+		return nil, &streamError{h: h, err: ErrDraining}
+	}
 	if c.reader.turn.unpark(e.place()) {
 		c.reader.woke = true
 	}
@@ -121,7 +124,7 @@ func (c *Client) writeFailed(err error) {
 	var lost []entry
 	conn.mu.Lock()
 	conn.unsent = err
-	idle := len(conn.streams) == 0
+	idle := len(conn.streams) == 0 && !conn.awaitsNoticeLocked()
 	for _, e := range conn.streams {
 		if e.place().requestEnd > sent {
 			c.removeLocked(e)
@@ -146,6 +149,9 @@ func (c *Client) writeFailed(err error) {
 // ended is part of endpoint. OnClose runs on a goroutine of its own: it may wait
 // for a lock that its caller holds.
 func (c *Client) ended(error) {
+	c.conn.mu.Lock()
+	c.conn.notice.tellLocked()
+	c.conn.mu.Unlock()
 	go func() {
 		defer close(c.userClosed)
 		if c.cfg.onClose != nil {

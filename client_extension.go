@@ -55,6 +55,15 @@ func (c *Client) handleExtension(h header, b []byte) error {
 		return c.conn.takePing(h.typ, b)
 	case messageTypeMetadata:
 		return c.takeMetadata(b)
+	case messageTypeGoaway:
+		if !c.uses(featureGoaway) {
+			return nil
+		}
+		g, ok := parseGoaway(b)
+		if !ok {
+			return errShortPayload(h)
+		}
+		c.takeGoaway(g)
 	}
 	return nil
 }

@@ -34,6 +34,13 @@ func FuzzClient(f *testing.F) {
 	// Data of no message, where none may be.
 	f.Add([]byte("Z\x00\x05\xe8\x03\x00\x00"), uint8(fuzzScript))
 	for id := byte(0); id < 8; id++ {
+		// Settings, goaway with that id, and responses and data on it and on others.
+		settings, goaway := []byte{13, id, 0, 0, 0xff}, []byte{13, id, 0, byte(messageTypeGoaway - messageTypeSettings), 0}
+		rest := []byte{11, id, 5, 0, 6, id + 1, 5, 11, id + 1, 5, 0, 11, id + 2, 255, 0, 11, id + 3, 5, 7, 14, id + 3, 5, 2, 0}
+		for _, mode := range []fuzzMode{fuzzScript, fuzzScript | fuzzSocket} {
+			f.Add(append(append(append([]byte(nil), settings...), goaway...), rest...), uint8(mode))
+			f.Add(append(append(append(append([]byte(nil), settings...), goaway...), 13, 0, 0, 5, 0), rest...), uint8(mode))
+		}
 		// Responses and data, good and bad, on the stream of a call or of a
 		// stream of the client's.
 		for _, mode := range []fuzzMode{fuzzScript, fuzzScript | fuzzSocket} {

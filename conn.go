@@ -111,6 +111,7 @@ type conn struct {
 	endTimer *time.Timer        // see failAfter; nil until the first time
 	endTime  int64              // the clock when it fires
 	pings    *pings             // nil until the first
+	notice   drainNotice        // of the server (client)
 }
 
 // connConfig are the limits of a connection.
@@ -232,9 +233,11 @@ func (cn *conn) removeLocked(e entry) bool {
 	if len(cn.streams) > 0 {
 		return true
 	}
-	if cn.unsent != nil {
+	switch {
+	case cn.unsent != nil && cn.awaitsNoticeLocked(): // reading ends the connection: see writeFailed
+	case cn.unsent != nil:
 		go cn.fail(cn.unsent) // not under mu, which fail takes
-	} else if cn.draining {
+	case cn.draining:
 		go cn.closeFlushed()
 	}
 	return true

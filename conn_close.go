@@ -40,7 +40,7 @@ func (cn *conn) fail(err error) {
 		cn.mu.Unlock()
 		return
 	}
-	cn.err = err
+	cn.err = cn.drainedLocked(err)
 	streams := cn.streams
 	cn.streams = nil
 	if cn.endTimer != nil {
@@ -114,12 +114,22 @@ func (cn *conn) writeFailed(err error) {
 	}
 }
 
-// drain ends the connection as soon as it has no streams and all queued frames are written.
+// drain gives notice to a client with extensions, and ends the connection as soon as it has
+// no streams and all queued frames are written. A client that does not read its notice holds
+// up nothing.
 func (cn *conn) drain() {
+	quiet := isClosed(cn.ch.w.written())
 	cn.mu.Lock()
+	told := !cn.draining && cn.sayGoawayLocked()
 	cn.draining = true
 	idle := len(cn.streams) == 0
 	cn.mu.Unlock()
+	if told {
+		cn.ch.w.flush()
+	}
+	if told && idle && quiet {
+		cn.failAfter(lingerLimit, ErrServerClosed)
+	}
 	if idle {
 		cn.closeFlushed()
 	}

@@ -21,11 +21,12 @@ var (
 	ErrProtocol = errors.New("protocol error")
 
 	// ErrClosed is returned by calls and streams of a client whose connection has ended.
-	// It is returned unwrapped, with three exceptions. Calls in flight when the server
+	// It is returned unwrapped, with four exceptions. Calls in flight when the server
 	// violates the protocol, and every call to a peer that speaks another protocol, get an
 	// error that matches both ErrClosed and ErrProtocol. Calls whose request cannot be
 	// written, except because the connection is closed, get an error that matches
-	// ErrClosed and the cause.
+	// ErrClosed and the cause. Calls that a server with extensions has not begun, because
+	// it shuts down, get ErrDraining.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is returned, unwrapped, by Serve and ServeConn after Close or

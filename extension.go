@@ -65,9 +65,9 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
-// ownFeatures are the features that this implementation offers. For windows and goaway
-// there are the payloads of frames alone, with their tests.
-const ownFeatures = featureCancel | featurePing | featureMetadata
+// ownFeatures are the features that this implementation offers. For windows there are the
+// payloads of frames alone, with their tests.
+const ownFeatures = featureCancel | featurePing | featureMetadata | featureGoaway
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 
@@ -193,6 +193,10 @@ func ackFrame() *buffer { return newExtensionFrame(messageTypeSettings, flagAck,
 // The frames below have a payload of fixed length, or begin with one. Their parse
 // functions report false when a payload is shorter, which breaks the protocol. They
 // ignore bytes beyond it, which a later version may have added.
+
+func errShortPayload(h header) error {
+	return errProtocol("%d bytes are too short for the payload of a %v frame", h.length, h.typ)
+}
 
 // cancellation is the payload of a cancel frame: the client has given up on a stream.
 type cancellation struct {

@@ -2,7 +2,11 @@
 
 package ttrpc
 
-import "math"
+import (
+	"math"
+
+	"google.golang.org/grpc/codes"
+)
 
 // The fuzzers' knowledge of extensions: frames that a script sends, and a model of the
 // answers.
@@ -161,13 +165,15 @@ func (m metadataModel) clientReads(f frameRead) (id streamID, over bool) {
 // clientFrames is splitFrames for a client whose requests have all offered: it ends with
 // ErrProtocol at a frame of extensions that ends the connection, and where another
 // protocol begins. In the place of metadata beyond the limit is a message over the limit,
-// which fails the stream likewise.
+// which fails the stream likewise; and in that of each response to a call that a goaway
+// frame has refused, one with the status Unavailable.
 func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 	if foreignProtocol(b, true) != "" {
 		return []frameRead{{err: ErrProtocol}}
 	}
 	m, metadata := negotiationModel{state: offering}, metadataModel{}
 	frames := splitFrames(b, limit)
+	var notice drainNotice
 	for i, f := range frames {
 		if f.err != nil {
 			break
@@ -178,6 +184,12 @@ func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 		if m.state == extended {
 			if id, over := metadata.clientReads(f); over {
 				frames[i] = frameRead{h: header{id: id, typ: messageTypeData}, oversized: true}
+			}
+			if g, ok := parseGoaway(f.body); ok && f.h.isExtension() && f.h.typ == messageTypeGoaway && !f.oversized && !notice.come {
+				notice = drainNotice{come: true, lastID: g.lastID}
+			}
+			if f.h.typ == messageTypeResponse && !f.oversized && notice.beyondLocked(f.h.id) {
+				frames[i].body = failure(f.h.id, codes.Unavailable, "").body
 			}
 		}
 		m.clientReads(f, ids)

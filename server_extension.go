@@ -29,6 +29,9 @@ func (sc *serverConn) takeOffer(b []byte) {
 	if answer {
 		cn.peerAccepts(peer.messageLimit())
 		sc.queueControl(settingsFrame(own))
+		if cn.draining {
+			cn.sayGoawayLocked()
+		}
 	}
 	cn.mu.Unlock()
 	if answer {
@@ -69,7 +72,7 @@ func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 		return sc.conn.takePing(h.typ, b)
 	}
 	if !ok {
-		return errProtocol("%d bytes are too short for the payload of a %v frame", len(b), h.typ)
+		return errShortPayload(h)
 	}
 	return nil
 }
@@ -89,4 +92,15 @@ func (sc *serverConn) takeAck() {
 	if cn.ext.acknowledged() {
 		cn.startKeepaliveLocked(sc.server.cfg.keepalive)
 	}
+}
+
+// sayGoawayLocked queues the notice that no call begins any more, for a client that has
+// offered, and reports whether it did. The caller sets draining under the same lock: all
+// later calls are refused (serverConn.insert).
+func (cn *conn) sayGoawayLocked() bool {
+	if !cn.ext.maySend(featureGoaway) {
+		return false
+	}
+	cn.ch.w.enqueueControl(goaway{lastID: cn.lastID, text: "the server is shutting down"}.frame())
+	return true
 }

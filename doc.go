@@ -46,27 +46,27 @@
 //
 // # Errors
 //
-// The error of a handler arrives at the client as a gRPC status; Server has the table. An
-// error is the server's if status.FromError accepts it and it is no *OversizedMessageErr.
-// Every other error is of this side:
+// The error of a handler arrives at the client as a gRPC status; the documentation of Server
+// has the table of codes. An error comes from the server if status.FromError accepts it and
+// it is not an *OversizedMessageErr. Every other error comes from this side:
 //
-//   - ctx.Err(), bare;
-//   - ErrClosed: the connection has ended. It is bare, except where the server violated the
-//     protocol or a request could not be written to a server that is there: then it has the
-//     reason in its chain. Client.Err always has the reason;
+//   - ctx.Err(), unwrapped;
+//   - ErrClosed: the connection has ended. It is unwrapped, with the exceptions that its
+//     documentation lists. Client.Err always has the reason;
 //   - *OversizedMessageErr: a message is longer than Limits.MaxMessageLength;
-//   - of streams, ErrStreamClosed and ErrStreamFull;
+//   - ErrStreamClosed and ErrStreamFull, from streams;
 //   - the error of a message that cannot be encoded or decoded.
 //
 // # Extensions
 //
-// Two sides of this library negotiate extensions of the protocol: the server learns that a
-// caller has given up (ClientGone), each side knows the longest message that the other one
-// accepts, a peer that is stuck is noticed (Client.Ping, Keepalive), and handlers send
-// metadata with their responses and errors (SetHeader, SetTrailer), which the caller finds
-// by WithResponseMetadata. Any other peer gets the same bytes as from a release, and one
-// field in the client's first requests, which it skips. WithClientExtensions and
-// WithServerExtensions turn all of this off.
+// If both sides use this library, they negotiate extensions of the protocol: the server
+// learns that a caller has given up (ClientGone), each side knows the longest message that
+// the other side accepts and can notice that the other side is stuck (Client.Ping,
+// Keepalive), and handlers send metadata with their responses and errors (SetHeader,
+// SetTrailer), which a caller gets by WithResponseMetadata. Any other peer gets the same
+// bytes as from a release, except that the client's first requests have one more field,
+// which such a peer skips. WithClientExtensions and WithServerExtensions turn all extensions
+// off.
 //
 // # Limits
 //
@@ -92,43 +92,48 @@
 //
 //	n·(S + 3M + 1.25D + 16 KiB) + 2W + 2M + 1 MiB
 //
-// of a server's live heap, and handlers add the memory that they keep themselves, such as
-// the messages that they have received and the metadata that they set. With the defaults
-// and n = 4 that is 80 MiB; with M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB.
-// Buffers come in powers of two, and an M between two of them counts as the next one. The
-// bound of a client is the same with its own calls as n, and without D, which is 1 MiB for
-// calls with WithResponseMetadata; the details of a status count there as entries of
-// metadata do, and a response may have M/128 of them.
+// of a server's live heap. Handlers add the memory that they keep themselves, such as the
+// messages that they have received and the metadata that they set. With the defaults and
+// n = 4 the bound is 80 MiB; with M = S = 64 KiB, D = 4 KiB and n = 100 it is 30 MiB. Buffers
+// come in powers of two, so an M between two of them counts as the next one. The bound of a
+// client is the same, with its own calls as n and without D, which is 1 MiB for calls with
+// WithResponseMetadata; the details of a status count there like entries of metadata, and a
+// response may have M/128 of them.
 //
 // All connections of a server together take at most
 //
 //	h·(S + 3M + 1.25D + 16 KiB) + c·(2W + 2M + 1 MiB)
 //
 // With WithServerUntrustedPeers, h = 1000 and c = 128, that is 4.6 GiB. For one user, with
-// 8 connections and 100 calls on each, it is 3.2 GiB, and calls whose connections have
-// ended come on top: handlers that go on count in h, and keep the metadata.
+// 8 connections and 100 calls on each, it is 3.2 GiB. Calls whose connections have ended
+// come on top of that: handlers that are still running count in h and keep the metadata.
 //
-// On Unix and TCP sockets and on TLS a message takes no memory before its first byte, 64 KiB
-// up to as many bytes, and then at most 16 times the bytes that have come. On other
-// connections it takes its length at once: a multiplexer may have to be read so.
+// On Unix and TCP sockets and on TLS a message takes no memory before its first byte, then
+// 64 KiB until that many bytes have arrived, and then at most 16 times the bytes that have
+// arrived. On other connections a message takes its whole length at once, because a
+// multiplexer may require that.
 //
-// A process has more memory than its live heap: the runtime lets garbage gather until
-// the heap is twice that (GOGC=100). Resident memory is at most twice the figure of all
-// connections together, and 15 MiB for the process. With a GOMEMLIMIT of 1.25 times the
-// figure, which is a soft limit, it is 1.5 times the figure and those 15 MiB, for more work
-// of the collector. The memory that handlers keep comes on top. A server with n = 4 and ten
-// hostile connections, one after another, has 74 MiB of live heap, and 133 MiB of
-// resident memory, or 99 with GOMEMLIMIT=100MiB.
+// A process takes more memory than its live heap: the runtime lets garbage accumulate until
+// the heap is twice as large (GOGC=100). Resident memory is at most twice the bound of all
+// connections together, plus 15 MiB for the process. With a GOMEMLIMIT of 1.25 times the
+// bound, which is a soft limit, resident memory is 1.5 times the bound plus 15 MiB, at the
+// cost of more garbage collection. The memory that handlers keep comes on top. A server with
+// n = 4 and ten hostile connections, one after another, has 74 MiB of live heap and 133 MiB
+// of resident memory, or 99 MiB with GOMEMLIMIT=100MiB.
 //
-// A peer may pass descriptors along with its bytes (SCM_RIGHTS), whose close takes as long
-// as the peer likes. They hold up no call, Close or Shutdown. From 6.16 on Linux refuses
-// them: the peer gets EPERM. A Handshaker of the user's own may take some before that. On
-// older kernels they end the connection. There a peer can still hold one thread for each
-// connection that it makes, and up to 253 descriptors, if their close waits for a
-// filesystem of the peer's; one thread, by descriptors that it passes to a connection that
-// has just ended; and a leader, beyond the deadline of its call, if the process has no
-// descriptor left. On TLS over Unix sockets, on connections of other types and on other
-// systems than Linux it can hold one thread for each connection.
+// A peer may pass descriptors along with its bytes (SCM_RIGHTS), and closing them may take
+// as long as the peer likes. No call, Close or Shutdown waits for that. Linux 6.16 and later
+// refuse the descriptors, and the peer gets EPERM; only a Handshaker of the user's own may
+// receive some before that. On older kernels, descriptors end the connection, and a peer can
+// still hold
+//
+//   - one thread for each connection that it makes, and up to 253 descriptors, if their
+//     close waits for a filesystem of the peer's;
+//   - one thread, by passing descriptors to a connection that has just ended;
+//   - a caller, beyond the deadline of its call, if the process has no descriptor left.
+//
+// On TLS over Unix sockets, on connections of other types and on systems other than Linux, a
+// peer can hold one thread for each connection.
 //
 // # Connections
 //
@@ -182,9 +187,9 @@ package ttrpc
 //	           after maxLinger; ends when all frames are written.
 //	Close      of the net.Conn, started by closeConn except for TCP sockets. Ends when
 //	           that Close returns; closeConn waits for lingerLimit at most.
-//	first reads  socket.readPassing, of a unix socket on Linux until it is empty for the
-//	           first time. Started by the goroutine that reads, which waits for it. Ends
-//	           with the system call, which does not wait.
+//	first reads  socket.receiveApart, of a unix socket on Linux until it is empty for the
+//	           first time, if the kernel refuses descriptors. Started by the goroutine that
+//	           reads, which waits for it. Ends with the system call, which does not wait.
 //	passed     closePassed, started by the goroutine that reads when the peer has passed
 //	           descriptors. Ends when they are closed.
 //

@@ -53,6 +53,15 @@ LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe consu
 lint: ## Run gofmt, go vet, staticcheck and a check of the English, and go vet for other systems
 	GO='$(GO)' tools/lint/lint.sh $(LINT_MODULES)
 
+# make arch ARCHS='riscv64 ppc64le' ARCHFLAGS=-test.short; the flags are those of the test
+# binaries. The longest tests are left out by default.
+ARCHS ?= arm64 s390x arm
+ARCHFLAGS ?=
+
+.PHONY: arch
+arch: ## Run the tests for other architectures under qemu-user (ARCHS=, ARCHFLAGS=; Linux)
+	GO='$(GO)' FLAGS='$(ARCHFLAGS)' tools/arch/arch.sh $(ARCHS)
+
 .PHONY: vuln
 vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)
 	GO='$(GO)' tools/vuln/vuln.sh .

@@ -146,6 +146,7 @@ func (cn *conn) closeFlushed() {
 	cn.ch.w.whenFlushed(func() {
 		if tcp, ok := cn.ch.conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
 			cn.failAfter(lingerLimit, ErrServerClosed)
+			cn.setLeaving()
 			return
 		}
 		now := clock()
@@ -168,7 +169,7 @@ func (cn *conn) setLeaving() {
 	cn.leaving = true
 }
 
-// isLeaving reports whether the connection has ended or will end within farewell.
+// isLeaving reports whether the connection has ended or will end within lingerLimit.
 func (cn *conn) isLeaving() bool {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"context"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -10,21 +11,77 @@ import (
 // The tests here bound the cost of a call and of a connection. The
 // figures are those of both sides, as they run in one process.
 
-// callAllocations is the number of allocations of a unary call: of the client the response
-// and its two strings; of the server the call with its context, the function that
-// decodes, the request and its two strings.
-const callAllocations = 8
+const (
+	// callAllocations is the number of allocations of a unary call: of the client the
+	// response and its two strings; of the server the call with its context, the function
+	// that decodes, the request and its two strings.
+	callAllocations = 8
+
+	// writeAllocations is the number that the writes of both sides add to a call, or to a
+	// message there and back, on a connection that is not a kernel socket: each is made by
+	// a goroutine, whose function is one allocation.
+	writeAllocations = 2
+
+	// idleBuffers is what idle connections hold of the heap, on both sides together, on
+	// such a connection: a buffer of minReadLength and a header on each side, in which it
+	// waits for the next frame. The allocator rounds it up.
+	idleBuffers = 2 * 4864
+)
+
+// onEachConn runs f with a client of echoMethods on a kernel socket, where there are raw
+// ones, and on a connection that the library takes for none. dial makes another client
+// of the same kind.
+func onEachConn(t *testing.T, f func(t *testing.T, socket bool, dial func() *Client)) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and needs memory of its own")
+	}
+	t.Run("socket", func(t *testing.T) {
+		_, addr := newTestServer(t, echoMethods())
+		needSockets(t, dialTest(t, addr))
+		f(t, true, func() *Client { return dialTest(t, addr) })
+	})
+	t.Run("other", func(t *testing.T) {
+		s := newServer(t)
+		s.RegisterService(testService, echoMethods())
+		l := plainListener{listen(t)}
+		served := goErr(func() error { return s.Serve(context.Background(), l) })
+		defer func() {
+			s.Close()
+			within(t, "Serve", served)
+		}()
+		f(t, false, func() *Client {
+			c := NewClient(struct{ net.Conn }{dialRaw(t, l.Addr().String())})
+			t.Cleanup(func() { c.Close() })
+			return c
+		})
+	})
+}
+
+// plainListener accepts connections that show no more than net.Conn.
+type plainListener struct{ net.Listener }
+
+func (l plainListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return struct{ net.Conn }{nc}, nil
+}
 
 func TestCallAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
+	onEachConn(t, testCallAllocations)
+}
+
+func testCallAllocations(t *testing.T, socket bool, dial func() *Client) {
+	most := callAllocations
+	if !socket {
+		most += writeAllocations
 	}
-	c, _ := newTestPair(t, echoMethods())
-	wantCallAllocations(t, c)
+	wantCallAllocations(t, dial(), most)
 }
 
 // wantCallAllocations checks the number of allocations of calls to Echo.
-func wantCallAllocations(t *testing.T, c *Client) {
+func wantCallAllocations(t *testing.T, c *Client, most int) {
 	t.Helper()
 	ctx := testContext(t)
 	req := &KeyValue{Key: "key", Value: string(make([]byte, 128))}
@@ -39,17 +96,21 @@ func wantCallAllocations(t *testing.T, c *Client) {
 	}
 	// A call may run on a goroutine of its own now and then, when the machine
 	// is busy: that allocates once.
-	if got := testing.AllocsPerRun(2000, call); got > callAllocations+1 {
-		t.Errorf("a call allocates %v times, at most %d", got, callAllocations)
+	if got := testing.AllocsPerRun(2000, call); got > float64(most+1) {
+		t.Errorf("a call allocates %v times, at most %d", got, most)
 	}
 }
 
 func TestStreamMessageAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
+	onEachConn(t, testStreamMessageAllocations)
+}
+
+func testStreamMessageAllocations(t *testing.T, socket bool, dial func() *Client) {
+	most := 5 // the server's message, and two strings on either side
+	if !socket {
+		most += writeAllocations
 	}
-	c, _ := newTestPair(t, echoMethods())
-	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
+	cs, err := dial().NewStream(testContext(t), &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +127,7 @@ func TestStreamMessageAllocations(t *testing.T) {
 	for i := 0; i < 1000; i++ {
 		round()
 	}
-	// The server's message and two strings on either side.
-	if got, most := testing.AllocsPerRun(2000, round), 5.0; got > most {
+	if got := testing.AllocsPerRun(2000, round); got > float64(most) {
 		t.Errorf("a message there and back allocates %v times, at most %v", got, most)
 	}
 }
@@ -75,19 +135,26 @@ func TestStreamMessageAllocations(t *testing.T) {
 // TestIdleConnection holds the heap and the goroutines of idle connections, of
 // client and server together.
 func TestIdleConnection(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector needs memory of its own")
+	onEachConn(t, testIdleConnection)
+}
+
+func testIdleConnection(t *testing.T, socket bool, dial func() *Client) {
+	most := int64(6 << 10)
+	if !socket {
+		most += idleBuffers
+	}
+	if runtime.GOOS == "windows" { // whose sockets are larger
+		most += 1 << 10
 	}
 	const conns = 300
-	s, addr := newTestServer(t, echoMethods())
 	ctx := testContext(t)
-	if err := echo(ctx, dialTest(t, addr), "the first connection, for what all share"); err != nil {
+	if err := echo(ctx, dial(), "the first connection, for what all share"); err != nil {
 		t.Fatal(err)
 	}
 	heap, goroutines := heapInUse(), runtime.NumGoroutine()
 	clients := make([]*Client, conns)
 	for i := range clients {
-		clients[i] = dialTest(t, addr)
+		clients[i] = dial()
 		if err := echo(ctx, clients[i], "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -100,11 +167,10 @@ func TestIdleConnection(t *testing.T) {
 	}
 	perConn := (heapInUse() - heap) / conns
 	t.Logf("%d bytes of heap for both ends of a connection", perConn)
-	if most := int64(6 << 10); perConn > most {
+	if perConn > most {
 		t.Errorf("%d bytes of heap for both ends of an idle connection, at most %d", perConn, most)
 	}
 	runtime.KeepAlive(clients)
-	runtime.KeepAlive(s)
 }
 
 // heapInUse returns the memory of live objects.

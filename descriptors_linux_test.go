@@ -283,5 +283,5 @@ func TestTakingDescriptorsAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	_, addr := newTestServer(t, echoMethods(), takesDescriptors)
-	wantCallAllocations(t, dialTest(t, addr, clientTakesDescriptors))
+	wantCallAllocations(t, dialTest(t, addr, clientTakesDescriptors), callAllocations)
 }

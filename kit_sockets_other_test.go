@@ -7,6 +7,10 @@ import (
 	"testing"
 )
 
+// socketPairBuffer is the size of the system's buffers of a socketPair over TCP: about that
+// of unix sockets.
+const socketPairBuffer = 200 << 10
+
 // socketPair returns the two ends of a local socket, which are closed at the end of the
 // test at the latest. These systems have no socketpair(2).
 func socketPair(t testing.TB) (a, b net.Conn) {
@@ -19,5 +23,11 @@ func socketPair(t testing.TB) (a, b net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
+	for _, nc := range []net.Conn{a, b} {
+		if tcp, ok := nc.(*net.TCPConn); ok { // it would take megabytes that nobody reads
+			tcp.SetReadBuffer(socketPairBuffer)
+			tcp.SetWriteBuffer(socketPairBuffer)
+		}
+	}
 	return a, b
 }

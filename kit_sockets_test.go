@@ -58,6 +58,14 @@ func listen(t testing.TB) net.Listener {
 // dialLocal connects to the address of a listener of localNetwork.
 func dialLocal(addr string) (net.Conn, error) { return net.Dial(localNetwork(), addr) }
 
+// needSockets skips a test of the path for kernel sockets where c is on none, as on Windows.
+func needSockets(t testing.TB, c *Client) {
+	t.Helper()
+	if c.conn.ch.sock == nil {
+		t.Skip("this system has no raw access to sockets")
+	}
+}
+
 // tcpPair returns the two ends of a TCP connection over loopback.
 func tcpPair(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()

@@ -221,7 +221,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // awaitNoConns waits for the end of all connections or of ctx, after Shutdown. If ctx ends
 // when all connections that are left are about to end, awaitNoConns waits for them: that
-// takes farewell, unless a Close or the logger of the user holds them up.
+// takes farewell, or lingerLimit on TCP, unless a Close or the logger of the user holds them
+// up.
 func (s *Server) awaitNoConns(ctx context.Context) error {
 	select {
 	case <-s.noConns: // even if ctx has ended
@@ -236,7 +237,7 @@ func (s *Server) awaitNoConns(ctx context.Context) error {
 	if !s.leaving() {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(farewell + lingerLimit)
+	timer := time.NewTimer(2 * lingerLimit)
 	defer timer.Stop()
 	select {
 	case <-s.noConns:

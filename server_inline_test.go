@@ -83,6 +83,7 @@ func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 	desc, stacks := stackMethods()
 	s, addr := newTestServer(t, desc)
 	c := dialTest(t, addr)
+	needSockets(t, c) // on others the read loop runs no handler
 	waitFor(t, "the read loop to run the handler", func() bool {
 		makeQuick(t, s, "Stack")
 		return ranHere(t, c, stacks)
@@ -116,6 +117,7 @@ func TestHandlerSlowNowAndThen(t *testing.T) {
 	}
 	s, addr := newTestServer(t, desc)
 	c := dialTest(t, addr)
+	needSockets(t, c) // on others the read loop runs no handler
 	m, _ := s.services.Load().find([]byte(testService), []byte("Stack"))
 	for calls < firstBackoff-1 {
 		m.cost.average.Store(1)

@@ -223,16 +223,27 @@ func TestShutdownContext(t *testing.T) {
 func TestShutdownIdleWithEndedContext(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	for i := 0; i < 20; i++ {
-		s := newServer(t)
-		s.RegisterService(testService, echoMethods())
-		c := serveTest(t, s, context.Background())
-		if err := echo(testContext(t), c, "x"); err != nil {
-			t.Fatal(err)
-		}
-		waitFor(t, "the end of the response's write", func() bool { return !writing(s) })
-		if err := s.Shutdown(ended); err != nil {
-			t.Errorf("got %v", err)
+	for _, n := range lifecycleNets {
+		for i := 0; i < 20; i++ {
+			s := newServer(t)
+			s.RegisterService(testService, echoMethods())
+			l, dial := n.listen(t)
+			served := goErr(func() error { return s.Serve(context.Background(), l) })
+			nc, err := dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := NewClient(nc)
+			if err := echo(testContext(t), c, "x"); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the end of the response's write", func() bool { return !writing(s) })
+			if err := s.Shutdown(ended); err != nil {
+				t.Errorf("%s: got %v", n.name, err)
+			}
+			s.Close()
+			within(t, "Serve", served)
+			c.Close()
 		}
 	}
 }

@@ -95,7 +95,7 @@ func (o *traceOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.output.open(cmd.OutOrStdout(), o.filter.Slow > 0)
+	out, err := o.output.open(cmd.OutOrStdout())
 	if err != nil {
 		return errors.Join(err, restore(), l.Close())
 	}
@@ -151,7 +151,7 @@ type tracer struct {
 
 // pause is how long the tracer waits before it looks at copies that have come. The
 // forwarding of an answer does not compete with the showing of its request so.
-const pause = 2 * time.Millisecond
+const pause = 20 * time.Millisecond
 
 // run forwards until ctx ends or the output fails.
 func (t *tracer) run(ctx context.Context, l net.Listener, target string, restore func() error) error {

@@ -64,8 +64,8 @@ type traceOutput struct {
 	json     bool           // the summary is JSON
 }
 
-// open opens the output; slow says that it gets slow calls alone. It fails for a file that cannot be made.
-func (o *outputFlag) open(stdout io.Writer, slow bool) (*traceOutput, error) {
+// open opens the output. It fails for a file that cannot be made.
+func (o *outputFlag) open(stdout io.Writer) (*traceOutput, error) {
 	out := &traceOutput{stdout: bufio.NewWriterSize(stdout, 64<<10)}
 	switch o.kind {
 	case "jsonl":
@@ -75,7 +75,7 @@ func (o *outputFlag) open(stdout io.Writer, slow bool) (*traceOutput, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.timeline = show.NewTimeline(f, slow)
+		out.timeline = show.NewTimeline(f)
 		out.Writer = out.timeline
 	default:
 		out.Writer = show.NewText(out.stdout, stdout == os.Stdout && !color.NoColor)

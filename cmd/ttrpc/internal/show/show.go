@@ -47,7 +47,7 @@ func (f *Filter) Call(c *watch.Call) bool {
 // Shows reports whether an event is shown as a line. Those with violations always are.
 func (f *Filter) Shows(e *watch.Event) bool {
 	switch {
-	case len(e.Violations) > 0:
+	case len(e.Violations) > 0, e.Ends && e.Call != nil && e.Call.Drawn:
 		return true
 	case e.Call != nil && !f.Call(e.Call):
 		return false

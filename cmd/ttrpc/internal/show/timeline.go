@@ -19,14 +19,12 @@ type Timeline struct {
 	w     *bufio.Writer
 	c     io.Closer
 	begin time.Time // the zero of the time axis
-	late  bool
 	any   bool
 }
 
-// NewTimeline returns a writer of a timeline that begins now. Close closes c as well. If
-// late is set, not all calls are wanted, and a call is written when it ends.
-func NewTimeline(c io.WriteCloser, late bool) *Timeline {
-	return &Timeline{w: bufio.NewWriterSize(c, 64<<10), c: c, begin: time.Now(), late: late}
+// NewTimeline returns a writer of a timeline that begins now. Close closes c as well.
+func NewTimeline(c io.WriteCloser) *Timeline {
+	return &Timeline{w: bufio.NewWriterSize(c, 64<<10), c: c, begin: time.Now()}
 }
 
 // traceEvent is an event of the format. Times are in microseconds.
@@ -47,12 +45,12 @@ func (t *Timeline) Event(e *watch.Event) error {
 	switch {
 	case e.Kind == watch.KindOpen:
 		return t.write(e.Time, e.Conn, traceEvent{Name: "process_name", Phase: "M", Args: map[string]any{"name": fmt.Sprintf("connection %d", e.Conn)}})
-	case e.Call == nil, t.late && !e.Ends:
+	case e.Call == nil, !e.Begins && !e.Ends && !e.Call.Drawn:
 		return t.instant(e)
 	case e.Begins:
 		return t.begins(e)
 	case e.Ends:
-		if t.late {
+		if !e.Call.Drawn { // the filter has left out the beginning
 			if err := t.begins(&watch.Event{Time: e.Call.Begin, Conn: e.Conn, Call: e.Call}); err != nil {
 				return err
 			}
@@ -67,6 +65,7 @@ func (t *Timeline) Event(e *watch.Event) error {
 }
 
 func (t *Timeline) begins(e *watch.Event) error {
+	e.Call.Drawn = true
 	return t.call(e, "b", map[string]any{"stream": e.Call.Stream, "timeout": e.Call.Deadline.String()})
 }
 

@@ -39,8 +39,8 @@ type Place struct {
 // Take puts a listener with the mode and the owner of the socket at path in its place.
 // First it undoes an earlier takeover, whose process has crashed.
 func Take(path string) (_ *Place, err error) {
-	if path, err = filepath.EvalSymlinks(path); err != nil && !exists(path+Suffix) {
-		return nil, err
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
 	}
 	p := &Place{path: path, Saved: path + Suffix}
 	if p.Repaired, err = p.repair(); err != nil {
@@ -74,11 +74,6 @@ func Take(path string) (_ *Place, err error) {
 	}
 	p.Listener = l
 	return p, p.swap(begin)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 // imitate gives a socket the mode and the owner of another one.

@@ -66,6 +66,7 @@ type Call struct {
 	Messages        [2]int // data frames, by direction
 	Code            codes.Code
 	Cancelled       bool // the client has given up
+	Drawn           bool // set by a timeline that has the beginning
 
 	flags      uint8 // of the request
 	clientDone bool  // the client has sent its last

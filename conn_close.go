@@ -129,6 +129,7 @@ func (cn *conn) drain() {
 	}
 	if told && idle && quiet {
 		cn.failAfter(lingerLimit, ErrServerClosed)
+		cn.setLeaving()
 	}
 	if idle {
 		cn.closeFlushed()

@@ -118,6 +118,10 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.services.Store(&more)
 }
 
+// Services returns the registered services by name. The caller owns the maps. (Not in
+// released versions.)
+func (s *Server) Services() map[string]*ServiceDesc { return s.services.Load().describe() }
+
 // Serve accepts connections from l and serves them until l fails or the server is closed.
 // It always closes l, and always returns a non-nil error: exactly ErrServerClosed after
 // Close or Shutdown, otherwise the error of the listener, such as one that matches

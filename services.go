@@ -143,6 +143,23 @@ func (reg registry) with(name string, desc *ServiceDesc) registry {
 	return more
 }
 
+// describe returns a copy of the registry for users.
+func (reg registry) describe() map[string]*ServiceDesc {
+	services := make(map[string]*ServiceDesc, len(reg))
+	for name, methods := range reg {
+		desc := &ServiceDesc{Methods: make(map[string]Method), Streams: make(map[string]Stream)}
+		for m, me := range methods {
+			if me.unary != nil {
+				desc.Methods[m] = me.unary
+			} else {
+				desc.Streams[m] = me.stream
+			}
+		}
+		services[name] = desc
+	}
+	return services
+}
+
 // find returns the method with these names, or nil, and reports whether the service exists.
 func (reg registry) find(service, name []byte) (m *method, serviceExists bool) {
 	methods, ok := reg[string(service)]

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -59,9 +60,10 @@ func report(cmd *cobra.Command, err error) int {
 		exit = &exitError{exitUsage, err}
 	}
 	if exit.err != nil {
-		cmd.PrintErrf("ttrpc: %v\n", err)
+		// The library's errors begin with the same word.
+		cmd.PrintErrf("ttrpc: %s\n", strings.TrimPrefix(err.Error(), "ttrpc: "))
 	}
-	if exit.status == exitUsage {
+	if input := (inputError{}); exit.status == exitUsage && !errors.As(err, &input) {
 		cmd.PrintErrf("Usage: %s\n%q has more.\n", cmd.UseLine(), cmd.CommandPath()+" -h")
 	}
 	return exit.status

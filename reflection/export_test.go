@@ -1,0 +1,7 @@
+package reflection
+
+// The messages of the protocol, for a client.
+var (
+	RequestType  = requestType
+	ResponseType = responseType
+)

@@ -47,13 +47,15 @@
 // # Errors
 //
 // The error of a handler arrives at the client as a gRPC status; Server has the table. An
-// error is the server's if status.FromError accepts it and it is no *OversizedMessageErr.
-// Every other error is of this side:
+// error is the server's if status.FromError accepts it and it is neither ErrDraining nor an
+// *OversizedMessageErr. Every other error is of this side:
 //
 //   - ctx.Err(), bare;
 //   - ErrClosed: the connection has ended. It is bare, except where the server violated the
 //     protocol or a request could not be written to a server that is there: then it has the
 //     reason in its chain. Client.Err always has the reason;
+//   - ErrDraining: the server shuts down, and has not begun the call, which may be made
+//     elsewhere. It is ErrClosed, too;
 //   - *OversizedMessageErr: a message is longer than Limits.MaxMessageLength;
 //   - of streams, ErrStreamClosed and ErrStreamFull;
 //   - the error of a message that cannot be encoded or decoded.
@@ -64,9 +66,10 @@
 // caller has given up (ClientGone), each side knows the longest message that the other one
 // accepts, a peer that is stuck is noticed (Client.Ping, Keepalive), and handlers send
 // metadata with their responses and errors (SetHeader, SetTrailer), which the caller finds
-// by WithResponseMetadata. Any other peer gets the same bytes as from a release, and one
-// field in the client's first requests, which it skips. WithClientExtensions and
-// WithServerExtensions turn all of this off.
+// by WithResponseMetadata. Shutdown tells the clients (Client.Draining), whose calls are
+// not lost: those that the server has not begun are known (ErrDraining). Any other peer
+// gets the same bytes as from a release, and one field in the client's first requests,
+// which it skips. WithClientExtensions and WithServerExtensions turn all of this off.
 //
 // # Limits
 //

@@ -30,6 +30,8 @@ func FuzzHostileClient(f *testing.F) {
 		f.Add([]byte{0x0a, 11, kind, 0xff, 11, kind, 0xff, 11, kind, 0xff, 2, 5, 2, 7, 12, 0, 1, 0, 15, 0, 1, 16, 0})
 		f.Add([]byte{0x0d, 11, kind, 0x4c, 13, 1, 99, 13, 1, 99, 13, 1, 99, 1, 2, 6, 12, 1, 0, 1, 1, 9})
 	}
+	// The last message comes while a bad one is received.
+	f.Add([]byte("0110cx0\x030Z01"))
 	// A server that speaks another protocol: a call after that says so.
 	f.Add([]byte("0A"))
 	f.Fuzz(func(t *testing.T, code []byte) {
@@ -211,9 +213,16 @@ func (h *hostileClient) stream(ctx context.Context, desc *StreamDesc, messages b
 	<-sent
 }
 
-// goesOn reports whether an error of a stream was one of a message.
+// goesOn reports whether an error of a stream was one of a message: the stream runs, or has
+// more messages that wait.
 func (h *hostileClient) goesOn(cs ClientStream) bool {
-	return h.c.conn.lookup(cs.(*clientStream).id) == entry(&cs.(*clientStream).stream)
+	st := &cs.(*clientStream).stream
+	if h.c.conn.lookup(st.id) == entry(st) {
+		return true
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.inbox.size > 0
 }
 
 // check checks that each entry of the table belongs to a call or stream that runs.

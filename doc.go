@@ -48,11 +48,13 @@
 //
 // The error of a handler arrives at the client as a gRPC status; the documentation of Server
 // has the table of codes. An error comes from the server if status.FromError accepts it and
-// it is not an *OversizedMessageErr. Every other error comes from this side:
+// it is neither ErrDraining nor an *OversizedMessageErr. Every other error comes from this side:
 //
 //   - ctx.Err(), unwrapped;
 //   - ErrClosed: the connection has ended. It is unwrapped, with the exceptions that its
 //     documentation lists. Client.Err always has the reason;
+//   - ErrDraining: the server shuts down and has not begun the call, which may be made
+//     elsewhere. It matches ErrClosed, too;
 //   - *OversizedMessageErr: a message is longer than Limits.MaxMessageLength;
 //   - ErrStreamClosed and ErrStreamFull, from streams;
 //   - the error of a message that cannot be encoded or decoded.
@@ -63,7 +65,8 @@
 // learns that a caller has given up (ClientGone), each side knows the longest message that
 // the other side accepts and can notice that the other side is stuck (Client.Ping,
 // Keepalive), and handlers send metadata with their responses and errors (SetHeader,
-// SetTrailer), which a caller gets by WithResponseMetadata. Any other peer gets the same
+// SetTrailer), which a caller gets by WithResponseMetadata. Shutdown gives clients notice
+// (Client.Draining), and a call that the server has not begun gets ErrDraining. Any other peer gets the same
 // bytes as from a release, except that the client's first requests have one more field,
 // which such a peer skips. WithClientExtensions and WithServerExtensions turn all extensions
 // off.

@@ -2,6 +2,7 @@ package ttrpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -78,4 +79,61 @@ func ExampleWithResponseMetadata() {
 	// Output:
 	// rpc error: code = NotFound desc = nobody is called Ada
 	// map[region:[north]] map[method:[/example.Greeter/Greet]]
+}
+
+// A caller with two servers loses no call when one of them shuts down: a call that this one
+// has not begun is made elsewhere, and none runs twice.
+func ExampleClient_Draining() {
+	notBegun := func(client *ttrpc.Client, err error) bool {
+		if errors.Is(err, ttrpc.ErrDraining) {
+			return true
+		}
+		if !errors.Is(err, ttrpc.ErrClosed) {
+			return false
+		}
+		<-client.Done() // after ErrClosed the end is near
+		return errors.Is(client.Err(), ttrpc.ErrDraining)
+	}
+
+	var clients []*ttrpc.Client
+	var servers []*ttrpc.Server
+	for _, name := range []string{"first", "second"} {
+		server, client := serveName(name)
+		defer server.Close()
+		defer client.Close()
+		servers, clients = append(servers, server), append(clients, client)
+	}
+	for i := 0; i < 2; i++ {
+		for _, client := range clients {
+			var name ttrpc.KeyValue
+			err := client.Call(context.Background(), "example.Names", "Name", &ttrpc.KeyValue{}, &name)
+			if err == nil {
+				fmt.Println("the call ran on the", name.Value)
+				break
+			}
+			fmt.Println("it has not begun:", notBegun(client, err))
+		}
+		if err := servers[0].Shutdown(context.Background()); err != nil {
+			log.Fatal(err)
+		}
+		<-clients[0].Draining()
+	}
+	// Output:
+	// the call ran on the first
+	// it has not begun: true
+	// the call ran on the second
+}
+
+// serveName starts a server that tells its name, and returns a client of it.
+func serveName(name string) (*ttrpc.Server, *ttrpc.Client) {
+	server, err := ttrpc.NewServer()
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Register("example.Names", map[string]ttrpc.Method{
+		"Name": func(context.Context, func(any) error) (any, error) { return &ttrpc.KeyValue{Value: name}, nil },
+	})
+	near, far := net.Pipe()
+	go server.ServeConn(context.Background(), far)
+	return server, ttrpc.NewClient(near)
 }

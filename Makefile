@@ -62,6 +62,10 @@ ARCHFLAGS ?=
 arch: ## Run the tests for other architectures under qemu-user (ARCHS=, ARCHFLAGS=; Linux)
 	GO='$(GO)' FLAGS='$(ARCHFLAGS)' tools/arch/arch.sh $(ARCHS)
 
+.PHONY: vet-all
+vet-all: ## Run go vet for every system and architecture that Go knows (minutes)
+	GO='$(GO)' tools/lint/vet-all.sh
+
 .PHONY: vuln
 vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)
 	GO='$(GO)' tools/vuln/vuln.sh .

@@ -36,10 +36,10 @@ func (cn *conn) causeOf(err error) error {
 	return err
 }
 
-// withoutReset returns io.EOF for the reset of an idle connection with extensions. A unix
-// socket reports one whose peer has closed it with bytes unread: on an idle connection
-// these are frames of extensions, such as an acknowledgement, and no reason for another
-// end than that of a connection without them.
+// withoutReset returns io.EOF for the reset of an idle connection with extensions. A Unix
+// socket reports a reset if the peer closes the connection with bytes unread. On an idle
+// connection these bytes are frames of extensions, such as an acknowledgement: without
+// extensions the connection would have ended with io.EOF.
 func (cn *conn) withoutReset(err error) error {
 	if !errors.Is(err, closedErrnos[0]) || !cn.ext.is(extended) {
 		return err

@@ -47,8 +47,9 @@
 // # Errors
 //
 // The error of a handler arrives at the client as a gRPC status; the documentation of Server
-// has the table of codes. An error comes from the server if status.FromError accepts it and
-// it is neither ErrDraining nor an *OversizedMessageErr. Every other error comes from this side:
+// has the table of codes. An error comes from the server if status.FromError accepts it,
+// unless it is an *OversizedMessageErr, ErrDraining, the error of a response that the client
+// refuses, or an error of Client.Ping. Errors of this side are:
 //
 //   - ctx.Err(), unwrapped;
 //   - ErrClosed: the connection has ended. It is unwrapped, with the exceptions that its
@@ -64,12 +65,11 @@
 // If both sides use this library, they negotiate extensions of the protocol: the server
 // learns that a caller has given up (ClientGone), each side knows the longest message that
 // the other side accepts and can notice that the other side is stuck (Client.Ping,
-// Keepalive), and handlers send metadata with their responses and errors (SetHeader,
-// SetTrailer), which a caller gets by WithResponseMetadata. Shutdown gives clients notice
-// (Client.Draining), and a call that the server has not begun gets ErrDraining. Any other peer gets the same
-// bytes as from a release, except that the client's first requests have one more field,
-// which such a peer skips. WithClientExtensions and WithServerExtensions turn all extensions
-// off.
+// Keepalive), a client learns that the server shuts down (Client.Draining), and handlers
+// send metadata with their responses and errors (SetHeader, SetTrailer), which a caller
+// gets by WithResponseMetadata. Any other peer gets the same bytes as from a release, except
+// that the client's first requests have one more field, which such a peer skips.
+// WithClientExtensions and WithServerExtensions turn all extensions off.
 //
 // # Limits
 //

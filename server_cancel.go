@@ -6,22 +6,22 @@ import (
 	"fmt"
 )
 
-// This file is calls whose clients have given up: PROTOCOL.md, section "Cancel".
+// This file handles calls whose clients have given up: PROTOCOL.md, section "Cancel".
 
-// CancelMode says which handlers' contexts end when the client gives up on the call. (Not
+// CancelMode decides which handlers' contexts end when the client gives up on a call. (Not
 // in released versions.)
 type CancelMode uint8
 
 const (
-	// CancelNone ends no context. The handler goes on as with a client that cannot tell:
-	// SendMsg drops its messages, and RecvMsg returns the messages that have come and
-	// then context.Canceled.
+	// CancelNone ends no context. The handler of a stream goes on: SendMsg drops messages
+	// and returns nil, and RecvMsg returns the messages that have arrived and then
+	// context.Canceled.
 	CancelNone CancelMode = iota
 
-	// CancelStreams ends the contexts of streams alone: the default.
+	// CancelStreams ends the contexts of streams, not of unary calls. It is the default.
 	CancelStreams
 
-	// CancelAll ends those of unary calls, too.
+	// CancelAll ends the contexts of streams and of unary calls.
 	CancelAll
 )
 
@@ -37,14 +37,13 @@ func (cm CancelMode) String() string {
 	return fmt.Sprintf("CancelMode(%d)", uint8(cm))
 }
 
-// WithServerCancellation says which handlers' contexts end, with context.Canceled, when
-// the client gives up: the caller's context has ended, or the client has failed the
-// stream. The default is CancelStreams. A unary handler that was never interrupted may
-// leave something half-done behind, and no released version has ever told it; one that
-// wants to know asks ClientGone. In every mode nothing more is sent for such a call, and
-// it counts for limits and for Shutdown until its handler returns. Clients that do not
-// take part in extensions do not tell, and nothing changes for their calls. (Not in
-// released versions.)
+// WithServerCancellation decides which handlers' contexts end, with context.Canceled, when
+// the client gives up on a call: the caller's context has ended, or the client has failed
+// the stream. The default is CancelStreams, because a unary handler that was written for
+// releases, which never interrupt it, may leave work half done. A handler in any mode can
+// ask ClientGone. In every mode the server sends nothing more for such a call, and the call
+// counts for limits and for Shutdown until its handler returns. The option has no effect on
+// calls of clients without extensions. (Not in released versions.)
 func WithServerCancellation(m CancelMode) ServerOpt {
 	return func(c *serverConfig) error {
 		if m > CancelAll {
@@ -62,10 +61,10 @@ func (cm CancelMode) ends(unary bool) bool {
 
 type clientGoneKey struct{}
 
-// ClientGone returns a channel that is closed when the answer of the handler that has
-// ctx, or a context derived from it, is of no use any more: the caller has given up, the
-// connection has ended, or the call is over. It tells in any mode of
-// WithServerCancellation, of callers whose clients take part in extensions.
+// ClientGone returns a channel that is closed when the answer of a handler is of no use any
+// more: the caller has given up, the connection has ended, or the call is over. ctx is the
+// context of the handler, or derived from it. The channel is closed in every mode of
+// WithServerCancellation; for the first reason, only if the client has extensions.
 //
 // Outside of a handler the channel is nil, which is never ready in a select. (Not in
 // released versions.)

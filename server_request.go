@@ -8,11 +8,11 @@ import (
 // A callRequest is the request of a unary call on a server: the buffer of its frame and the
 // message in it.
 //
-// The buffer belongs to the call and to the decodes that run. The call gives it up by
-// close: when its handler has returned, or after the end of its stream, so that nothing
-// is kept of an ended connection for handlers that go on. A decode has
-// the buffer from beginDecode to endDecode, and none begins after close. The last of all
-// these puts the buffer back: users counts them, and reaches 0 once.
+// The call and running decodes are the users of the buffer. The call gives the buffer up by
+// close: when its handler has returned, or after the end of its stream, so that handlers
+// that go on keep nothing of an ended connection. A decode uses the buffer from beginDecode
+// to endDecode, and no decode begins after close. The last user releases the buffer: users
+// counts them and reaches 0 once.
 type callRequest struct {
 	buf     *buffer
 	payload []byte      // the message, in buf
@@ -54,12 +54,12 @@ func (r *callRequest) endDecode() {
 	r.freeUnused(r.users.Add(-heldByDecode))
 }
 
-// lateRequestLength is the length of the longest request that streamEnded keeps: the
-// requests of peers that reconnect without pause must not add up.
+// lateRequestLength is the length of the longest request that streamEnded keeps. Long
+// requests of peers that keep reconnecting would add up.
 const lateRequestLength = 64 << 10
 
-// streamEnded closes the request of a stream that has ended while the handler runs. The
-// handler may still decode a short request for slowConsumerLimit, unless it has decoded it
+// streamEnded closes the request of a stream that has ended while the handler runs. For
+// slowConsumerLimit the handler may still decode a short request that it has not decoded
 // before: a client that sends a request and leaves at once is served, as by releases.
 func (r *callRequest) streamEnded() {
 	switch {
@@ -71,7 +71,7 @@ func (r *callRequest) streamEnded() {
 	}
 }
 
-// close gives up the call's hold. It may be called several times, by any goroutine.
+// close ends the use by the call. Any goroutine may call close, several times.
 func (r *callRequest) close() {
 	for {
 		users := r.users.Load()
@@ -85,11 +85,11 @@ func (r *callRequest) close() {
 	}
 }
 
-// freeUnused puts the buffer back when no users are left: the caller is the last.
+// freeUnused releases the buffer if no users are left.
 func (r *callRequest) freeUnused(users int32) {
 	if users > 0 {
 		return
 	}
 	r.buf.release()
-	r.buf, r.payload = nil, nil // a handler may keep its context, and the call with it
+	r.buf, r.payload = nil, nil // the call stays in memory if the handler keeps its context
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// callLog has the client's interceptors: they give each call a request id, in
-// its metadata, and remember how long the last one took. For a stream that is
-// the time to open it.
+// callLog has the client's interceptors. They add a request id to the metadata of each call,
+// and record the time of the last call, or for a stream the time to open it.
 type callLog struct {
 	mu     sync.Mutex
 	calls  int
@@ -29,7 +28,7 @@ func (l *callLog) stream(ctx context.Context, req *ttrpc.Request, info *ttrpc.St
 	return next(ctx, req)
 }
 
-// begin notes a call; the function that it returns notes the end.
+// begin records the start of a call; end records its end.
 func (l *callLog) begin(req *ttrpc.Request, fullMethod string) (end func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,7 +42,7 @@ func (l *callLog) begin(req *ttrpc.Request, fullMethod string) (end func()) {
 	}
 }
 
-// last returns how many calls there were, and the method and time of the last.
+// last returns the number of calls, and the method and time of the last call.
 func (l *callLog) last() (calls int, fullMethod string, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

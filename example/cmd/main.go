@@ -1,6 +1,6 @@
-// Command cmd is a walk through ttrpc. With no arguments it serves an inventory
-// on a temporary unix socket, calls itself and prints the view of each side; as
-// "server" and "client" it does the two halves in two terminals.
+// Command cmd is a walk through ttrpc. Without arguments it serves an inventory on a temporary
+// Unix socket, calls itself and prints the view of each side. The commands "server" and
+// "client" run the two halves in two terminals.
 package main
 
 import (
@@ -45,7 +45,7 @@ type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text + " (-h prints what there is)" }
 
-// command is the command that the arguments ask for.
+// command is the parsed command line.
 type command struct {
 	name   string // "", "server" or "client"
 	socket string
@@ -61,7 +61,7 @@ func run(args []string, stdout io.Writer) error {
 		fmt.Fprintf(stdout, usage, defaultSocket())
 		return nil
 	}
-	// After the first signal the next one ends the process as usual.
+	// A second signal ends the process as usual.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -107,7 +107,7 @@ func parse(args []string) (command, error) {
 
 func defaultSocket() string { return filepath.Join(os.TempDir(), "ttrpc-example.sock") }
 
-// runServer is the first half: it serves on path until ctx ends.
+// runServer runs the first half: it serves on path until ctx ends.
 func runServer(ctx context.Context, path string, out *transcript) error {
 	l, err := socket.ListenUnix(path)
 	if err != nil {
@@ -117,7 +117,7 @@ func runServer(ctx context.Context, path string, out *transcript) error {
 	return serve(ctx, l, out)
 }
 
-// runClient is the second half: it calls the server on path.
+// runClient runs the second half: it calls the server on path.
 func runClient(ctx context.Context, path string, out *transcript) error {
 	client, calls, err := dial(ctx, path)
 	if err != nil {
@@ -128,7 +128,7 @@ func runClient(ctx context.Context, path string, out *transcript) error {
 	return err
 }
 
-// runBoth is the two halves in one process.
+// runBoth runs the two halves in one process.
 func runBoth(ctx context.Context, out *transcript) error {
 	dir, err := os.MkdirTemp("", "ttrpc-example")
 	if err != nil {
@@ -151,8 +151,8 @@ func runBoth(ctx context.Context, out *transcript) error {
 	return errors.Join(err, <-served)
 }
 
-// callAndStop is runClient, with the end of the server as one more step. The
-// client stays until stop has had its effect, unless a step fails.
+// callAndStop is runClient with one more step, the end of the server. The client stays
+// connected until the server has stopped, unless a step fails.
 func callAndStop(ctx context.Context, path string, out *transcript, stop func()) error {
 	client, calls, err := dial(ctx, path)
 	if err != nil {

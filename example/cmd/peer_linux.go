@@ -9,13 +9,13 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// handshake refuses peers of other users than this process's. The
-// credentials of the peer are there for its calls: see describePeer.
+// handshake returns the option that refuses peers of other users than the user of this
+// process. Handlers can ask for the credentials of the peer: see describePeer.
 func handshake() []ttrpc.ServerOpt {
 	return []ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())}
 }
 
-// describePeer describes the caller of the call whose context this is.
+// describePeer describes the caller of a handler's call.
 func describePeer(ctx context.Context) string {
 	peer, _ := ttrpc.PeerFromContext(ctx)
 	cred, ok := peer.(*unix.Ucred)

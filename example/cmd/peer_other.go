@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// handshake does nothing: UnixCredentialsFunc is for Linux.
+// handshake returns no options: UnixCredentialsFunc exists only on Linux.
 func handshake() []ttrpc.ServerOpt { return nil }
 
 func describePeer(context.Context) string { return "a peer" }

@@ -13,10 +13,10 @@ import (
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
-// shutdownLimit is how long calls that run may take to finish.
+// shutdownLimit is the time that running calls have to finish.
 const shutdownLimit = 10 * time.Second
 
-// serve answers calls on l until ctx ends; then it lets those that run finish.
+// serve answers calls on l until ctx ends. It then lets running calls finish.
 func serve(ctx context.Context, l net.Listener, out *transcript) error {
 	watch := &callWatch{out: out}
 	server, err := ttrpc.NewServer(append(handshake(),
@@ -62,8 +62,8 @@ func (w *callWatch) stream(ctx context.Context, stream ttrpc.StreamServer, info 
 	return handler(ctx, stream)
 }
 
-// print shows the information that a handler has about its call: its peer, as the handshake
-// found it, its metadata and its deadline.
+// print prints the information that a handler has about its call: the peer, from the
+// handshake, the metadata and the deadline.
 func (w *callWatch) print(ctx context.Context, fullMethod string) {
 	line := []string{
 		shortName(fullMethod) + " from " + describePeer(ctx),
@@ -75,7 +75,7 @@ func (w *callWatch) print(ctx context.Context, fullMethod string) {
 	w.out.server("%s", strings.Join(line, "; "))
 }
 
-// shortName is the method alone, out of "/package.Service/Method".
+// shortName returns "Method" for "/package.Service/Method".
 func shortName(fullMethod string) string {
 	return fullMethod[strings.LastIndexByte(fullMethod, '/')+1:]
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/ttrpc/socket"
 )
 
-// dial connects a client, whose calls are counted.
+// dial connects a client with the interceptors of a callLog.
 func dial(ctx context.Context, path string) (*ttrpc.Client, *callLog, error) {
 	calls := &callLog{}
 	client, err := socket.Dial(ctx, path,

@@ -17,7 +17,7 @@ import (
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
-// stock is the inventory: the service, as the generated code wants it.
+// stock is the inventory. It implements the generated interface of the service.
 type stock struct {
 	out *transcript
 
@@ -31,7 +31,7 @@ func newStock(out *transcript) *stock {
 
 var _ inventory.InventoryService = (*stock)(nil)
 
-// GetItem answers with one item, or an error whose details name similar ones.
+// GetItem returns an item, or an error whose details name similar items.
 func (s *stock) GetItem(_ context.Context, req *inventory.GetItemRequest) (*inventory.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *stock) GetItem(_ context.Context, req *inventory.GetItemRequest) (*inve
 	return &inventory.Item{Name: req.Name, Count: count}, nil
 }
 
-// TakeItem answers with the rest of the item.
+// TakeItem takes pieces of an item and returns the rest.
 func (s *stock) TakeItem(_ context.Context, req *inventory.TakeItemRequest) (*inventory.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,8 +68,7 @@ func (s *stock) missingLocked(name string) error {
 	return details.Error(codes.NotFound, fmt.Sprintf("no item %q", name), missing)
 }
 
-// ListItems is a stream from the server: Send as often as it takes, then
-// return.
+// ListItems is a stream from the server: it sends each item, and its return ends the stream.
 func (s *stock) ListItems(_ context.Context, req *inventory.ListItemsRequest, stream inventory.Inventory_ListItemsServer) error {
 	for _, item := range s.items(req.Prefix) {
 		if err := stream.Send(item); err != nil {
@@ -79,7 +78,8 @@ func (s *stock) ListItems(_ context.Context, req *inventory.ListItemsRequest, st
 	return nil
 }
 
-// AddItems is a stream from the client, which ends with io.EOF, and one answer.
+// AddItems is a stream from the client: it receives items until io.EOF and returns one
+// response.
 func (s *stock) AddItems(_ context.Context, stream inventory.Inventory_AddItemsServer) (*inventory.AddItemsResponse, error) {
 	sum := &inventory.AddItemsResponse{}
 	for {
@@ -98,7 +98,7 @@ func (s *stock) AddItems(_ context.Context, stream inventory.Inventory_AddItemsS
 	}
 }
 
-// CountItems goes both ways at once.
+// CountItems is a stream in both directions: it sends a response for each request.
 func (s *stock) CountItems(_ context.Context, stream inventory.Inventory_CountItemsServer) error {
 	for {
 		req, err := stream.Recv()
@@ -117,8 +117,8 @@ func (s *stock) CountItems(_ context.Context, stream inventory.Inventory_CountIt
 	}
 }
 
-// Restock waits for a delivery. It gives up when its context ends: at the
-// client's deadline, among others.
+// Restock waits for a delivery. It gives up when its context ends, for example at the
+// client's deadline.
 func (s *stock) Restock(ctx context.Context, req *inventory.RestockRequest) (*inventory.RestockResponse, error) {
 	delivery := time.NewTimer(req.Delivery.AsDuration())
 	defer delivery.Stop()
@@ -131,7 +131,7 @@ func (s *stock) Restock(ctx context.Context, req *inventory.RestockRequest) (*in
 	}
 }
 
-// items returns those whose name has the prefix, by name.
+// items returns the items whose names have the prefix, sorted by name.
 func (s *stock) items(prefix string) []*inventory.Item {
 	s.mu.Lock()
 	defer s.mu.Unlock()

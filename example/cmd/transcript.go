@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// transcript prints events, a whole line at a time: the server and the
-// client may share it.
+// transcript prints events in whole lines, so that the server and the client can share it.
 type transcript struct {
 	mu    sync.Mutex
 	w     io.Writer

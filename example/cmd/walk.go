@@ -20,7 +20,7 @@ import (
 // callLimit bounds each step of the walk.
 const callLimit = 10 * time.Second
 
-// walker is the client's half of the walk.
+// walker runs the client's half of the walk.
 type walker struct {
 	stub  inventory.InventoryClient
 	calls *callLog
@@ -51,8 +51,8 @@ func walk(ctx context.Context, client *ttrpc.Client, calls *callLog, out *transc
 	return w, nil
 }
 
-// step runs one step of the walk. Its limit is no deadline, which would go to
-// the server with each call.
+// step runs one step of the walk. The time limit is not a deadline of ctx, since a deadline
+// would be sent to the server with each call.
 func (w *walker) step(ctx context.Context, title string, do func(context.Context) error) error {
 	w.out.step(title)
 	ctx, cancel := context.WithCancel(ctx)
@@ -178,7 +178,7 @@ func (w *walker) details(ctx context.Context) error {
 	return w.printError(err)
 }
 
-// printError looks into the status that a call returned as its error.
+// printError prints the status and the details in the error of a call.
 func (w *walker) printError(err error) error {
 	st, ok := status.FromError(err)
 	if err == nil || !ok {
@@ -205,8 +205,7 @@ func (w *walker) deadline(ctx context.Context) error {
 	return nil
 }
 
-// shutdown has the server stop while a stream is in flight, which it lets
-// finish.
+// shutdown stops the server during a stream, which the server lets finish.
 func (w *walker) shutdown(ctx context.Context, stop func()) error {
 	stream, err := w.stub.CountItems(ctx)
 	if err != nil {

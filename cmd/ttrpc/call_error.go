@@ -19,10 +19,7 @@ func (c *call) explain(err error, timeout time.Duration) error {
 	case err == nil, errors.As(err, &exit):
 		return err
 	case errors.As(err, &oversized):
-		if oversized.Received() {
-			return fmt.Errorf("%w (-max-message accepts longer ones)", err)
-		}
-		return err
+		return fmt.Errorf("%s: %s (-max-message sets it)", oversized.GRPCStatus().Code(), oversized.GRPCStatus().Message())
 	case errors.Is(err, ttrpc.ErrClosed):
 		if cause := c.client.Err(); cause != nil {
 			err = cause

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/cmd/ttrpc/internal/probe"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/census"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -82,9 +83,12 @@ func inputOrNil(err error) error {
 	return nil
 }
 
-// isAddress tells an address from the name of a service: names have neither slashes nor
-// an @.
-func isAddress(s string) bool { return strings.ContainsAny(s, `/\@`) }
+// isAddress tells an address from the name of a service. A name has neither slashes nor an
+// @; a socket in the working directory is there, or has the usual ending.
+func isAddress(s string) bool {
+	_, err := os.Lstat(s)
+	return err == nil || strings.ContainsAny(s, `/\@`) || strings.HasSuffix(s, ".sock")
+}
 
 func (o *lookOptions) list(cmd *cobra.Command, args []string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
@@ -105,7 +109,7 @@ func (o *lookOptions) list(cmd *cobra.Command, args []string) error {
 	}
 	if client != nil && !reflected {
 		cmd.PrintErrln("ttrpc: the server has no reflection; it is asked for each known service")
-		if names, err = probe.Services(ctx, client, names); err != nil {
+		if names, err = census.Services(ctx, client, names); err != nil {
 			if client.Err() != nil {
 				return unreachable(err)
 			}

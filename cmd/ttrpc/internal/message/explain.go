@@ -80,7 +80,7 @@ func (x explainer) field(path, name string, value []byte, fd protoreflect.FieldD
 	if found := x.within(path, value, fd); found != nil {
 		return found
 	}
-	return fmt.Errorf("field %q wants %s: %s", path, typeName(fd), plain(err))
+	return fmt.Errorf("field %s wants %s: %s", path, typeName(fd), plain(err))
 }
 
 // within looks for the mistake in a part of a field's value.

@@ -70,7 +70,8 @@ func (c Codec) Decode(b []byte, md protoreflect.MessageDescriptor) (proto.Messag
 func (c Codec) Encode(m proto.Message, oneLine bool) ([]byte, error) {
 	switch c.Format {
 	case Text:
-		return prototext.MarshalOptions{Multiline: !oneLine, Resolver: c.Types, EmitUnknown: true}.Marshal(m)
+		b, err := prototext.MarshalOptions{Multiline: !oneLine, Resolver: c.Types, EmitUnknown: true}.Marshal(m)
+		return bytes.TrimSuffix(b, []byte("\n")), err
 	case Binary:
 		return proto.Marshal(m)
 	}

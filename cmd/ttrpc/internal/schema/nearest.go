@@ -21,7 +21,7 @@ func Nearest(name string, all []string) string {
 	var near []candidate
 	for _, other := range sorted(slices.Clone(all)) {
 		d := distance(strings.ToLower(name), strings.ToLower(other))
-		if d <= max(1, len(name)/3) || sameEnd(name, other) {
+		if d <= max(2, len(name)/3) || sameEnd(name, other) {
 			near = append(near, candidate{other, d})
 		}
 	}

@@ -75,13 +75,19 @@ func (r *reflected) ask(ctx context.Context, req *pb.ServerReflectionRequest) (*
 		err = stream.RecvMsg(resp)
 	}
 	if err != nil {
-		r.err = fmt.Errorf("the server has no reflection: %w", err)
-		return nil, r.err
+		r.err = err
+		return nil, err
 	}
 	if e := resp.GetErrorResponse(); e != nil {
 		return nil, errors.Join(protoregistry.NotFound, status.Error(codes.Code(e.GetErrorCode()), e.GetErrorMessage()))
 	}
 	return resp, nil
+}
+
+// failed reports whether the server has reflection, or may have it, and it does not work.
+func (r *reflected) failed() bool {
+	code := status.Code(r.err)
+	return code != codes.OK && code != codes.Unimplemented && code != codes.NotFound
 }
 
 // add adds the files of an answer. The server may send some that are there, or that nothing

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -91,7 +92,11 @@ func (s *Source) hint(ctx context.Context, name string) string {
 			}
 		}
 	}
-	return Nearest(name, all)
+	hint := Nearest(name, all)
+	if s.reflected != nil && s.reflected.failed() {
+		hint += fmt.Sprintf("; the server's reflection fails: %v", status.Convert(s.reflected.err).Message())
+	}
+	return hint
 }
 
 func (s *Source) methodNames(ctx context.Context, o origin, service string) (names []string) {

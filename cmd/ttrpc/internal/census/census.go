@@ -1,5 +1,5 @@
-// Package probe finds out which services a server has that tells nothing of itself.
-package probe
+// Package census finds out which services a server has that tells nothing of itself.
+package census
 
 import (
 	"context"
@@ -25,18 +25,18 @@ func Services(ctx context.Context, client ttrpc.Caller, names []string) ([]strin
 	if err != nil {
 		return nil, err
 	}
+	if !strings.Contains(strings.ToLower(none), "service") {
+		return nil, fmt.Errorf("the server does not tell a missing service from a missing method: %q", none)
+	}
 	var found []string
 	for _, name := range names {
 		text, err := ask(ctx, client, name)
 		if err != nil {
 			return nil, err
 		}
-		if text != none && !strings.HasPrefix(text, "service") {
+		if text != none {
 			found = append(found, name)
 		}
-	}
-	if len(found) == len(names) && len(names) > 1 {
-		return nil, fmt.Errorf("the server does not tell a missing service from a missing method: %q", none)
 	}
 	return found, nil
 }

@@ -46,7 +46,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 	$(GO) test -race -count=1 -run '^TestRace' -timeout 2h -v . -stress $(STRESS)
 
 # The modules that are linted; gofmt takes all files.
-LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
+LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe cmd/ttrpc consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
 	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen
 
 .PHONY: lint
@@ -69,6 +69,11 @@ vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)
 .PHONY: apidiff
 apidiff: ## Compare the exported API with those of released versions
 	$(GO) -C tools/apidiff run .
+
+.PHONY: ttrpc
+ttrpc: ## Build the command-line tool and run its tests
+	CGO_ENABLED=0 $(GO) build -C cmd/ttrpc -trimpath .
+	$(GO) -C cmd/ttrpc test ./...
 
 .PHONY: demo
 demo: ## Run the example: server and client over a unix socket

@@ -151,7 +151,7 @@ func TestReadmeLength(t *testing.T) {
 var documents = []string{
 	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md",
 	"SECURITY.md", "SWITCHING.md",
-	"bench/README.md", "cmd/README.md", "e2e/README.md", "hostile/README.md",
+	"bench/README.md", "cmd/README.md", "cmd/ttrpc/README.md", "e2e/README.md", "hostile/README.md",
 }
 
 // Files that a document links to exist, and so do the sections that it links to.

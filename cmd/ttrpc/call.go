@@ -64,7 +64,7 @@ func newCallCmd() *cobra.Command {
 	fs.IntVar(&o.maxMessage, "max-message", 0, "accept messages of up to so many `BYTES` (default 4 MiB)")
 	fs.StringVar(&o.format, "format", "json", "read and print messages as json, text or binary")
 	fs.BoolVar(&o.defaults, "defaults", false, "print fields that have their default value, too")
-	fs.BoolVarP(&o.verbose, "verbose", "v", false, "print the frames and times to the standard error output")
+	fs.BoolVarP(&o.verbose, "verbose", "v", false, "print times, frames and the metadata of the response to the standard error output")
 	return cmd
 }
 
@@ -135,8 +135,12 @@ func (o *callOptions) connect(cmd *cobra.Command, c *call, addr string) error {
 	if c.in == nil && c.method.IsStreamingClient() {
 		c.in = cmd.InOrStdin()
 	}
+	var answer ttrpc.ResponseMetadata
+	c.ctx = ttrpc.WithResponseMetadata(c.ctx, &answer)
 	log.printf("calls /%s/%s", c.service, c.name)
 	err = c.do()
+	log.metadata("header", answer.Header())
+	log.metadata("trailer", answer.Trailer())
 	log.printf("finished")
 	return c.explain(err, o.timeout)
 }

@@ -157,6 +157,9 @@ func fail(context.Context, *dynamicpb.Message) (any, error) {
 }
 
 func header(ctx context.Context, _ *dynamicpb.Message) (any, error) {
+	if err := ttrpc.SetTrailer(ctx, ttrpc.MD{"served-by": {"kinds"}}); err != nil {
+		return nil, err
+	}
 	value, ok := ttrpc.GetMetadataValue(ctx, "user")
 	if !ok {
 		return nil, errors.New("no user")

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/frame"
 )
 
@@ -32,6 +35,13 @@ func (l *callLog) printf(format string, args ...any) {
 	defer l.mu.Unlock()
 	elapsed := time.Since(l.start).Round(time.Microsecond)
 	fmt.Fprintf(l.out, "* %10v  %s\n", elapsed, fmt.Sprintf(format, args...))
+}
+
+// metadata prints the metadata of a response.
+func (l *callLog) metadata(kind string, md ttrpc.MD) {
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		l.printf("%s %s: %q", kind, key, md[key])
+	}
 }
 
 // conn returns nc, or a connection around it that prints the frames.

@@ -17,9 +17,9 @@ func newManCmd(root *cobra.Command) *cobra.Command {
   ttrpc man >/usr/local/share/man/man1/ttrpc.1`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: verb(func(cmd *cobra.Command, args []string) error {
-			of, _, err := root.Find(args)
-			if err != nil {
-				return usageErrorf("%w", err)
+			of, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageErrorf("there is no command %q", args)
 			}
 			of.DisableAutoGenTag = true
 			epoch := time.Unix(0, 0)

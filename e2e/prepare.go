@@ -16,6 +16,7 @@ type tools struct {
 	Bin     map[string]string // variant to the directory of its programs
 	Runc    string
 	Busybox string
+	TTRPC   string   // the command-line tool of this checkout
 	About   []string // one line for each variant, and runc
 }
 
@@ -51,6 +52,10 @@ func prepare(ctx context.Context, o options) (tools, error) {
 		need[ours], need[stock] = true, true
 	}
 	if err := prepareDebian(ctx, o, &t); err != nil {
+		return t, err
+	}
+	var err error
+	if t.TTRPC, err = buildTool(ctx, o); err != nil {
 		return t, err
 	}
 	for _, b := range consumerBuilds() {

@@ -33,6 +33,7 @@ var steps = []step{
 	{"pause, resume", stepPause},
 	{"metrics", stepMetrics},
 	{"ctr to shim, directly", stepShimDirect},
+	{"tool to shim", stepTool},
 	{"kill", stepKill},
 	{"error codes", stepErrorCodes},
 	{"events", stepEvents},

@@ -200,7 +200,7 @@ func (s *Session) frame() (h frame.Header, body []byte, err error) {
 		return h, nil, err
 	}
 	h = frame.Parse(s.buf)
-	if s.Protocol == "" && (frame.Foreign(s.buf, true) != "" || h.Length > maxAnswer) {
+	if s.Protocol == "" && h.Length > maxAnswer {
 		return h, nil, s.foreign()
 	}
 	if h.Length > maxAnswer {
@@ -228,10 +228,10 @@ func (s *Session) fill(n int) error {
 		b := make([]byte, 4096)
 		got, err := s.conn.Read(b)
 		s.buf = append(s.buf, b[:got]...)
+		if s.Protocol == "" && frame.Foreign(s.buf, true) != "" {
+			return s.foreign()
+		}
 		if err != nil && len(s.buf) < n {
-			if s.Protocol == "" && frame.Foreign(s.buf, true) != "" {
-				return s.foreign()
-			}
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}

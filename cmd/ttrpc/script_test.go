@@ -23,8 +23,10 @@ func TestMain(m *testing.M) {
 // of releases.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/script",
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"peer": startPeer, "waitfor": waitFor},
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"peer": startPeer, "listen": listenAs, "waitfor": waitFor, "waitlisten": waitListen, "timeline": checkTimeline,
+		},
 	})
 }
 

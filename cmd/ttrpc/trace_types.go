@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/proxy"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -32,16 +30,16 @@ func (mt *messageTypes) JSON(service, method string, dir proxy.Direction, payloa
 	if dir == proxy.ToServer {
 		typ = desc.Input()
 	}
+	types := mt.source.Types(context.Background())
 	msg := dynamicpb.NewMessage(typ)
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(payload, msg); err != nil {
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: types}).Unmarshal(payload, msg); err != nil {
 		return nil
 	}
-	text, err := protojson.MarshalOptions{UseProtoNames: true, AllowPartial: true}.Marshal(msg)
-	var line bytes.Buffer
-	if err != nil || json.Compact(&line, text) != nil {
+	text, err := message.Codec{Format: "json", Types: types}.Encode(msg, true)
+	if err != nil {
 		return nil
 	}
-	return line.Bytes()
+	return text
 }
 
 func (mt *messageTypes) method(service, method string) protoreflect.MethodDescriptor {

@@ -209,9 +209,6 @@ func (c *conn) response(e *Event, call *Call, body []byte, whole bool) {
 		e.Status = &Status{Code: code, Message: s.Message, Details: len(s.Details)}
 	} else if whole {
 		e.Status = &Status{}
-		if len(body) == 0 || resp.Status == nil {
-			e.note("a success without a status, which the client of June 2019 takes for an error")
-		}
 	}
 	if call == nil {
 		return

@@ -8,15 +8,15 @@ import (
 
 // This file is unary calls.
 
-// Call makes a unary call: it sends req to method of service and waits for the
-// response, which is decoded into resp. Both are protobuf messages of any
-// generation: see the package documentation.
+// Call makes a unary call: it sends req to a method of a service, waits for the response
+// and decodes it into resp. Both are protobuf messages of any generation: see the package
+// documentation. The metadata (WithMetadata) and the deadline of ctx are sent with the
+// call.
 //
-// The metadata (WithMetadata) and the deadline of ctx go with the call. When
-// ctx ends before the response has come, Call returns ctx.Err() as it is.
-// When the connection ends it returns ErrClosed; when req or the response is too
-// long, an *OversizedMessageErr. An error from the server's side is a gRPC status, for
-// google.golang.org/grpc/status to look into.
+// If ctx ends before the response has arrived, Call returns ctx.Err(), unwrapped. If the
+// connection ends, Call returns ErrClosed, and if req or the response is too long, an
+// *OversizedMessageErr. An error from the server is a gRPC status: package
+// google.golang.org/grpc/status reads it.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
 	if c.conn == nil {
 		return ErrClosed

@@ -19,20 +19,20 @@ const (
 	minKeepalive = 100 * time.Millisecond
 )
 
-// Keepalive says when a side asks the other for a sign of life, and when the other
-// counts as dead. (Not in released versions.)
+// Keepalive sets when a side pings a silent peer, and when it gives the peer up. (Not in
+// released versions.)
 type Keepalive struct {
-	// Interval is how long nothing has come from the peer when this side sends a
+	// Interval is the time without bytes from the peer after which this side sends a
 	// ping: at least 100 milliseconds. There is no default.
 	Interval time.Duration
 
-	// Timeout is how long nothing has come after that when the connection ends: 20
-	// seconds by default, at least 100 milliseconds. A peer of this library may pause
-	// reading for a second, and for 10 when it waits for this side to read.
+	// Timeout is the time without bytes after the ping that ends the connection: 20
+	// seconds by default, at least 100 milliseconds. A peer with this library may pause
+	// reading for a second, and for 10 seconds while it waits for this side to read.
 	Timeout time.Duration
 
-	// Idle has this side ask also while no calls run. Else a connection without calls
-	// costs no traffic, and the next call finds out.
+	// Idle makes this side send pings also while no calls run. Without Idle, a connection
+	// without calls has no traffic, and only the next call can notice a dead peer.
 	Idle bool
 }
 
@@ -47,18 +47,18 @@ func (k Keepalive) check() (*Keepalive, error) {
 	return &k, nil
 }
 
-// WithClientKeepalive ends the connection when the server's process is stuck or cannot
-// be reached, which the connection itself does not say: nothing has come from the server
-// for k.Interval, and not for k.Timeout after a ping either. Calls and streams then
-// return ErrClosed, Client.Err says why, and OnClose runs. Everything that comes is a
-// sign of life, also a part of a long message, and a time in which this side does not
-// read does not count. The server's handlers are not asked: one that hangs is a matter
-// of the caller's deadline.
+// WithClientKeepalive ends the connection if the server's process is stuck or unreachable,
+// which the connection itself does not show: if no bytes have arrived for k.Interval, the
+// client sends a ping, and if none arrive for k.Timeout after that, the connection ends.
+// Calls and streams then return ErrClosed, Client.Err returns the reason, and OnClose runs.
+// Any bytes count, also part of a long message. Time in which this side does not read does
+// not count. Keepalive does not notice a handler that hangs; callers need deadlines for
+// that.
 //
-// It works from the first answer of a server that has the extensions of the protocol: to
-// others, such as all releases, no pings are sent, and a call that never gets an answer
-// from the beginning is not noticed. By default it is off; it costs a timer for each
-// connection. It panics when k is out of range: see Keepalive. (Not in released versions.)
+// Keepalive begins with the first answer of a server with extensions. The client sends no
+// pings to other servers, such as all releases, nor before the first answer. By default
+// keepalive is off; it costs a timer for each connection. WithClientKeepalive panics if k is
+// out of range: see Keepalive. (Not in released versions.)
 func WithClientKeepalive(k Keepalive) ClientOpts {
 	checked, err := k.check()
 	if err != nil {
@@ -67,11 +67,10 @@ func WithClientKeepalive(k Keepalive) ClientOpts {
 	return func(c *Client) { c.cfg.keepalive = checked }
 }
 
-// WithServerKeepalive ends a connection whose client is stuck or cannot be reached, as
-// WithClientKeepalive does for a server: the contexts of its handlers end, and the log
-// has a line. It works with clients that have the extensions of the protocol. By default
-// it is off. NewServer fails when k is out of range: see Keepalive. (Not in released
-// versions.)
+// WithServerKeepalive ends a connection whose client is stuck or unreachable, as
+// WithClientKeepalive does for a server: the contexts of the handlers end, and the log gets
+// a line. It works only for clients with extensions. By default keepalive is off. NewServer
+// fails if k is out of range: see Keepalive. (Not in released versions.)
 func WithServerKeepalive(k Keepalive) ServerOpt {
 	return func(c *serverConfig) (err error) {
 		c.keepalive, err = k.check()

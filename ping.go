@@ -31,14 +31,14 @@ type pingWaiter struct {
 
 var errNoPing = withCode(codes.Unimplemented, errors.New("ttrpc: the server does not answer pings: it does not have the extensions of the protocol, or has them switched off"))
 
-// Ping asks the server for a sign of life, and returns nil when that has come. It says
-// that the server's process runs and reads the connection; of the handlers it says
-// nothing. When ctx ends before, Ping returns ctx.Err(); when the connection ends,
-// ErrClosed. With a server that has no such extension, as every release, and with
-// WithClientExtensions(false), it returns an error with the code Unimplemented.
+// Ping sends a ping to the server and returns nil when the answer has arrived. The answer
+// shows that the server's process runs and reads the connection; it says nothing about the
+// handlers. If ctx ends first, Ping returns ctx.Err(); if the connection ends, ErrClosed. If
+// the server lacks the extension, as every release does, or with
+// WithClientExtensions(false), Ping returns an error with the code Unimplemented.
 //
-// Before the first call on a connection a client does not know the extensions of the
-// server. Ping finds out by a call of a method that no server has. (Not in released
+// Before the first call on a connection, the client does not know the extensions of the
+// server. Ping then calls a method that no server has, to find out. (Not in released
 // versions.)
 func (c *Client) Ping(ctx context.Context) error {
 	if c.conn == nil {

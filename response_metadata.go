@@ -47,30 +47,32 @@ var (
 	errHeaderSent = withCode(codes.Internal, errors.New("ttrpc: the header of the response has been sent"))
 )
 
-// SetHeader adds md to the header of the response of the handler whose context is ctx, or
-// is derived from it. The header goes to the client before the first message of a stream
-// or before the response, also before an error, unless SendHeader sends it earlier. The
-// values of all calls of SetHeader are kept; md may change afterwards.
+// SetHeader adds md to the header of a response; ctx is the context of the handler, or
+// derived from it. The header is sent before the first message of a stream, or before the
+// response or error, unless SendHeader sends it earlier. Repeated calls add up; md may
+// change afterwards. Clients get the header by WithResponseMetadata.
 //
-// It fails when the header has been sent, with the code Internal, and so it does when ctx
-// is not of a handler; when the handler has returned, with ErrStreamClosed; for strings
-// that are not UTF-8; and for more metadata than clients take, which is 1 MiB for header
-// and trailer together with 128 bytes for each pair, and one message for each, with the
-// code ResourceExhausted. Nothing is added then. Several goroutines may call it at once.
+// SetHeader fails, and adds nothing,
 //
-// A client without this extension of the protocol, such as all releases, gets no metadata,
-// and SetHeader returns nil all the same. Clients see it by WithResponseMetadata. (Not in
-// released versions.)
+//   - with the code Internal, if the header has been sent or ctx is not of a handler;
+//   - with ErrStreamClosed, if the handler has returned;
+//   - for strings that are not UTF-8;
+//   - with the code ResourceExhausted, if header and trailer together exceed 1 MiB, counting
+//     128 bytes more for each pair, or if one of them exceeds the longest message.
+//
+// Several goroutines may call it at once. A client without this extension, such as all
+// releases, gets no metadata, and SetHeader still returns nil. (Not in released versions.)
 func SetHeader(ctx context.Context, md MD) error { return setMetadata(ctx, metadataHeader, md) }
 
-// SetTrailer adds md to the trailer of the response, which goes to the client before the
-// response, or before the end of a stream. It may be called until the handler and its
-// interceptors return. In all else it is like SetHeader. (Not in released versions.)
+// SetTrailer adds md to the trailer of the response, which is sent before the response, or
+// before the end of a stream. It may be called until the handler and its interceptors
+// return, and otherwise works as SetHeader does. (Not in released versions.)
 func SetTrailer(ctx context.Context, md MD) error { return setMetadata(ctx, metadataTrailer, md) }
 
-// SendHeader adds md to the header as SetHeader does, and sends the header now: once,
-// after waiting for room in the connection's queue like SendMsg. Without metadata nothing
-// is sent, but the header counts as sent. (Not in released versions.)
+// SendHeader adds md to the header, as SetHeader does, and sends the header at once; a
+// second SendHeader fails. Like SendMsg, it waits for room in the connection's queue.
+// Without metadata nothing is sent, but the header counts as sent. (Not in released
+// versions.)
 func SendHeader(ctx context.Context, md MD) error {
 	call, err := handlerCall(ctx)
 	if err != nil {

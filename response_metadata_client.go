@@ -11,23 +11,23 @@ import (
 
 // This file is the metadata of responses on a client.
 
-// A ResponseMetadata is the metadata that a handler has sent with its response: of the
-// last call or stream that began with a context of WithResponseMetadata. Its methods may
-// be called by several goroutines at once, also while the call runs. It must not be
-// copied. (Not in released versions.)
+// A ResponseMetadata holds the metadata that a handler has sent with its response, for the
+// last call or stream that began with a context of WithResponseMetadata. Several goroutines
+// may call its methods at once, also while the call runs. It must not be copied. (Not in
+// released versions.)
 type ResponseMetadata struct {
 	received atomic.Pointer[receivedMetadata] // of the last call; nil before the first
 }
 
-// Header returns a copy of the metadata from before the first message, nil for none. It
-// has come when a call has returned, with an error, too, or RecvMsg on a stream has for
-// the first time.
+// Header returns a copy of the metadata that the handler sent before the first message, nil
+// for none. The header has arrived when a call has returned, even with an error, or when
+// RecvMsg of a stream has returned for the first time.
 func (mdr *ResponseMetadata) Header() MD { return mdr.received.Load().get(metadataHeader) }
 
-// Trailer returns a copy of the metadata from the end of the response, nil for none. It
-// has come when a call has returned, or RecvMsg has returned the end of a stream, be it
-// io.EOF or the server's error. A call that ends on this side, by its context, may have
-// none.
+// Trailer returns a copy of the metadata from the end of the response, nil for none. The
+// trailer has arrived when a call has returned, or when RecvMsg of a stream has returned
+// io.EOF or the server's error. A call that ends on this side, by its context, may have no
+// trailer.
 func (mdr *ResponseMetadata) Trailer() MD { return mdr.received.Load().get(metadataTrailer) }
 
 // responseMetadataKey is the key of a responseReceiver in a context.
@@ -41,13 +41,12 @@ type responseReceiver struct {
 }
 
 // WithResponseMetadata returns a context whose calls and streams store the metadata of
-// their responses in r, for calls by stubs, which take no options. Calls one after another
-// may share r, which then has that of the last one; calls at the same time need an r
-// each. Interceptors may attach one of their own: each gets the metadata. Servers send
-// it with SetHeader, SendHeader and SetTrailer if they have this extension of the
-// protocol; from others nothing comes. A response with more than 1 MiB of metadata, with
-// 128 bytes for each pair, fails its call with the code ResourceExhausted. (Not in
-// released versions.)
+// their responses in r. Consecutive calls may share r, which then has the metadata of the
+// last call; concurrent calls need an r each. Interceptors may attach more: each
+// ResponseMetadata gets the metadata. Handlers set the metadata with SetHeader, SendHeader
+// and SetTrailer; servers without this extension send none. A response with more than 1 MiB
+// of metadata, counting 128 bytes more for each pair, fails its call with the code
+// ResourceExhausted. (Not in released versions.)
 func WithResponseMetadata(ctx context.Context, r *ResponseMetadata) context.Context {
 	if r == nil {
 		panic("ttrpc: nil ResponseMetadata")

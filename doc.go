@@ -66,10 +66,10 @@
 // the other side accepts and can notice that the other side is stuck (Client.Ping,
 // Keepalive), and handlers send metadata with their responses and errors (SetHeader,
 // SetTrailer), which a caller gets by WithResponseMetadata. Shutdown gives clients notice
-// (Client.Draining), and a call that the server has not begun gets ErrDraining. Any other peer gets the same
-// bytes as from a release, except that the client's first requests have one more field,
-// which such a peer skips. WithClientExtensions and WithServerExtensions turn all extensions
-// off.
+// (Client.Draining), and callers know which calls the server has not begun (ErrDraining).
+// Any other peer gets the same bytes as from a release, except that the client's first
+// requests have one more field, which such a peer skips. WithClientExtensions and
+// WithServerExtensions turn all extensions off.
 //
 // # Limits
 //

@@ -135,6 +135,11 @@ INTEROPFLAGS ?=
 interop: ## Run the matrix of all released versions against this checkout (INTEROPFLAGS=)
 	cd interop && $(GO) test . && $(GO) run . $(INTEROPFLAGS)
 
+.PHONY: interop-rust
+interop-rust: ## Run this checkout against ttrpc-rust of Debian (INTEROPFLAGS=; cargo, librust-ttrpc-dev)
+	cd interop/peer-rust && cargo test --quiet --lib
+	cd interop && $(GO) run . -rust $(INTEROPFLAGS)
+
 # make hostile HOSTILEFLAGS="-attacks 'claims*,client-*' -builds ours"; the other flags
 # and all attacks: hostile/README.md.
 HOSTILEFLAGS ?=

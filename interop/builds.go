@@ -15,6 +15,7 @@ type build struct {
 	version string // the release, or "" for this checkout
 	gogo    bool   // its messages are gogo's
 	streams bool
+	rust    bool // it is peer-rust, and version is that of ttrpc-rust
 	variant variant
 	program string // set by compile
 }
@@ -36,6 +37,12 @@ var releases = []*build{
 var ours = []*build{
 	{name: "ours-gogo", gogo: true, streams: true},
 	{name: "ours", streams: true},
+}
+
+// rusts are built from peer-rust by cargo, with the ttrpc-rust that Debian has.
+var rusts = []*build{
+	{name: "rust-sync", version: "0.5.2", rust: true},
+	{name: "rust-async", version: "0.5.2", rust: true},
 }
 
 // A variant is how a build of this checkout differs from its defaults.
@@ -81,6 +88,9 @@ func (b *build) tags() string {
 // compile builds the peer into dir. A release's requirements are its own
 // go.mod and go.sum under peer/released; this checkout's are peer/go.mod.
 func (b *build) compile(ctx context.Context, dir string, race bool) error {
+	if b.rust {
+		return b.compileRust(ctx)
+	}
 	b.program = filepath.Join(dir, b.name)
 	args := []string{"build", "-tags", b.tags(), "-o", b.program}
 	if !b.ours() {
@@ -96,6 +106,22 @@ func (b *build) compile(ctx context.Context, dir string, race bool) error {
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build of %s: %w\n%s", b.name, err, out)
+	}
+	return b.checkCases(ctx)
+}
+
+// compileRust builds the peer of this name, in peer-rust/target, where cargo keeps the
+// crates compiled for the next time.
+func (b *build) compileRust(ctx context.Context) error {
+	target, err := filepath.Abs(filepath.Join("peer-rust", "target"))
+	if err != nil {
+		return err
+	}
+	b.program = filepath.Join(target, "debug", b.name)
+	cmd := exec.CommandContext(ctx, "cargo", "build", "--quiet", "--bin", b.name, "--target-dir", target)
+	cmd.Dir = "peer-rust" // whose .cargo/config.toml it reads
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build of %s, which needs cargo and librust-ttrpc-dev: %w\n%s", b.name, err, out)
 	}
 	return b.checkCases(ctx)
 }

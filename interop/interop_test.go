@@ -225,3 +225,27 @@ func TestTables(t *testing.T) {
 		}
 	}
 }
+
+// The cases that Rust cannot do are known by role, and streams are no defect of it.
+func TestRustCannot(t *testing.T) {
+	our := ours[len(ours)-1]
+	for _, test := range []struct {
+		name           string
+		client, server *build
+		known          bool
+	}{
+		{"cancel_in_call", rusts[0], our, true},
+		{"cancel_in_call", our, rusts[0], false},
+		{"cancel_in_call", rusts[1], our, false},
+		{"limit_response_over", rusts[1], our, false},
+		{"limit_response_over", rusts[1], rusts[1], true},
+	} {
+		why, structural := whyNot(testCase{name: test.name}, test.client, test.server)
+		if got := why != ""; got != test.known || structural {
+			t.Errorf("%s, %s -> %s: got %q", test.name, test.client.name, test.server.name, why)
+		}
+	}
+	if _, structural := whyNot(testCase{name: "ping_pong", needs: needStreams}, our, rusts[0]); !structural {
+		t.Error("a case of streams is tried with Rust")
+	}
+}

@@ -7,6 +7,9 @@
 // extensions in every request. As a control each release also runs against itself. A
 // case that a release fails there too is a defect of the release, named in known.go.
 //
+// With -rust the peers are those of ttrpc-rust, compiled from peer-rust, instead of the
+// releases.
+//
 // To add a release, run peer/released/pin.sh, which writes its go.mod and
 // go.sum, and name it in builds.go.
 package main
@@ -31,6 +34,7 @@ type options struct {
 	cases     string
 	only      string
 	variants  bool
+	rust      bool
 	jobs      int
 	count     int
 	race      bool
@@ -44,6 +48,7 @@ func main() {
 	flag.StringVar(&o.cases, "cases", "*", "cases to run, as comma-separated patterns: empty_*")
 	flag.StringVar(&o.only, "only", "", `run only a part: "control" (releases against themselves) or "ours" (the rest)`)
 	flag.BoolVar(&o.variants, "variants", true, "run also this checkout with extensions off, and with the offer in every request")
+	flag.BoolVar(&o.rust, "rust", false, "run the pairings with Rust's peers, and no others; needs cargo and librust-ttrpc-dev of Debian")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "pairings to run at once")
 	flag.IntVar(&o.count, "count", 1, "run each pairing so many times; a cell fails when one run does")
 	flag.BoolVar(&o.race, "race", false, "build this checkout's peers with the race detector")
@@ -118,6 +123,10 @@ func (o options) choose() ([]testCase, []*pairing, error) {
 		return nil, nil, fmt.Errorf("-only=%s: want control or ours", o.only)
 	}
 	for i := 0; i < o.count; i++ {
+		if o.rust {
+			pairings = append(pairings, o.withRust(withOurs, controls)...)
+			continue
+		}
 		if controls {
 			pairings = append(pairings, o.controls()...)
 		}
@@ -179,6 +188,26 @@ func (o options) withVariants() []*pairing {
 			}
 		}
 		pairings = append(pairings, &pairing{client: v, server: v})
+	}
+	return pairings
+}
+
+// withRust pairs each of Rust's peers with this checkout's defaults, with a client that
+// offers extensions in every request, and with itself.
+func (o options) withRust(withOurs, controls bool) []*pairing {
+	var pairings []*pairing
+	for _, rust := range rusts {
+		if withOurs {
+			our := ours[len(ours)-1]
+			pairings = append(pairings,
+				&pairing{client: rust, server: our}, &pairing{client: our, server: rust})
+		}
+		if withOurs && o.variants {
+			pairings = append(pairings, &pairing{client: variants[0], server: rust})
+		}
+		if controls {
+			pairings = append(pairings, &pairing{client: rust, server: rust})
+		}
 	}
 	return pairings
 }

@@ -34,21 +34,24 @@ func tables(pairings []*pairing) []table {
 	var out []table
 	for _, part := range []struct {
 		title string
-		gogo  bool
+		kind  string                // of the released build
 		name  func(*pairing) *build // the release of a pairing, nil when it is not of this part
 	}{
-		{"released client, gogo generation -> our server", true, clientOfOurs},
-		{"released client, protobuf generation -> our server", false, clientOfOurs},
-		{"our client -> released server, gogo generation", true, serverOfOurs},
-		{"our client -> released server, protobuf generation", false, serverOfOurs},
-		{"control: released client -> released server, gogo generation", true, control},
-		{"control: released client -> released server, protobuf generation", false, control},
+		{"released client, gogo generation -> our server", "gogo", clientOfOurs},
+		{"released client, protobuf generation -> our server", "pb", clientOfOurs},
+		{"our client -> released server, gogo generation", "gogo", serverOfOurs},
+		{"our client -> released server, protobuf generation", "pb", serverOfOurs},
+		{"control: released client -> released server, gogo generation", "gogo", control},
+		{"control: released client -> released server, protobuf generation", "pb", control},
+		{"Rust's client -> our server", "rust", clientOfOurs},
+		{"our client -> Rust's server", "rust", serverOfOurs},
+		{"control: Rust's client -> Rust's server", "rust", control},
 	} {
 		t := table{title: part.title}
-		for _, release := range releases {
+		for _, release := range everyBuild {
 			var c column
 			for _, p := range pairings {
-				if part.name(p) == release && release.gogo == part.gogo {
+				if part.name(p) == release && generation(release) == part.kind {
 					c.name = release.name
 					c.pairings = append(c.pairings, p)
 				}
@@ -102,8 +105,11 @@ func generation(b *build) string {
 	if b.variant != "" {
 		return string(b.variant)
 	}
-	if b.gogo {
+	switch {
+	case b.gogo:
 		return "gogo"
+	case b.rust:
+		return "rust"
 	}
 	return "pb"
 }

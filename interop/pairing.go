@@ -97,7 +97,7 @@ func startEnds(p *pairing, socket string) (*ends, error) {
 	// and then: the reader waits forever to tell of its end when a response
 	// failed at the same time.
 	leaks := "1"
-	if !p.server.ours() {
+	if !p.server.ours() && !p.server.rust {
 		leaks = "2"
 	}
 	client, err := startProcess(p.client.program, "client", socket, p.server.program, leaks)

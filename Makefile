@@ -47,7 +47,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 
 # The modules that are linted; gofmt takes all files.
 LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
-	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen
+	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen transports
 
 .PHONY: lint
 lint: ## Run gofmt, go vet, staticcheck and a check of the English, and go vet for other systems
@@ -61,6 +61,10 @@ ARCHFLAGS ?=
 .PHONY: arch
 arch: ## Run the tests for other architectures under qemu-user (ARCHS=, ARCHFLAGS=; Linux)
 	GO='$(GO)' FLAGS='$(ARCHFLAGS)' tools/arch/arch.sh $(ARCHS)
+
+.PHONY: transports
+transports: ## Run the named cases over NRI's multiplexer, yamux and vsock
+	cd transports && $(GO) test ./...
 
 .PHONY: vuln
 vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)

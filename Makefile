@@ -47,7 +47,7 @@ stress: ## Run 10,000 rounds of the race-prone tests with the race detector (STR
 
 # The modules that are linted; gofmt takes all files.
 LINT_MODULES ?= . bench bench/peers/ours bench/peers/ours-plain bench/pipe cmd/ttrpc consumers e2e example/otel hostile hostile/victim interop interop/peer internal/gentest/compilers \
-	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen
+	internal/gentest/genproto2020 internal/gentest/newest tools/apidiff tools/mutate tools/prose tools/protogen transports
 
 .PHONY: lint
 lint: ## Run gofmt, go vet, staticcheck and a check of the English, and go vet for other systems
@@ -65,6 +65,10 @@ arch: ## Run the tests for other architectures under qemu-user (ARCHS=, ARCHFLAG
 .PHONY: vet-all
 vet-all: ## Run go vet for every system and architecture that Go knows (minutes)
 	GO='$(GO)' tools/lint/vet-all.sh
+
+.PHONY: transports
+transports: ## Run the named cases over NRI's multiplexer, yamux and vsock
+	cd transports && $(GO) test ./...
 
 .PHONY: vuln
 vuln: ## Run govulncheck, which needs the database at vuln.go.dev (VULNDB=)

@@ -50,8 +50,8 @@ while IFS=/ read -r goos goarch; do
 		check "go vet, GOOS=$goos" "${system[@]}" vet ./...
 	fi
 done <"$systems"
-# The benchmark has named pipes there.
-for module in bench bench/peers/ours; do
+# These have named pipes there.
+for module in bench bench/peers/ours transports; do
 	GOOS=windows check "go vet, $module, GOOS=windows" vet "$module"
 done
 exit "$failed"

@@ -2,9 +2,6 @@ package ttrpc
 
 import (
 	"encoding/binary"
-	"fmt"
-	"math/bits"
-	"strings"
 
 	"github.com/containerd/ttrpc/internal/frame"
 	"google.golang.org/grpc/codes"
@@ -16,7 +13,7 @@ import (
 
 // requestOffer is the field of a Request in which a client offers extensions. Every
 // server skips it that does not know it.
-const requestOffer protowire.Number = 1000
+const requestOffer = frame.FieldOffer
 
 const (
 	// extensionVersion is the version of Settings that this implementation sends.
@@ -26,10 +23,6 @@ const (
 	// it: no request becomes too long by the offer, and one that fitted into a write
 	// of 4096 bytes still does.
 	maxOfferRequest = 4000
-
-	// minMessageLimit is the least maximum of a message that a peer may announce, in
-	// bytes. A lower one counts as this.
-	minMessageLimit = 4096
 )
 
 // The types of the frames of extensions. Their id is 0. A peer gets one only after it
@@ -69,28 +62,9 @@ const (
 // payloads of frames alone, with their tests.
 const ownFeatures = featureCancel | featurePing | featureMetadata | featureGoaway
 
-var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
-
 func (ft features) has(feature features) bool { return ft&feature != 0 }
 
-func (ft features) String() string {
-	var names []string
-	for ; ft != 0; ft &= ft - 1 {
-		name := fmt.Sprintf("%#x", uint64(ft&-ft))
-		if i := bits.TrailingZeros64(uint64(ft)); i < len(featureNames) {
-			name = featureNames[i]
-		}
-		names = append(names, name)
-	}
-	return strings.Join(names, "|")
-}
-
-const (
-	settingsVersion    protowire.Number = 1
-	settingsFeatures   protowire.Number = 2
-	settingsMaxMessage protowire.Number = 3
-	settingsWindow     protowire.Number = 4
-)
+func (ft features) String() string { return frame.Features(ft).String() }
 
 // settings is the message Settings: an offer, and the answer to it. Its fields are as
 // on the wire.
@@ -101,65 +75,24 @@ type settings struct {
 	window     uint32 // receive window of each stream, in bytes; 0 for none
 }
 
-// messageLimit returns the longest payload that the side which sent se accepts.
-func (se settings) messageLimit() int {
-	if se.maxMessage == 0 {
-		return defaultMaxMessageLength
-	}
-	return int(min(max(se.maxMessage, minMessageLimit), maxMessageLengthLimit))
+func (se settings) wire() frame.Settings {
+	return frame.Settings{Version: se.version, Features: frame.Features(se.features), MaxMessage: se.maxMessage, Window: se.window}
 }
 
-func (se settings) fields() [4]uint64 {
-	return [...]uint64{uint64(se.version), uint64(se.features), uint64(se.maxMessage), uint64(se.window)}
-}
+// messageLimit returns the longest payload that the side which sent se accepts.
+func (se settings) messageLimit() int { return se.wire().Limit() }
 
 // size returns the encoded length in bytes.
-func (se settings) size() (n int) {
-	for _, v := range se.fields() {
-		if v != 0 {
-			n += 1 + protowire.SizeVarint(v)
-		}
-	}
-	return n
-}
+func (se settings) size() int { return se.wire().Size() }
 
 // append adds the encoding to b.
-func (se settings) append(b []byte) []byte {
-	for i, v := range se.fields() {
-		if v != 0 {
-			b = protowire.AppendTag(b, settingsVersion+protowire.Number(i), protowire.VarintType)
-			b = protowire.AppendVarint(b, v)
-		}
-	}
-	return b
-}
+func (se settings) append(b []byte) []byte { return se.wire().Append(b) }
 
 // parseSettings decodes b. It reports false for bytes that are no Settings, and for
 // those without a version: they count as none.
-func parseSettings(b []byte) (s settings, ok bool) {
-	for len(b) > 0 {
-		f, err := consumeField(&b)
-		if err != nil {
-			return settings{}, false
-		}
-		if f.typ != protowire.VarintType {
-			continue
-		}
-		switch f.num {
-		case settingsVersion:
-			s.version = uint32(f.varint)
-		case settingsFeatures:
-			s.features = features(f.varint)
-		case settingsMaxMessage:
-			s.maxMessage = uint32(f.varint)
-		case settingsWindow:
-			s.window = uint32(f.varint)
-		}
-	}
-	if s.version == 0 {
-		return settings{}, false
-	}
-	return s, true
+func parseSettings(b []byte) (settings, bool) {
+	s, ok := frame.ParseSettings(b)
+	return settings{s.Version, features(s.Features), s.MaxMessage, s.Window}, ok
 }
 
 // sizeOffer returns the length of field 1000 of a Request with se in it.
@@ -213,13 +146,9 @@ func (can cancellation) frame() *buffer {
 	return buf
 }
 
-func parseCancellation(b []byte) (c cancellation, ok bool) {
-	if len(b) < cancellationLength {
-		return c, false
-	}
-	c.id = streamID(binary.BigEndian.Uint32(b))
-	c.code = codes.Code(binary.BigEndian.Uint32(b[4:]))
-	return c, true
+func parseCancellation(b []byte) (cancellation, bool) {
+	c, ok := frame.ParseCancel(b)
+	return cancellation{streamID(c.ID), codes.Code(c.Code)}, ok
 }
 
 // windowUpdate is the payload of a window frame: the sender of data on a stream may go
@@ -238,19 +167,15 @@ func (wu windowUpdate) frame() *buffer {
 	return buf
 }
 
-func parseWindowUpdate(b []byte) (w windowUpdate, ok bool) {
-	if len(b) < windowUpdateLength {
-		return w, false
-	}
-	w.id = streamID(binary.BigEndian.Uint32(b))
-	w.limit = binary.BigEndian.Uint64(b[4:])
-	return w, true
+func parseWindowUpdate(b []byte) (windowUpdate, bool) {
+	w, ok := frame.ParseWindow(b)
+	return windowUpdate{streamID(w.ID), w.Limit}, ok
 }
 
 // pingData is the payload of a ping and a pong. The peer returns it as it is.
 type pingData uint64
 
-const pingLength = 8
+const pingLength = frame.PingLength
 
 // frame returns a ping, or a pong.
 func (pd pingData) frame(typ messageType) *buffer {
@@ -259,11 +184,9 @@ func (pd pingData) frame(typ messageType) *buffer {
 	return buf
 }
 
-func parsePing(b []byte) (p pingData, ok bool) {
-	if len(b) < pingLength {
-		return 0, false
-	}
-	return pingData(binary.BigEndian.Uint64(b)), true
+func parsePing(b []byte) (pingData, bool) {
+	number, ok := frame.ParsePing(b)
+	return pingData(number), ok
 }
 
 // goaway is the payload of a goaway frame: the server takes no new calls.
@@ -275,7 +198,7 @@ type goaway struct {
 
 const (
 	goawayLength  = 8
-	maxGoawayText = 1024 // a longer text is cut by both sides
+	maxGoawayText = frame.MaxGoawayText // a longer text is cut by both sides
 )
 
 func (g goaway) frame() *buffer {
@@ -287,14 +210,9 @@ func (g goaway) frame() *buffer {
 	return buf
 }
 
-func parseGoaway(b []byte) (g goaway, ok bool) {
-	if len(b) < goawayLength {
-		return g, false
-	}
-	g.lastID = streamID(binary.BigEndian.Uint32(b))
-	g.code = codes.Code(binary.BigEndian.Uint32(b[4:]))
-	g.text = cutText(string(b[goawayLength:min(len(b), goawayLength+maxGoawayText)]))
-	return g, true
+func parseGoaway(b []byte) (goaway, bool) {
+	g, ok := frame.ParseGoaway(b)
+	return goaway{streamID(g.LastID), codes.Code(g.Code), cutText(g.Text)}, ok
 }
 
 // cutText returns valid UTF-8 of at most maxGoawayText bytes.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/containerd/ttrpc/internal/frame"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -16,6 +17,8 @@ import (
 
 // The messages of the extensions are decoded and encoded by hand. These compare that
 // with the protobuf runtime, as fuzz_envelope_test.go does for the envelope.
+
+const minMessageLimit = frame.MinLimit
 
 // extensionMessages describes the messages as PROTOCOL.md does.
 var extensionMessages = func() protoreflect.MessageDescriptors {
@@ -127,8 +130,8 @@ func FuzzSettings(f *testing.F) {
 			}
 			return
 		}
-		if fields := [...]uint64{want.uint(1), want.uint(2), want.uint(3), want.uint(4)}; got.fields() != fields {
-			t.Fatalf("decoding: got %v, want %v", got.fields(), fields)
+		if fields := (settings{uint32(want.uint(1)), features(want.uint(2)), uint32(want.uint(3)), uint32(want.uint(4))}); got != fields {
+			t.Fatalf("decoding: got %v, want %v", got, fields)
 		}
 		if limit := got.messageLimit(); limit < minMessageLimit || limit > maxMessageLengthLimit {
 			t.Fatalf("a maximum of %d counts as %d", got.maxMessage, limit)

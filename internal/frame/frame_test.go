@@ -3,6 +3,8 @@ package frame
 import (
 	"bytes"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // The bytes of a header, as PROTOCOL.md has them, in both directions.
@@ -52,5 +54,52 @@ func TestTypes(t *testing.T) {
 		if (Header{Type: typ, ID: 2}).IsExtension() {
 			t.Errorf("%v on id 2 is an extension", typ)
 		}
+	}
+}
+
+// Each payload that is too short counts as none, and bytes after it are ignored.
+func TestPayloadLengths(t *testing.T) {
+	for name, test := range map[string]struct {
+		length int
+		parse  func(b []byte) bool
+	}{
+		"cancel": {8, func(b []byte) bool { c, ok := ParseCancel(b); return ok && c == Cancel{0x01020304, 0x05060708} }},
+		"window": {12, func(b []byte) bool { w, ok := ParseWindow(b); return ok && w == Window{0x01020304, 0x05060708090a0b0c} }},
+		"ping":   {8, func(b []byte) bool { n, ok := ParsePing(b); return ok && n == 0x0102030405060708 }},
+		"goaway": {8, func(b []byte) bool {
+			g, ok := ParseGoaway(b)
+			return ok && g == Goaway{0x01020304, 0x05060708, string(b[8:])}
+		}},
+	} {
+		b := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
+		for n := 0; n < len(b); n++ {
+			if got := test.parse(b[:n]); got != (n >= test.length) {
+				t.Errorf("%s of %d bytes: %v", name, n, got)
+			}
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	m, ok := ParseMetadata([]byte("\x08\x05\x10\x01\x1a\x06\x0a\x01k\x12\x01v"))
+	if !ok || m.ID != 5 || m.Kind != 1 || len(m.Pairs) != 1 || m.Pairs[0] != (Pair{"k", "v"}) {
+		t.Errorf("got %+v, %v", m, ok)
+	}
+	for _, b := range []string{"\x08", "\x1a\x02\x0a\x05", "\xff"} {
+		if m, ok := ParseMetadata([]byte(b)); ok {
+			t.Errorf("%q is %+v", b, m)
+		}
+	}
+}
+
+func TestOffer(t *testing.T) {
+	want := Settings{Version: 1, Features: FeaturePing, MaxMessage: 5000}
+	b := protowire.AppendTag([]byte("\x30\x01"), FieldOffer, protowire.BytesType)
+	b = protowire.AppendBytes(b, want.Append(nil))
+	if got, ok := Offer(b); !ok || got != want || got.Limit() != 5000 {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+	if got, ok := Offer([]byte("\x30\x01")); ok {
+		t.Errorf("nothing is %+v", got)
 	}
 }

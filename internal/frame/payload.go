@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file is the payloads of the frames of extensions, for tools that read connections:
-// PROTOCOL.md, section "Frames of extensions". The parse functions report false for a
-// payload that is too short or cannot be decoded; bytes beyond it are ignored.
+// This file is the payloads of the frames of extensions: PROTOCOL.md, section "Frames of
+// extensions". The parse functions report false for a payload that is too short or cannot
+// be decoded. They ignore bytes beyond it, which a later version may have added.
 
 // FieldOffer is the field of a Request in which a client offers extensions.
 const FieldOffer protowire.Number = 1000
@@ -50,17 +50,35 @@ type Settings struct {
 	Window     uint32 // in bytes; 0 for none
 }
 
+// MinLimit is the least maximum of a message that a side may announce, in bytes. A lower
+// one counts as this.
+const MinLimit = 4096
+
 // Limit returns the longest payload that the side which sent se accepts.
 func (se Settings) Limit() int {
 	if se.MaxMessage == 0 {
 		return DefaultMaxMessage
 	}
-	return int(min(max(se.MaxMessage, 4096), LargestMessage))
+	return int(min(max(se.MaxMessage, MinLimit), LargestMessage))
+}
+
+func (se Settings) fields() [4]uint64 {
+	return [...]uint64{uint64(se.Version), uint64(se.Features), uint64(se.MaxMessage), uint64(se.Window)}
+}
+
+// Size returns the encoded length in bytes.
+func (se Settings) Size() (n int) {
+	for _, v := range se.fields() {
+		if v != 0 {
+			n += 1 + protowire.SizeVarint(v)
+		}
+	}
+	return n
 }
 
 // Append adds the encoding of se to b.
 func (se Settings) Append(b []byte) []byte {
-	for i, v := range [...]uint64{uint64(se.Version), uint64(se.Features), uint64(se.MaxMessage), uint64(se.Window)} {
+	for i, v := range se.fields() {
 		if v != 0 {
 			b = protowire.AppendTag(b, protowire.Number(1+i), protowire.VarintType)
 			b = protowire.AppendVarint(b, v)
@@ -84,7 +102,10 @@ func ParseSettings(b []byte) (se Settings, ok bool) {
 		}
 		return true
 	})
-	return se, ok && se.Version != 0
+	if !ok || se.Version == 0 {
+		return Settings{}, false
+	}
+	return se, true
 }
 
 // Offer returns the settings that a client offers in the fields of a Request which
@@ -103,6 +124,7 @@ func Offer(unknown []byte) (se Settings, ok bool) {
 // A Cancel is the payload of a cancel frame: the client has given up on a stream.
 type Cancel struct{ ID, Code uint32 }
 
+// ParseCancel decodes b.
 func ParseCancel(b []byte) (c Cancel, ok bool) {
 	if len(b) < 8 {
 		return c, false
@@ -117,6 +139,7 @@ type Window struct {
 	Limit uint64
 }
 
+// ParseWindow decodes b.
 func ParseWindow(b []byte) (w Window, ok bool) {
 	if len(b) < 12 {
 		return w, false
@@ -141,6 +164,10 @@ type Goaway struct {
 	Text         string
 }
 
+// MaxGoawayText is the longest text of a goaway frame; a longer one is cut.
+const MaxGoawayText = 1024
+
+// ParseGoaway decodes b. The text may be no UTF-8.
 func ParseGoaway(b []byte) (g Goaway, ok bool) {
 	if len(b) < 8 {
 		return g, false
@@ -148,7 +175,7 @@ func ParseGoaway(b []byte) (g Goaway, ok bool) {
 	return Goaway{
 		LastID: binary.BigEndian.Uint32(b),
 		Code:   binary.BigEndian.Uint32(b[4:]),
-		Text:   strings.ToValidUTF8(string(b[8:]), "\uFFFD"),
+		Text:   string(b[8:min(len(b), 8+MaxGoawayText)]),
 	}, true
 }
 
@@ -161,6 +188,7 @@ type Metadata struct {
 // A Pair is one pair of metadata.
 type Pair struct{ Key, Value string }
 
+// ParseMetadata decodes b, whatever its size.
 func ParseMetadata(b []byte) (m Metadata, ok bool) {
 	ok = eachField(b, func(num protowire.Number, varint uint64, b []byte) bool {
 		switch num {

@@ -65,9 +65,8 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
-// ownFeatures are the features that this implementation offers. For windows there are the
-// payloads of frames alone, with their tests.
-const ownFeatures = featureCancel | featurePing | featureMetadata | featureGoaway
+// ownFeatures are the features that this implementation offers.
+const ownFeatures = featureCancel | featureWindows | featurePing | featureMetadata | featureGoaway
 
 var featureNames = [...]string{"cancel", "windows", "ping", "metadata", "goaway", "reverse calls", "chunks"}
 

@@ -95,6 +95,19 @@ func (buf *buffer) release() {
 	bufferPools[buf.class].Put(buf)
 }
 
+// packed returns a buffer of just the length of the contents, and takes over this one.
+func (buf *buffer) packed() *buffer {
+	if buf == nil || buf.free() == 0 {
+		return buf
+	}
+	tight := &buffer{b: append(make([]byte, 0, len(buf.b)), buf.b...), class: -1}
+	if bufferHook != nil {
+		bufferHook(tight, true)
+	}
+	buf.release()
+	return tight
+}
+
 // bytes returns the contents, valid until the buffer is released; nil for nil.
 func (buf *buffer) bytes() []byte {
 	if buf == nil {

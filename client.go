@@ -115,6 +115,9 @@ func (c *Client) open(ctx context.Context, e entry, buf *buffer) (lead bool, err
 	s := e.place()
 	s.id = conn.nextIDLocked()
 	putStreamID(buf.b, s.id)
+	if st, ok := e.(*stream); ok && st.flow != nil && !conn.startFlowLocked(st.flow) {
+		st.flow = nil
+	}
 	conn.insertLocked(e)
 	if s.offers {
 		conn.ext.queued()

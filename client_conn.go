@@ -15,20 +15,20 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 		e.result <- callResult{buf: buf}
 		return nil
 	case *stream:
-		c.receive(e, h, buf)
-		return nil
+		return c.receive(e, h, buf)
 	}
 	buf.release()
 	return err
 }
 
 // receive delivers a frame to its stream, and ends the stream after the last frame.
-func (c *Client) receive(st *stream, h header, buf *buffer) {
+func (c *Client) receive(st *stream, h header, buf *buffer) error {
 	m := message{
 		typ:  h.typ,
 		last: h.endsClient(),
 		// Without remote closed a server of Go sends such a frame for nil.
 		none: h.typ == messageTypeData && h.flags.has(flagNoData) && h.flags.has(flagRemoteClosed),
+		cost: uint32(dataCost(h)),
 		buf:  buf,
 	}
 	if h.typ == messageTypeResponse {
@@ -36,13 +36,16 @@ func (c *Client) receive(st *stream, h header, buf *buffer) {
 			buf.release()
 			st.refuseSend(io.EOF) // receivers are told why
 			st.end(err)
-			return
+			return nil
 		}
 	}
-	c.conn.deliver(st, m)
+	if err := c.conn.deliver(st, m); err != nil {
+		return err
+	}
 	if m.last {
 		st.end(io.EOF)
 	}
+	return nil
 }
 
 // openResponse leaves the message of a response in its buffer, or returns the

@@ -64,6 +64,8 @@ func (c *Client) handleExtension(h header, b []byte) error {
 			return errShortPayload(h)
 		}
 		c.takeGoaway(g)
+	case messageTypeWindow:
+		return c.conn.takeWindow(b)
 	}
 	return nil
 }
@@ -78,6 +80,7 @@ func (c *Client) takeSettings(b []byte) {
 	if ack {
 		conn.peerAccepts(peer.messageLimit())
 		conn.ch.w.enqueueReply(ackFrame())
+		conn.giveWindowsLocked()
 		conn.startKeepaliveLocked(c.cfg.keepalive)
 	}
 	conn.mu.Unlock()

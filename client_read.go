@@ -75,6 +75,23 @@ func (c *Client) receiverWaits(ctx context.Context, e entry) {
 	}
 }
 
+// senderWaits is part of endpoint: it has the read loop read if nobody does.
+func (c *Client) senderWaits(s *slot) {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	c.reader.turn.park(s)
+	if c.reader.turn.holder == heldByNobody {
+		c.reader.turn.giveBack()
+	}
+}
+
+// senderGoesOn is part of endpoint.
+func (c *Client) senderGoesOn(s *slot) {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	c.reader.turn.unpark(s)
+}
+
 // lead reads until there is something to receive on e or ctx ends, and passes the turn on.
 // It runs on the leader's goroutine: that of a caller or a receiver.
 //

@@ -11,7 +11,9 @@ import (
 //
 // A stream holds its place on the connection until RecvMsg could return the
 // server's last message or error, or until its context ends. A server that takes part in
-// extensions is told of the latter: see WithServerCancellation.
+// extensions is told of the latter: see WithServerCancellation. When nothing refers to
+// the ClientStream any more, the collector ends it as its context would, unless the client
+// has sent its last and the server answers with one message.
 type ClientStream interface {
 	// CloseSend says that there is nothing more to send. It waits for room
 	// as SendMsg does, and then until everything is written to the
@@ -23,7 +25,7 @@ type ClientStream interface {
 
 	// SendMsg sends a message; nil is one of no bytes. It returns once it is
 	// queued for the connection, after waiting for room if the server does
-	// not keep up. A process that exits without Client.Close may lose messages
+	// not keep up, for as long as the context allows. A process that exits without Client.Close may lose messages
 	// that were accepted so, and right after it those that a server did not
 	// read in time. When the server has ended the stream it returns io.EOF, and
 	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
@@ -39,13 +41,15 @@ type ClientStream interface {
 	RecvMsg(m any) error
 }
 
-// clientStream implements ClientStream.
-type clientStream struct {
+// clientEnd is the caller's end of a stream. The table has it until the stream ends, and the
+// caller a clientStream.
+type clientEnd struct {
 	stream
-	client *Client
-	ctx    context.Context
-	desc   StreamDesc
-	bursts burst
+	client  *Client
+	ctx     context.Context
+	desc    StreamDesc
+	bursts  burst
+	windows flow // flow points to it
 }
 
 // NewStream opens a stream to method of service. When only the server streams,
@@ -113,66 +117,67 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 			fl |= flagNoData
 		}
 	}
-	cs := &clientStream{client: c, ctx: ctx, desc: *desc}
-	cs.received = beginMetadata(ctx)
-	buf, err := c.encodeRequest(req, fl, &cs.slot)
+	ce := &clientEnd{client: c, ctx: ctx, desc: *desc}
+	ce.received = beginMetadata(ctx)
+	buf, err := c.encodeRequest(req, fl, &ce.slot)
 	if err != nil {
 		return nil, err
 	}
-	cs.stream.init(c.conn)
+	ce.stream.init(c.conn)
+	ce.stream.flow = &ce.windows
 	if !desc.StreamingClient {
-		cs.sendErr = ErrStreamClosed
+		ce.sendErr = ErrStreamClosed
 	}
 	if ctx.Done() != nil {
-		cs.stop = context.AfterFunc(ctx, func() { c.abandon(&cs.stream, contextError(ctx)) })
+		ce.stop = context.AfterFunc(ctx, func() { c.abandon(&ce.stream, contextError(ctx)) })
 	}
-	if _, err := c.open(ctx, &cs.stream, buf); err != nil {
-		if cs.stop != nil {
-			cs.stop()
+	if _, err := c.open(ctx, &ce.stream, buf); err != nil {
+		if ce.stop != nil {
+			ce.stop()
 		}
 		return nil, c.conn.refusal(err)
 	}
 	if err := ctx.Err(); err != nil {
 		// The watch may have come too early to find the stream in the table.
-		c.abandon(&cs.stream, err)
+		c.abandon(&ce.stream, err)
 	}
-	return cs, nil
+	return newClientStream(ce), nil
 }
 
-func (cs *clientStream) SendMsg(m any) error {
-	if !cs.desc.StreamingClient {
+func (ce *clientEnd) sendMsg(m any) error {
+	if !ce.desc.StreamingClient {
 		return errProtocol("the client of this stream does not send")
 	}
-	if err := cs.ctx.Err(); err != nil {
+	if err := ce.ctx.Err(); err != nil {
 		return err // the watch on it may not have run yet
 	}
-	buf, err := cs.encodeData(m, 0)
+	buf, err := ce.encodeData(m, 0)
 	if err != nil {
 		return err
 	}
-	if err := cs.send(cs.ctx, buf, moreFrames); err != nil {
+	if err := ce.send(ce.ctx, buf, moreFrames); err != nil {
 		return err
 	}
-	cs.bursts.flush(cs.conn.ch)
+	ce.bursts.flush(ce.conn.ch)
 	return nil
 }
 
-func (cs *clientStream) CloseSend() error {
-	if !cs.desc.StreamingClient {
+func (ce *clientEnd) closeSend() error {
+	if !ce.desc.StreamingClient {
 		return errProtocol("the client of this stream does not send")
 	}
-	buf, err := cs.encodeData(nil, flagRemoteClosed|flagNoData)
+	buf, err := ce.encodeData(nil, flagRemoteClosed|flagNoData)
 	if err != nil {
 		return err
 	}
-	if err := cs.send(cs.ctx, buf, lastFrame); err != nil {
+	if err := ce.send(ce.ctx, buf, lastFrame); err != nil {
 		if err == io.EOF {
 			return nil // the server ended the stream before
 		}
 		return err
 	}
-	cs.conn.ch.w.flush()
-	written := cs.conn.ch.w.written()
+	ce.conn.ch.w.flush()
+	written := ce.conn.ch.w.written()
 	select {
 	case <-written:
 		return nil
@@ -181,26 +186,26 @@ func (cs *clientStream) CloseSend() error {
 	select {
 	case <-written:
 		return nil
-	case <-cs.stream.done(): // perhaps because the context has
-	case <-cs.ctx.Done():
+	case <-ce.stream.done(): // perhaps because the context has
+	case <-ce.ctx.Done():
 	}
-	return cs.ctx.Err()
+	return ce.ctx.Err()
 }
 
-func (cs *clientStream) RecvMsg(m any) error {
-	cs.bursts.received()
-	msg, err := cs.recv(cs.ctx)
+func (ce *clientEnd) recvMsg(m any) error {
+	ce.bursts.received()
+	msg, err := ce.recv(ce.ctx)
 	if err != nil {
-		return localDeadline(cs.ctx, err)
+		return localDeadline(ce.ctx, err)
 	}
 	defer msg.buf.release()
-	if msg.typ == messageTypeData && !cs.desc.StreamingServer {
+	if msg.typ == messageTypeData && !ce.desc.StreamingServer {
 		err := errProtocol("data from a server that does not stream")
-		cs.client.abandon(&cs.stream, err)
-		cs.drop(err) // if it ended by itself just now
-		cs.setRecvErr(err)
-		cs.conn.ch.interrupt() // another receiver, which may lead
+		ce.client.abandon(&ce.stream, err)
+		ce.drop(err) // if it ended by itself just now
+		ce.setRecvErr(err)
+		ce.conn.ch.interrupt() // another receiver, which may lead
 		return err
 	}
-	return cs.conn.codec.unmarshal(msg.buf.bytes(), m)
+	return ce.conn.codec.unmarshal(msg.buf.bytes(), m)
 }

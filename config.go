@@ -112,8 +112,9 @@ type Limits struct {
 
 	// MaxStreamBuffer is the size of each stream's receive buffer in bytes: 4 MiB by
 	// default. A buffer below the limit accepts one more message of any length, and the
-	// peer's last message always fits. When a buffer is full, the connection stops
-	// reading for a second at most; then the stream ends with ErrStreamFull.
+	// peer's last message always fits. With extensions the peer may send half of it ahead
+	// of the receiver, and then waits. With other peers the connection stops reading when
+	// a buffer is full, for a second at most; then the stream ends with ErrStreamFull.
 	MaxStreamBuffer int
 }
 

@@ -35,6 +35,12 @@ type endpoint interface {
 	// client the receiver may lead in it, until there is a signal or ctx ends.
 	receiverWaits(ctx context.Context, e entry)
 
+	// senderWaits is called by a sender before it waits for its window, and senderGoesOn
+	// after that, with the same new slot. In between a client reads, though no receiver
+	// may wait: the window frame must come.
+	senderWaits(s *slot)
+	senderGoesOn(s *slot)
+
 	// writeFailed is called once, without locks, when nothing can be written any more
 	// because of err, by the goroutine that found out. It must make the connection end
 	// before long.
@@ -135,6 +141,7 @@ func (cfg connConfig) settings() settings {
 		version:    extensionVersion,
 		features:   ownFeatures,
 		maxMessage: uint32(cfg.maxLength),
+		window:     windowOf(cfg.maxInbox),
 	}
 }
 

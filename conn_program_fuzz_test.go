@@ -19,8 +19,8 @@ import (
 
 // FuzzProgram runs a random program of operations on a client and a server, and
 // checks each result against a model of a few lines: in a bubble, where inboxes are
-// small and streams that nobody reads fail, and over a kernel socket, where time is
-// real and they do not.
+// small and streams that nobody reads fail, with extensions in a bubble, where their
+// senders wait, and over a kernel socket, where time is real and inboxes are large.
 func FuzzProgram(f *testing.F) {
 	f.Add([]byte{0, 0, 5, 0, 200})                                    // calls
 	f.Add([]byte{1, 1, 9, 4, 7, 0, 5, 6, 0})                          // errors between calls
@@ -48,9 +48,11 @@ func FuzzProgram(f *testing.F) {
 		if len(code) > 300 {
 			return
 		}
-		bubble(t, func(t *testing.T) { runProgram(t, code, programInBubble) })
-		if t.Failed() {
-			return
+		for _, place := range []programPlace{programInBubble, programWithWindows} {
+			bubble(t, func(t *testing.T) { runProgram(t, code, place) })
+			if t.Failed() {
+				return
+			}
 		}
 		keepLedger(t, func() {
 			runProgram(t, code, programOnSocket)
@@ -65,6 +67,9 @@ type programPlace uint8
 const (
 	programInBubble programPlace = iota
 
+	// programWithWindows is a bubble with extensions and small windows.
+	programWithWindows
+
 	// programOnSocket is in real time: what waits for long waits a hundredth of
 	// that, inboxes have room for everything, and the state that the model
 	// wants may take a moment to come.
@@ -72,10 +77,7 @@ const (
 )
 
 func (p programPlace) String() string {
-	if p == programOnSocket {
-		return "on a socket"
-	}
-	return "in a bubble"
+	return [...]string{"in a bubble", "with windows", "on a socket"}[p]
 }
 
 func (p programPlace) duration(d time.Duration) time.Duration {
@@ -87,11 +89,15 @@ func (p programPlace) duration(d time.Duration) time.Duration {
 
 func (p programPlace) limits() Limits {
 	l := Limits{MaxMessageLength: 3000, MaxPendingWrite: 500}
-	if p == programInBubble {
+	if p != programOnSocket {
 		l.MaxStreamBuffer = programInbox
 	}
 	return l
 }
+
+// freeCost is the cost that a receiver may leave waiting and be sure that its sender does
+// not wait for the window: the limit is stated anew after half of it.
+var freeCost = int(windowOf(programInbox)) / 2
 
 // programInbox is how much may wait in a stream.
 const programInbox = 2500
@@ -181,6 +187,15 @@ func (ps *programStream) waits() (least, most int) {
 	return least, most
 }
 
+// held reports whether the handler may wait for the window.
+func (ps *programStream) held() bool {
+	cost := 0
+	for i := 0; i < len(ps.pending)-1; i++ {
+		cost += len(mustMarshal(text(ps.pending[i].value))) + dataOverhead
+	}
+	return cost >= freeCost
+}
+
 // program is the model of a client and a server.
 type program struct {
 	t         *testing.T
@@ -214,9 +229,10 @@ func runProgram(t *testing.T, code []byte, place programPlace) {
 		near, far = memPipe(capacity)
 	}
 	l.hand(far)
-	// The model has a server go on with streams that the client has given up: without
-	// extensions it does not hear of that.
-	p := &program{t: t, place: place, c: NewClient(near, WithClientLimits(place.limits()), WithClientExtensions(false))}
+	p := &program{t: t, place: place, c: NewClient(near, WithClientLimits(place.limits()), WithClientExtensions(place == programWithWindows))}
+	if place == programWithWindows {
+		p.want("Echo", echo(context.Background(), p.c, "an offer"), noError)
+	}
 
 	for ; len(code) >= 2 && !t.Failed(); code = code[2:] {
 		switch op, arg := code[0]%18, int(code[1]); op {
@@ -263,7 +279,7 @@ func runProgram(t *testing.T, code []byte, place programPlace) {
 	if err := <-served; err != ErrServerClosed {
 		t.Errorf("Serve: got %v", err)
 	}
-	if place == programInBubble {
+	if place != programOnSocket {
 		time.Sleep(afterwards)
 	}
 	waitFor(t, "the closed server to lose its connection", func() bool {
@@ -278,7 +294,7 @@ func (p *program) open() (least, most int) {
 	for _, ps := range p.streams {
 		switch {
 		case ps.cancelled || ps.failed:
-		case p.unsettled:
+		case p.unsettled || p.place == programWithWindows && ps.held():
 			most++ // what ends a stream may be on its way still
 		case !ps.closed:
 			least++
@@ -288,11 +304,11 @@ func (p *program) open() (least, most int) {
 	return least, most
 }
 
-// serving says whether a handler runs. It goes on when the client gives its stream
-// up: the protocol has no message for that.
+// serving says whether a handler runs. Without extensions it goes on when the client
+// gives its stream up.
 func (p *program) serving() bool {
 	for _, ps := range p.streams {
-		if !ps.closed {
+		if !ps.closed && !(ps.cancelled && p.place == programWithWindows) {
 			return true
 		}
 	}
@@ -306,7 +322,7 @@ func (p *program) mayEnd() bool {
 		return false
 	}
 	for _, ps := range p.streams {
-		if ps.failed || ps.late {
+		if ps.failed || ps.late || p.place == programWithWindows && (ps.held() || ps.cancelled) {
 			return true
 		}
 	}
@@ -366,7 +382,7 @@ func (p *program) end() {
 // settle waits until everything that the connection stands still for is over. Then
 // a stream has failed if too much waits in it, and has not if that never was so.
 func (p *program) settle() {
-	if p.place == programInBubble {
+	if p.place != programOnSocket {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 	}
@@ -397,6 +413,9 @@ func (p *program) noteWaiting(ps *programStream) {
 		return
 	}
 	p.unsettled = p.unsettled || ps.slow
+	if p.place == programWithWindows {
+		return
+	}
 	if _, most := ps.waits(); most >= programInbox {
 		ps.late, p.unsettled = true, true
 	}
@@ -562,6 +581,9 @@ func (p *program) wantSent(ps *programStream, what string, got error, late func(
 }
 
 func (p *program) send(ps *programStream, arg int) {
+	for p.place == programWithWindows && ps.held() && !ps.cancelled && !p.ended && !p.t.Failed() {
+		p.receive(ps) // the sender would wait
+	}
 	p.sent++
 	value := fmt.Sprint("message ", p.sent, " ")
 	if arg >= 80 {

@@ -75,11 +75,16 @@ func (cn *conn) waitForOthers() error {
 }
 
 // deliver gives st a message from the peer. If the inbox is full, the message stalls, and
-// reading with it.
-func (cn *conn) deliver(st *stream, m message) {
-	if !st.push(m) {
+// reading with it. For a message beyond the window of a strict stream it returns a
+// *streamError.
+func (cn *conn) deliver(st *stream, m message) error {
+	switch st.push(m) {
+	case full:
 		cn.reader.stalled = &stalledMessage{st: st, m: m}
+	case overrun:
+		return &streamError{h: header{id: st.id, typ: m.typ}, code: codes.ResourceExhausted, err: errOverrun}
 	}
+	return nil
 }
 
 // waitDeliver gives st a message that found the inbox full. It waits for room, and holds up
@@ -89,7 +94,7 @@ func (cn *conn) waitDeliver(st *stream, m message) error {
 	cn.ch.flushReplies()
 	cn.pauses.begin()
 	defer cn.pauses.end()
-	for !st.push(m) {
+	for st.pushAgain(m) == full {
 		room, wait := st.awaitRoom()
 		timer := time.NewTimer(wait)
 		select {

@@ -4,6 +4,7 @@ package ttrpc
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -170,10 +171,13 @@ func TestLeaderLeavesFullStream(t *testing.T) {
 		return nil, nil
 	}}
 	_, addr := newTestServer(t, desc)
-	c := dialTest(t, addr, WithClientLimits(Limits{MaxStreamBuffer: 64 << 10}))
-	if _, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Burst", &KeyValue{}); err != nil {
+	// With windows no stream is full.
+	c := dialTest(t, addr, WithClientLimits(Limits{MaxStreamBuffer: 64 << 10}), WithClientExtensions(false))
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Burst", &KeyValue{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer runtime.KeepAlive(cs)
 	result, cancel := leading(t, c, func(ctx context.Context) error {
 		return c.Call(ctx, testService, "Block", &KeyValue{}, &KeyValue{})
 	})

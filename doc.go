@@ -39,6 +39,9 @@
 // for streams. The cancellation itself goes to servers with extensions alone: see
 // WithServerCancellation.
 //
+// A caller receives from a stream until its end, or ends its context. A stream that
+// nothing in the program refers to any more is given up when the collector finds it.
+//
 // A handler's context ends when the handler returns, when the connection ends, at the
 // deadline, and with the context given to Serve. It carries the metadata of the call
 // (GetMetadata) and the result of the handshake (PeerFromContext). A call that the handler
@@ -67,8 +70,10 @@
 // the other side accepts and can notice that the other side is stuck (Client.Ping,
 // Keepalive), a client learns that the server shuts down (Client.Draining), and handlers
 // send metadata with their responses and errors (SetHeader, SetTrailer), which a caller
-// gets by WithResponseMetadata. Any other peer gets the same bytes as from a release, except
-// that the client's first requests have one more field, which such a peer skips.
+// gets by WithResponseMetadata. Each stream has a window in either direction: if its
+// receiver is late, SendMsg waits, until its context ends, and no other call is held up.
+// Any other peer gets the same bytes as from a release, except that the client's first
+// requests have one more field, which such a peer skips.
 // WithClientExtensions and WithServerExtensions turn all extensions off.
 //
 // # Limits
@@ -164,6 +169,7 @@ package ttrpc
 //	room       bytes of the write queue that a sender takes before it queues (type budget)
 //	table      conn.streams: the calls and streams of a connection that have not ended
 //	inbox      the messages of a stream that its receiver has not taken
+//	window     how much a side may send on a stream before its receiver takes some of it
 //	slot       the part of a call or stream that the table uses
 //	final frame  the frame that ends a stream, sent by the server
 //
@@ -227,6 +233,8 @@ package ttrpc
 //	           these. Started by Shutdown, Close and the end of Serve, which wait for a
 //	           limited time. They end when the Closes return.
 //
+// The collector's goroutine for finalizers runs clientStream.forgotten, which does not wait.
+//
 // The functions of timers (time.AfterFunc) also run on goroutines of their own, and end
 // soon. There are timers for the deadlines of watched contexts, for connections that
 // cannot write or that close (conn.failAfter), for peers that accept no bytes
@@ -250,10 +258,11 @@ package ttrpc
 //     TestServerRejectsUnknownMethod, TestServerIDInUse.
 //  3. The goroutine that reads waits only for frames, with two exceptions, both limited in
 //     time and in the read loop alone: conn.waitDeliver waits for the receiver of a full
-//     stream, conn.waitReplies for a peer that does not read the answers to its refused
+//     stream, if the stream is not strict (stream_flow.go), conn.waitReplies for a peer that does not read the answers to its refused
 //     frames. A read loop runs a handler only if the handler is known to be quick; if it is
 //     not, the watchdog makes another read loop go on.
-//     TestServerSlowConsumer, TestServerRepliesUnread, TestLeaderLeavesFullStream,
+//     TestServerSlowConsumer, TestServerWindowOverrun, TestClientWindowOverrun,
+//     TestServerRepliesUnread, TestLeaderLeavesFullStream,
 //     TestOnlyQuickHandlersOnReadLoop, TestLeaseWalk, TestLifecycleCloseInHandler.
 //  4. Nothing is written on a stream after its final frame: the frame is queued and
 //     senders are refused under one lock (stream.send, serverConn.remove).
@@ -283,6 +292,12 @@ package ttrpc
 //     (Client.lead, Client.await). TestContextsUnderNoLock, TestContextOfLeader,
 //     TestStopWaitsForCall, TestServeContextUnderNoLock, TestPanickingContext,
 //     TestWriterMarks.
+//  10. A frame of an extension has id 0, and goes only to a peer that has offered extensions
+//     or confirmed them. TestClientOffersUntilAnswered, TestServerReadsExtensions,
+//     TestNoWindow.
+//  11. No sender waits for a window while it holds room in the queue: it gives the
+//     room back first (stream.reserveOpen). TestClientAwaitsWindow,
+//     TestClientWindowNeverGranted, TestServerAwaitsWindow.
 //
 // Locks are taken in the order Server.mu, responseMetadata.mu, conn.mu, stream.mu,
 // writer.mu, budget.mu; that of watchdog last.

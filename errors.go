@@ -39,12 +39,16 @@ var (
 
 	// ErrStreamFull ends a stream whose receiver took no message for a second while the
 	// stream's buffer was full, so that the stream no longer holds up the other calls on
-	// its connection. It is always wrapped. (Since v1.2.9.)
+	// its connection. If both sides have extensions, the sender waits instead, and only a
+	// sender that does not wait loses its stream. It is always wrapped. (Since v1.2.9.)
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
 )
 
 // errNotReceived is ErrStreamFull with its reason.
 var errNotReceived = fmt.Errorf("%w: RecvMsg was not called for %v", ErrStreamFull, slowConsumerLimit)
+
+// errOverrun is ErrStreamFull for a peer that sends more than its window.
+var errOverrun = fmt.Errorf("%w: the peer sends more than the window of the stream", ErrStreamFull)
 
 // OversizedMessageErr means that a message is longer than the limit of its connection.
 // SendMsg and NewStream return it, and Call for its request, before anything is sent; the

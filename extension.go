@@ -58,9 +58,8 @@ const (
 	featureChunks  // reserved: messages in several frames
 )
 
-// ownFeatures are the features that this implementation offers. For windows there are the
-// payloads of frames alone, with their tests.
-const ownFeatures = featureCancel | featurePing | featureMetadata | featureGoaway
+// ownFeatures are the features that this implementation offers.
+const ownFeatures = featureCancel | featureWindows | featurePing | featureMetadata | featureGoaway
 
 func (ft features) has(feature features) bool { return ft&feature != 0 }
 

@@ -2,10 +2,7 @@
 
 package ttrpc
 
-import (
-	"context"
-	"testing"
-)
+import "context"
 
 // extend negotiates with a server under test, by a call on stream 1.
 func (p *peer) extend() {
@@ -37,16 +34,4 @@ func frameOf(buf *buffer) rawFrame {
 	defer buf.release()
 	h := parseHeader(buf.b)
 	return rawFrame{id: h.id, typ: h.typ, flags: h.flags, body: append([]byte(nil), buf.b[headerLength:]...)}
-}
-
-// testPairConn returns the server's side of the only connection of a server.
-func testPairConn(t testing.TB, s *Server) *serverConn {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for sc := range s.conns {
-		return sc
-	}
-	t.Fatal("the server has no connection")
-	return nil
 }

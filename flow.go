@@ -8,8 +8,8 @@ import "math"
 // Both sides add up the cost of the data on a stream, each way, from its beginning. The
 // receiver states limits for that sum, which only rise, so that none of them can be
 // lost in adding and two of them do as much as the higher one. TestFlowWalk and
-// FuzzFlow have a sender and a receiver meet in all orders. Streams do not use windows
-// yet: ownFeatures leaves them out.
+// FuzzFlow have a sender and a receiver meet in all orders. stream_flow.go
+// uses them.
 
 // dataOverhead is the cost of a data frame beside its payload, in bytes. It is part of
 // the protocol.

@@ -15,6 +15,7 @@ type message struct {
 	typ  messageType
 	last bool    // the peer sends nothing after it
 	none bool    // the frame carried no message
+	cost uint32  // of its frame, in the window of the stream: see dataCost
 	buf  *buffer // nil for no bytes
 }
 
@@ -84,6 +85,18 @@ func (in *inbox) append(m message) {
 	if grows {
 		in.space = [1]message{} // its message has moved: do not keep the buffer alive here
 	}
+}
+
+// pack moves the message that has come last into a buffer of its own length, if those that wait
+// take more than most bytes: in small messages most of a buffer is empty.
+func (in *inbox) pack(most int) {
+	if in.size <= most || in.empty() {
+		return
+	}
+	m := &in.queue[len(in.queue)-1]
+	in.size -= m.size()
+	m.buf = m.buf.packed()
+	in.size += m.size()
 }
 
 // take removes the next message; the caller then owns its buffer. Without a message, take

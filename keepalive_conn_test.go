@@ -113,7 +113,9 @@ func TestKeepaliveReadingPauses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := Keepalive{Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond}
 		c, p := clientPeer(t, WithClientKeepalive(k), WithClientLimits(Limits{MaxStreamBuffer: 1}))
-		extend(t, c, p)
+		s := defaultConnConfig.settings()
+		s.features &^= featureWindows // with windows reading does not pause
+		p.extendClientBy(c, s)
 		cs := open(t, context.Background(), c, bidi, nil)
 		p.next("a stream")
 		p.send(data(3, 0, text("1")), data(3, 0, text("2"))) // the second waits for a second at most

@@ -214,3 +214,15 @@ func settle(t testing.TB) {
 
 // text is the message of most tests.
 func text(value string) *KeyValue { return &KeyValue{Value: value} }
+
+// testPairConn returns the server's side of the only connection of a server.
+func testPairConn(t testing.TB, s *Server) *serverConn {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sc := range s.conns {
+		return sc
+	}
+	t.Fatal("the server has no connection")
+	return nil
+}

@@ -41,7 +41,7 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	st.id, st.ctx = h.id, &call.ctx
 	if m.unary != nil {
 		st.conn = sc.conn
-		st.request = &call.request
+		st.isUnary = true
 		call.request.init(buf, req.payload)
 		return call
 	}

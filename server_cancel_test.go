@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sort"
 	"strings"
 	"sync"
@@ -248,8 +249,10 @@ func TestAbandonedStreams(t *testing.T) {
 	handlers.Add(streams)
 	ctx, cancel := context.WithCancel(testContext(t))
 	opening := time.Now()
-	for i := 0; i < streams; i++ {
-		if _, err := c.NewStream(ctx, fromServer, testService, "Wait", text("x")); err != nil {
+	kept := make([]ClientStream, streams) // the collector gives up streams that nobody has
+	for i := range kept {
+		var err error
+		if kept[i], err = c.NewStream(ctx, fromServer, testService, "Wait", text("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,6 +262,7 @@ func TestAbandonedStreams(t *testing.T) {
 	opened := start.Sub(opening)
 	cancel()
 	handlers.Wait()
+	runtime.KeepAlive(kept)
 	waitFor(t, "the tables to become empty", func() bool {
 		ours, _ := tableOf(c.conn)
 		theirs, _ := tableOf(sc.conn)

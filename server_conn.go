@@ -173,6 +173,12 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 // receiverWaits is part of endpoint: the read loop reads for everybody.
 func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
+// senderWaits is part of endpoint.
+func (sc *serverConn) senderWaits(*slot) {}
+
+// senderGoesOn is part of endpoint.
+func (sc *serverConn) senderGoesOn(*slot) {}
+
 // admit finds the method of a request, or a status that refuses it.
 func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	if req.metadataSize > sc.server.cfg.maxMetadata {
@@ -207,6 +213,11 @@ func (sc *serverConn) insert(call *serverCall) *spb.Status {
 		return newStatus(codes.ResourceExhausted, "more than %s at once on this server: see WithServerMaxHandlers", plural(sc.server.cfg.maxHandlers, "call"))
 	}
 	cn.lastID = max(cn.lastID, id)
+	if !call.stream.unary() && !cn.ext.is(plain) {
+		if f := new(flow); cn.startFlowLocked(f) {
+			call.stream.flow = f
+		}
+	}
 	cn.insertLocked(&call.stream)
 	sc.running.Add(1) // until callOver
 	return nil
@@ -242,13 +253,13 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 		buf.release()
 		return &streamError{h: h, code: codes.InvalidArgument, err: errProtocol("data after the client's last message")}
 	}
-	cn.deliver(st, message{
+	return cn.deliver(st, message{
 		typ:  h.typ,
 		last: h.flags.has(flagRemoteClosed),
 		none: h.flags.has(flagNoData),
+		cost: uint32(dataCost(h)),
 		buf:  buf,
 	})
-	return nil
 }
 
 // streamFailed is part of endpoint: the stream ends with a response that says why.

@@ -70,6 +70,8 @@ func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 		}
 	case h.typ == messageTypePing || h.typ == messageTypePong:
 		return sc.conn.takePing(h.typ, b)
+	case h.typ == messageTypeWindow:
+		return sc.conn.takeWindow(b)
 	}
 	if !ok {
 		return errShortPayload(h)
@@ -88,9 +90,14 @@ func (sc *serverConn) uses(f features) bool {
 func (sc *serverConn) takeAck() {
 	cn := sc.conn
 	cn.mu.Lock()
-	defer cn.mu.Unlock()
-	if cn.ext.acknowledged() {
+	first := cn.ext.acknowledged()
+	if first {
+		cn.giveWindowsLocked()
 		cn.startKeepaliveLocked(sc.server.cfg.keepalive)
+	}
+	cn.mu.Unlock()
+	if first {
+		cn.ch.w.flush()
 	}
 }
 

@@ -55,7 +55,8 @@ type ServiceDesc struct {
 // at once, until the handler returns.
 type StreamServer interface {
 	// SendMsg sends a message; nil stands for an empty one. It returns once the message
-	// is queued, and waits for room in the queue if the client does not keep up. It
+	// is queued, and waits for room if the client does not keep up, for as long as the
+	// call goes on. It
 	// refuses a message over the limit with *OversizedMessageErr; the stream goes on.
 	// After the end of the stream, the connection or the handler's context it returns
 	// the corresponding error.

@@ -22,10 +22,6 @@ type stream struct {
 	conn *conn
 	slot
 
-	// request is that of a call of one message each way on a server, and ends with
-	// the stream; nil for all others.
-	request *callRequest
-
 	// ctx is the handler's context, which ends with the stream; nil on a
 	// client.
 	ctx *callContext
@@ -39,8 +35,10 @@ type stream struct {
 	wake chan struct{}
 
 	mu         sync.Mutex
+	flow       *flow         // its windows; nil for none. The same while the stream is in the table
 	inbox      inbox         // closed when the peer sends no more, or the stream is over
 	peerClosed bool          // the peer's last message has come
+	isUnary    bool          // see unary; it does not change
 	sendErr    error         // the error of senders; nil while they may send
 	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
 }
@@ -61,24 +59,8 @@ func (st *stream) signal() {
 	}
 }
 
-// push adds a message that has come, and returns false when the inbox is full: then the
-// buffer is still the caller's.
-func (st *stream) push(m message) bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.peerClosed = st.peerClosed || m.last
-	if !st.inbox.put(m, st.conn.maxInbox, st.conn.pauses.total()) {
-		return false
-	}
-	if m.last {
-		st.inbox.close(io.EOF)
-	}
-	st.signal()
-	return true
-}
-
 // unary reports whether the stream is a call of one message each way, on a server.
-func (st *stream) unary() bool { return st.request != nil }
+func (st *stream) unary() bool { return st.isUnary }
 
 // end ends the stream in both directions. The function that took it out of the table calls
 // it, without locks. On a server it ends the context, closes the request (see
@@ -96,8 +78,8 @@ func (st *stream) end(err error) {
 	if st.ctx != nil {
 		st.ctx.cancel(st.conn.causeOf(err))
 	}
-	if st.request != nil {
-		st.request.streamEnded()
+	if st.unary() {
+		st.ctx.call.request.streamEnded()
 	}
 	if st.stop != nil {
 		go stopWatch(st.stop)
@@ -170,27 +152,6 @@ func (st *stream) drop(err error) {
 	st.signal()
 }
 
-// recv takes the next message, which the caller owns, waiting until there is
-// one, the stream ends or ctx does. It may be called by several goroutines.
-func (st *stream) recv(ctx context.Context) (message, error) {
-	done := ctx.Done()
-	for {
-		if m, ok, err := st.poll(); ok || err != nil {
-			return m, err
-		}
-		st.conn.endpoint.receiverWaits(ctx, st)
-		select {
-		case <-st.wake:
-		case <-done:
-			// A message or the end of the stream comes first, if it has come as well.
-			if m, ok, err := st.poll(); ok || err != nil {
-				return m, err
-			}
-			return message{}, ctx.Err()
-		}
-	}
-}
-
 // open reports whether more messages may come.
 func (st *stream) open() bool {
 	st.mu.Lock()
@@ -208,34 +169,25 @@ func (st *stream) receivable() bool {
 	return st.inbox.ready()
 }
 
-// poll is recv without waiting.
-func (st *stream) poll() (m message, ok bool, err error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	m, ok, err = st.inbox.take(st.conn.pauses.total())
-	if st.inbox.ready() {
-		st.signal() // for the next receiver
-	}
-	return m, ok, err
-}
-
-// awaitRoom is inbox.awaitRoom.
-func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.inbox.awaitRoom(st.conn.maxInbox, st.conn.pauses.total())
-}
-
-// send queues a frame on the stream, after waiting for room; ctx and the end of the
-// stream end the waiting. A frame with more to follow is not sent after the end of
+// send queues a frame on the stream, after waiting for the window and for room; ctx and the
+// end of the stream end the waiting. A frame with more to follow is not sent after the end of
 // ctx, even if there is room: a sender in a loop has to hear of it. It takes over
 // buf. The caller flushes.
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
+	cost := uint64(0)
+	if st.flow != nil {
+		cost = dataCost(parseHeader(buf.b))
+	}
 	err := st.reserve(ctx, len(buf.b))
 	if err == nil && final == moreFrames {
 		err = st.keepRoom(ctx, len(buf.b))
 	}
 	st.mu.Lock()
+	for err == nil && st.sendErr == nil && !st.chargeLocked(cost) {
+		st.mu.Unlock()
+		err = st.reserveOpen(ctx, len(buf.b))
+		st.mu.Lock()
+	}
 	defer st.mu.Unlock()
 	if st.sendErr != nil {
 		if err == nil {

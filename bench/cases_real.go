@@ -57,7 +57,13 @@ func realCalls() []benchCase {
 	idle.load.IdleStream, idle.load.Options.Procs = true, 1
 	idle.figures = []metric{p50, timePerCall}
 
-	return inSection(secReal,
+	beside := benchCase{name: "real-beside", title: "1 caller, with nothing beside it: p50, p99", extra: true, load: call}
+	beside.figures, beside.long = []metric{p50, p99}, true
+	unread := beside
+	unread.name, unread.title = "real-unread", "1 caller, 3 streams each way that nobody receives: p50, p99"
+	unread.load.Unread = 3
+
+	return inSection(secReal, beside, unread,
 		every("real-every-500us", 500*time.Microsecond), every("real-every-2ms", 2*time.Millisecond),
 		slow(10), slow(20), slow(50), away, behind, idle, hogs(2, 2), hogs(8, 2))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,14 @@ func startBeside(c Case, conns []Conn, rounds int) (stop func(), err error) {
 	}
 	if c.IdleStream {
 		s, err := keepStream(c, conns[0])
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		stops = append(stops, s)
+	}
+	if c.Unread > 0 {
+		s, err := keepUnread(c, conns[0])
 		if err != nil {
 			stop()
 			return nil, err
@@ -65,6 +75,36 @@ func keepStream(c Case, conn Conn) (stop func(), err error) {
 		return nil, err
 	}
 	return cancel, nil
+}
+
+// unreadTime is long enough for everything to stand still that does.
+const unreadTime = 300 * time.Millisecond
+
+// keepUnread has c.Unread streams from the server on conn whose messages are not received,
+// and as many in both directions whose handlers send, as nobody receives, and stop to
+// receive.
+func keepUnread(c Case, conn Conn) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var streams []Stream
+	for range c.Unread {
+		from, err := conn.Stream(ctx, ServerStream, StreamSpec{Messages: math.MaxInt64, Size: c.Size}.Encode())
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		both, err := conn.Stream(ctx, BidiStream, makePayload(c.Size))
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		streams = append(streams, from, both)
+		go func() {
+			for both.Send() == nil {
+			}
+		}()
+	}
+	time.Sleep(unreadTime)
+	return func() { cancel(); runtime.KeepAlive(streams) }, nil
 }
 
 // keepBusy has one more caller on conn whose handler is busy all the time. A

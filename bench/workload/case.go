@@ -39,6 +39,7 @@ type Case struct {
 	Every    time.Duration // for Unary, if not 0: from one call's beginning to the next one's
 
 	IdleStream bool // a stream is open beside the callers, on the first connection, and rests
+	Unread     int  // streams each way whose messages nobody receives, on the first connection
 	Hogs       int  // goroutines of the client that compute all the time
 
 	Warmup  time.Duration // not measured

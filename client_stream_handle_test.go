@@ -1,0 +1,221 @@
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The tests here have the collector find streams that nobody has any more.
+
+// collected waits until done reports true, while the collector runs.
+func collected(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	waitFor(t, what, func() bool {
+		runtime.GC()
+		return done()
+	})
+}
+
+// A forgetTest is a server whose handlers say when they have begun and ended.
+type forgetTest struct {
+	began, ended chan error
+	message      chan struct{} // has Once send
+}
+
+func (ft *forgetTest) methods() *ServiceDesc {
+	desc := echoMethods()
+	for name, stream := range map[string]Stream{
+		"Flood": {StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+			for {
+				if err := ss.SendMsg(text("x")); err != nil {
+					return nil, err
+				}
+			}
+		}},
+		"Wait": {StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, _ StreamServer) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}},
+		"Work": {StreamingClient: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
+			for ss.RecvMsg(&KeyValue{}) == nil {
+			}
+			<-ft.message
+			return text("done"), ctx.Err()
+		}},
+		"Once": {StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
+			<-ft.message
+			return nil, ss.SendMsg(text("once"))
+		}},
+	} {
+		run := stream.Handler
+		stream.Handler = func(ctx context.Context, ss StreamServer) (any, error) {
+			ft.began <- nil
+			resp, err := run(ctx, ss)
+			ft.ended <- err
+			return resp, err
+		}
+		desc.Streams[name] = stream
+	}
+	return desc
+}
+
+func newForgetTest(t *testing.T, opts ...ClientOpts) (*forgetTest, *Client, *Server) {
+	t.Helper()
+	ft := &forgetTest{began: make(chan error, 10_000), ended: make(chan error, 10_000), message: make(chan struct{})}
+	s, addr := newTestServer(t, ft.methods())
+	c := dialTest(t, addr, opts...)
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	return ft, c, s
+}
+
+// forget opens a stream and forgets it.
+func forget(t *testing.T, c *Client, method string) {
+	t.Helper()
+	desc, req := &StreamDesc{StreamingClient: true, StreamingServer: true}, any(nil)
+	if method != "Wait" {
+		desc, req = &StreamDesc{StreamingServer: true}, text("x")
+	}
+	if _, err := c.NewStream(context.Background(), desc, testService, method, req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A stream that its caller has forgotten ends on both sides, while the handler waits for
+// its window, or for its context.
+func TestForgottenStream(t *testing.T) {
+	for _, method := range []string{"Flood", "Wait"} {
+		ft, c, s := newForgetTest(t)
+		forget(t, c, method)
+		within(t, "the handler", ft.began)
+		sc := testPairConn(t, s)
+		collected(t, "the end of the stream", func() bool { return len(ft.ended) == 1 })
+		if err := <-ft.ended; err == nil {
+			t.Errorf("%s: the handler has ended without an error", method)
+		}
+		waitNoStreams(t, c)
+		waitFor(t, "the end of the server's stream", func() bool { return tableSize(sc.conn) == 0 })
+	}
+}
+
+// Without extensions it ends at the client alone.
+func TestForgottenStreamWithoutExtensions(t *testing.T) {
+	ft, c, s := newForgetTest(t, WithClientExtensions(false))
+	forget(t, c, "Wait")
+	within(t, "the handler", ft.began)
+	collected(t, "the end of the client's stream", func() bool { return tableSize(c.conn) == 0 })
+	if err := echo(testContext(t), c, "x"); err != nil {
+		t.Error(err)
+	}
+	if n := tableSize(testPairConn(t, s).conn); n != 1 {
+		t.Errorf("the server has %d streams, want 1", n)
+	}
+}
+
+// A caller that has sent its last and leaves the rest to the handler does not end it.
+func TestForgottenUploadGoesOn(t *testing.T) {
+	ft, c, _ := newForgetTest(t)
+	func() {
+		cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "Work", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < 3; i++ {
+			if err := cs.SendMsg(text("work")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := cs.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	within(t, "the handler", ft.began)
+	for i := 0; i < 5; i++ {
+		runtime.GC()
+		if err := echo(testContext(t), c, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(ft.message)
+	if err := within(t, "the handler", ft.ended); err != nil {
+		t.Errorf("the handler: %v", err)
+	}
+	waitNoStreams(t, c)
+}
+
+// A stream that only a waiting method has is not forgotten.
+func TestWaitingStreamIsNotForgotten(t *testing.T) {
+	ft, c, _ := newForgetTest(t)
+	received := make(chan error, 1)
+	go func() {
+		cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "Once", text("x"))
+		if err == nil {
+			err = cs.RecvMsg(&KeyValue{})
+		}
+		received <- err
+	}()
+	within(t, "the handler", ft.began)
+	for i := 0; i < 5; i++ {
+		runtime.GC()
+		if err := echo(testContext(t), c, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(ft.message)
+	if err := within(t, "the message", received); err != nil {
+		t.Errorf("RecvMsg: %v", err)
+	}
+}
+
+// A stream that has ended keeps its end, whatever the collector does.
+func TestForgottenAfterEnd(t *testing.T) {
+	_, c, _ := newForgetTest(t)
+	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "Repeat", text("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitNoStreams(t, c)
+	runtime.GC()
+	if err := cs.RecvMsg(&KeyValue{}); err != nil {
+		t.Error(err)
+	}
+	if err := cs.RecvMsg(&KeyValue{}); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+// Thousands of forgotten streams leave nothing on either side.
+func TestForgottenStreams(t *testing.T) {
+	const streams = 10_000
+	ft, c, s := newForgetTest(t)
+	goroutines := runtime.NumGoroutine()
+	var opened sync.WaitGroup
+	for i := 0; i < 10; i++ {
+		opened.Add(1)
+		go func() {
+			defer opened.Done()
+			for j := 0; j < streams/10; j++ {
+				forget(t, c, "Wait")
+			}
+		}()
+	}
+	opened.Wait()
+	sc := testPairConn(t, s)
+	start := time.Now()
+	runtime.GC()
+	collected(t, "the handlers to end", func() bool { return len(ft.ended) == streams })
+	waitFor(t, "the tables to become empty", func() bool {
+		return tableSize(c.conn) == 0 && tableSize(sc.conn) == 0 && sc.running.Load() == 0
+	})
+	took := time.Since(start)
+	waitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	t.Logf("%d streams took %v", streams, took)
+	if most := time.Second; took > most && !raceEnabled {
+		t.Errorf("%d forgotten streams took %v to leave nothing, at most %v", streams, took, most)
+	}
+}

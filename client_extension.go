@@ -9,9 +9,8 @@ import (
 
 // This file is the client's side of extensions: PROTOCOL.md, section "Extensions".
 
-// WithClientExtensions says whether the client offers the extensions of this
-// implementation to the server, which it does by default. A server that does not know
-// them skips the offer, and everything is as without. (Not in released versions.)
+// WithClientExtensions turns the extensions of this implementation on or off; they are on by
+// default. A server without extensions skips the client's offer. (Not in released versions.)
 func WithClientExtensions(on bool) ClientOpts {
 	return func(c *Client) { c.cfg.extensions = on }
 }

@@ -2,9 +2,8 @@ package ttrpc
 
 // This file is the server's side of extensions: PROTOCOL.md, section "Extensions".
 
-// WithServerExtensions says whether the server answers clients that offer extensions,
-// which it does by default. For all others everything is as without. (Not in released
-// versions.)
+// WithServerExtensions turns the extensions of this implementation on or off; they are on by
+// default. They have no effect on clients that do not offer them. (Not in released versions.)
 func WithServerExtensions(on bool) ServerOpt {
 	return func(c *serverConfig) error {
 		c.extensions = on

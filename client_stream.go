@@ -5,39 +5,42 @@ import (
 	"io"
 )
 
-// ClientStream is the caller's end of a stream. Its methods may be called from
-// several goroutines at once. They return when the context given to NewStream
-// ends, with its error, and ErrClosed when the connection does.
+// ClientStream is the caller's end of a stream. Several goroutines may call its methods at
+// once. When the context given to NewStream ends, the methods return the error of the
+// context; when the connection ends, they return ErrClosed.
 //
-// A stream holds its place on the connection until RecvMsg could return the
-// server's last message or error, or until its context ends. A server that takes part in
-// extensions is told of the latter: see WithServerCancellation. When nothing refers to
-// the ClientStream any more, the collector ends it as its context would, unless the client
-// has sent its last and the server answers with one message.
+// A stream stays in the table of its connection until the server's last message or error
+// has arrived, or its context ends. A server with extensions learns of the end of the
+// context: see WithServerCancellation. When nothing refers to the ClientStream any more, the
+// garbage collector ends the stream as its context would, unless the client has sent its
+// last message and the server answers with one.
 type ClientStream interface {
-	// CloseSend says that there is nothing more to send. It waits for room
-	// as SendMsg does, and then until everything is written to the
-	// connection. It returns nil as well when the connection ends in the
-	// meantime or the server ends the stream: RecvMsg tells how the stream
-	// ends. A second time it returns ErrStreamClosed. On a stream whose
-	// client does not send, CloseSend and SendMsg return an ErrProtocol.
+	// CloseSend closes the sending side. It waits for room, as SendMsg does, and until
+	// all messages are written to the connection. It also returns nil if the connection
+	// or the server ends the stream in the meantime: RecvMsg returns the reason. A second
+	// CloseSend returns ErrStreamClosed. On a stream whose client does not send,
+	// CloseSend and SendMsg return an error that matches ErrProtocol.
 	CloseSend() error
 
-	// SendMsg sends a message; nil is one of no bytes. It returns once it is
-	// queued for the connection, after waiting for room if the server does
-	// not keep up, for as long as the context allows. A process that exits without Client.Close may lose messages
-	// that were accepted so, and right after it those that a server did not
-	// read in time. When the server has ended the stream it returns io.EOF, and
-	// RecvMsg tells why; after CloseSend, ErrStreamClosed. A message over
-	// the limit is refused with *OversizedMessageErr and the stream goes on.
+	// SendMsg sends a message; nil stands for an empty one. It returns once the message
+	// is queued. If the server does not keep up, SendMsg waits for as long as the context
+	// allows. Queued
+	// messages may be lost if the process exits without Client.Close, or right after it
+	// while the server is not reading. After the server has ended the stream, SendMsg
+	// returns io.EOF, and RecvMsg returns the reason; after CloseSend, SendMsg returns
+	// ErrStreamClosed. It refuses a message over the limit with *OversizedMessageErr; the
+	// stream goes on.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the next message and decodes it into m. It returns
-	// io.EOF after the last one, a gRPC status if the server ended the
-	// stream with an error, ErrStreamFull if it was not called for too long,
-	// and *OversizedMessageErr if a message was over the limit; from then on
-	// it returns the same. An error of decoding into m concerns that
-	// message alone.
+	//
+	//   - io.EOF after the last message;
+	//   - a gRPC status if the server ended the stream with an error;
+	//   - ErrStreamFull, wrapped, if RecvMsg was not called for too long;
+	//   - *OversizedMessageErr if a message was over the limit.
+	//
+	// Every later call returns the same error. Only the error of a message that cannot be
+	// decoded into m does not end the stream.
 	RecvMsg(m any) error
 }
 
@@ -52,13 +55,13 @@ type clientEnd struct {
 	windows flow // flow points to it
 }
 
-// NewStream opens a stream to method of service. When only the server streams,
-// req is the request; when the client does, req is its first message, or nil
-// for none. Metadata and deadline of ctx go with it, and ctx is the lifetime of
-// the stream: when it ends, so does the stream. (Since v1.2.0.)
+// NewStream opens a stream to a method of a service. If only the server streams, req is the
+// request; if the client streams, req is the first message, or nil for none. The metadata
+// and the deadline of ctx are sent with the request. The stream ends with ctx. (Since
+// v1.2.0.)
 //
-// An error means that there is no stream: as for Call, ctx.Err(), ErrClosed, or
-// an *OversizedMessageErr. The server's own errors come with RecvMsg.
+// If NewStream returns an error, there is no stream: the error is ctx.Err(), ErrClosed or an
+// *OversizedMessageErr, as for Call. RecvMsg returns errors of the server.
 func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
 	if c.conn == nil {
 		return nil, ErrClosed

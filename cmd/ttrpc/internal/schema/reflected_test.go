@@ -130,6 +130,13 @@ func TestReflectedCycles(t *testing.T) {
 		"each other": func(*pb.ServerReflectionRequest) (*pb.ServerReflectionResponse, error) {
 			return answerFiles(file("a.proto", "a", "b.proto", ".b.M"), file("b.proto", "b", "a.proto", ".a.M")), nil
 		},
+		"three each other": func(*pb.ServerReflectionRequest) (*pb.ServerReflectionResponse, error) {
+			a, b, c := file("a.proto", "a", "b.proto", ".b.M"), file("b.proto", "b", "a.proto", ".a.M"), file("c.proto", "c", "a.proto", ".a.M")
+			a.Dependency = append(a.Dependency, "c.proto")
+			b.Dependency = append(b.Dependency, "c.proto")
+			c.Dependency = append(c.Dependency, "b.proto")
+			return answerFiles(a, b, c), nil
+		},
 		"without end": func(req *pb.ServerReflectionRequest) (*pb.ServerReflectionResponse, error) {
 			n++
 			name := req.GetFileByFilename()

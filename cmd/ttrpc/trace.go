@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/address"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/proxy"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
@@ -53,6 +55,9 @@ The server sees the trace's user, group and process in place of the client's: on
 asks for the credentials of its peer (SO_PEERCRED) may refuse, or allow too much. Run the
 trace as the user that the client has. File descriptors are not passed on.
 
+With -payload types come from where those of "ttrpc call" do; the server's reflection is
+asked over a connection of its own, which is not shown.
+
 A timeline (-o perfetto FILE) is in Chrome's JSON format of trace events; open it at
 https://ui.perfetto.dev.`,
 		Example: `  ttrpc trace /tmp/trace.sock /run/containerd/containerd.sock.ttrpc
@@ -79,14 +84,6 @@ func (o *traceOptions) run(cmd *cobra.Command, args []string) error {
 	if err := o.filter.Check(); err != nil {
 		return usageErrorf("-service-filter: %w", err)
 	}
-	w := &watch.Watcher{}
-	if o.payload {
-		source, err := o.types.Open(cmd.Context(), nil)
-		if err != nil {
-			return err
-		}
-		w.Types = &messageTypes{source: source}
-	}
 	// The end of the terminal or of a pipe must not prevent that the socket is put back.
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 	defer stop()
@@ -95,13 +92,52 @@ func (o *traceOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.output.open(cmd.OutOrStdout())
+	t, err := o.tracer(ctx, cmd.OutOrStdout(), target)
 	if err != nil {
 		return errors.Join(err, restore(), l.Close())
 	}
-	t := &tracer{watcher: w, out: out, filter: &o.filter, summary: show.NewSummary(&o.filter)}
-	w.Emit = t.emit
+	defer t.close()
 	return t.run(ctx, l, target, restore)
+}
+
+// tracer opens the output and the types.
+func (o *traceOptions) tracer(ctx context.Context, stdout io.Writer, target string) (*tracer, error) {
+	t := &tracer{filter: &o.filter, summary: show.NewSummary(&o.filter), close: func() {}}
+	t.watcher.Emit = t.emit
+	if o.payload {
+		types, err := o.openTypes(ctx, target)
+		if err != nil {
+			return nil, badInput(err)
+		}
+		t.watcher.Types, t.close = types, types.close
+	}
+	out, err := o.output.open(stdout)
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	t.out = out
+	return t, nil
+}
+
+// openTypes opens the sources of types. The server's reflection has a connection of its
+// own, if the server is there.
+func (o *traceOptions) openTypes(ctx context.Context, target string) (*messageTypes, error) {
+	mt := &messageTypes{close: func() {}}
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	var caller ttrpc.Caller
+	if conn, err := address.Dial(ctx, target); err == nil {
+		client := ttrpc.NewClient(conn)
+		mt.close = func() { client.Close() }
+		caller = client
+	}
+	var err error
+	if mt.source, err = o.types.Open(ctx, caller); err != nil {
+		mt.close()
+		return nil, err
+	}
+	return mt, nil
 }
 
 // listen returns where clients come from, the server's address, and the function that
@@ -142,8 +178,9 @@ func (o *traceOptions) listen(cmd *cobra.Command, args []string) (net.Listener, 
 
 // A tracer shows what passes through a proxy.
 type tracer struct {
-	watcher *watch.Watcher
+	watcher watch.Watcher
 	out     *traceOutput
+	close   func() // of the sources of types
 	filter  *show.Filter
 	summary *show.Summary
 	err     error // of the output, the first one

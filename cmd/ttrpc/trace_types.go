@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/proxy"
@@ -14,9 +15,14 @@ import (
 // maxKnown limits how many methods messageTypes remembers.
 const maxKnown = 4096
 
+// lookupTime limits each question to the server's reflection. Frames that pass
+// meanwhile wait to be shown.
+const lookupTime = 2 * time.Second
+
 // messageTypes translates the messages that the trace sees. One goroutine uses it.
 type messageTypes struct {
 	source *schema.Source
+	close  func()
 	known  map[[2]string]protoreflect.MethodDescriptor // nil for methods without types
 }
 
@@ -30,7 +36,9 @@ func (mt *messageTypes) JSON(service, method string, dir proxy.Direction, payloa
 	if dir == proxy.ToServer {
 		typ = desc.Input()
 	}
-	types := mt.source.Types(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	defer cancel()
+	types := mt.source.Types(ctx)
 	msg := dynamicpb.NewMessage(typ)
 	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: types}).Unmarshal(payload, msg); err != nil {
 		return nil
@@ -49,7 +57,9 @@ func (mt *messageTypes) method(service, method string) protoreflect.MethodDescri
 		if len(mt.known) >= maxKnown || mt.known == nil {
 			mt.known = map[[2]string]protoreflect.MethodDescriptor{}
 		}
-		desc, _ = mt.source.Method(context.Background(), service, method)
+		ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+		defer cancel()
+		desc, _ = mt.source.Method(ctx, service, method)
 		mt.known[key] = desc
 	}
 	return desc

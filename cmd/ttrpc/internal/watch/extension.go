@@ -84,7 +84,7 @@ func (c *conn) contents(e *Event, typ frame.Type, body []byte) (ok bool) {
 		return ok
 	case frame.TypeWindow:
 		window, ok := frame.ParseWindow(body)
-		e.Extension = fmt.Sprintf("stream %d: up to %d bytes", window.ID, window.Limit)
+		e.Extension, e.Call = fmt.Sprintf("stream %d: up to %d bytes", window.ID, window.Limit), c.calls[window.ID]
 		return ok
 	case frame.TypePing, frame.TypePong:
 		number, ok := frame.ParsePing(body)
@@ -96,7 +96,7 @@ func (c *conn) contents(e *Event, typ frame.Type, body []byte) (ok bool) {
 		return ok
 	case frame.TypeMetadata:
 		metadata, ok := frame.ParseMetadata(body)
-		e.Extension, e.Metadata = fmt.Sprintf("stream %d", metadata.ID), metadata.Pairs
+		e.Extension, e.Metadata, e.Call = fmt.Sprintf("stream %d", metadata.ID), metadata.Pairs, c.calls[metadata.ID]
 		return ok
 	}
 	e.note("a type that is reserved: it is ignored")

@@ -30,6 +30,7 @@ type options struct {
 	versions  string
 	cases     string
 	only      string
+	windows   string
 	variants  bool
 	jobs      int
 	count     int
@@ -43,6 +44,7 @@ func main() {
 	flag.StringVar(&o.versions, "versions", "*", "releases to run, as comma-separated patterns: v1.0.2,v1.2.*")
 	flag.StringVar(&o.cases, "cases", "*", "cases to run, as comma-separated patterns: empty_*")
 	flag.StringVar(&o.only, "only", "", `run only a part: "control" (releases against themselves) or "ours" (the rest)`)
+	flag.StringVar(&o.windows, "windows", "", "run only this checkout's peer for Windows, with Wine's program of this `path`")
 	flag.BoolVar(&o.variants, "variants", true, "run also this checkout with extensions off, and with the offer in every request")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "pairings to run at once")
 	flag.IntVar(&o.count, "count", 1, "run each pairing so many times; a cell fails when one run does")
@@ -118,6 +120,10 @@ func (o options) choose() ([]testCase, []*pairing, error) {
 		return nil, nil, fmt.Errorf("-only=%s: want control or ours", o.only)
 	}
 	for i := 0; i < o.count; i++ {
+		if o.windows != "" {
+			pairings = append(pairings, o.withWindows()...)
+			continue
+		}
 		if controls {
 			pairings = append(pairings, o.controls()...)
 		}

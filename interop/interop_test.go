@@ -35,7 +35,7 @@ func fakePeer(args []string) {
 	}()
 	switch args[0] {
 	case "serve":
-		fmt.Println("ready")
+		fmt.Println("ready", "socket")
 	case "client":
 		var name string
 		for {
@@ -121,7 +121,7 @@ func isZombie(pid int) bool {
 func TestServerThatDoesNotStart(t *testing.T) {
 	b := fakeBuild(t)
 	b.program = "/bin/false"
-	if _, err := startServer(b, "unused"); err == nil || !strings.Contains(err.Error(), "did not start") {
+	if _, _, err := startServer(b, "unused"); err == nil || !strings.Contains(err.Error(), "did not start") {
 		t.Errorf("got %v", err)
 	}
 }

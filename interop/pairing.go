@@ -86,10 +86,14 @@ func orPasses(why string) string {
 // ends are the two processes of a pairing.
 type ends struct {
 	client, server *process
+	wine           bool // one of them runs under Wine
 }
 
 func startEnds(p *pairing, socket string) (*ends, error) {
-	server, err := startServer(p.server, socket)
+	if p.client.wine != "" || p.server.wine != "" {
+		socket = "127.0.0.1:0"
+	}
+	server, socket, err := startServer(p.server, socket)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +109,7 @@ func startEnds(p *pairing, socket string) (*ends, error) {
 		server.kill()
 		return nil, err
 	}
-	return &ends{client: client, server: server}, nil
+	return &ends{client: client, server: server, wine: p.client.wine != "" || p.server.wine != ""}, nil
 }
 
 func (e *ends) kill() {
@@ -120,6 +124,9 @@ func (e *ends) run(c testCase) result {
 	limit := c.limit
 	if limit == 0 {
 		limit = caseLimit
+	}
+	if e.wine {
+		limit *= 5 // a wake-up takes a millisecond there
 	}
 	clientErrors, serverErrors := e.client.stderr.len(), e.server.stderr.len()
 	start := time.Now()

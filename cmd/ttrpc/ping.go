@@ -107,7 +107,7 @@ func (p *pinger) printf(format string, args ...any) {
 	}
 }
 
-// describe says what the peer is.
+// describe tells of the peer.
 func (p *pinger) describe(conn net.Conn) {
 	r, s := p.report, p.session
 	p.printf("connected to %s in %v", r.Address, r.Connect.Round(time.Microsecond))

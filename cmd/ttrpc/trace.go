@@ -176,7 +176,7 @@ func (o *traceOptions) listen(cmd *cobra.Command, args []string) (net.Listener, 
 	return place.Listener, "unix://" + place.Saved, restore, nil
 }
 
-// A tracer shows what passes through a proxy.
+// A tracer shows the frames that pass through a proxy.
 type tracer struct {
 	watcher watch.Watcher
 	out     *traceOutput

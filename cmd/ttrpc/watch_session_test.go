@@ -13,7 +13,7 @@ import (
 
 var sessionBlock = regexp.MustCompile("(?s)```shell-session\n(.*?)```")
 
-// The sessions of README.md with times in them are what the tool prints, save for those.
+// The tool prints the sessions of README.md that have times, save for the times.
 func TestTimedSessions(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("ping shows more on Linux")
@@ -74,7 +74,7 @@ func runSession(t *testing.T, dir, block string) string {
 	return string(out)
 }
 
-// Times, the sizes of requests with a deadline, and what depends on the machine.
+// Times, the sizes of requests with a deadline, and numbers of the machine.
 var (
 	clocks   = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{6}`)
 	times    = regexp.MustCompile(`\d+(\.\d+)?(ns|µs|ms|s)\b`)

@@ -188,7 +188,7 @@ type Metadata struct {
 // A Pair is one pair of metadata.
 type Pair struct{ Key, Value string }
 
-// ParseMetadata decodes b, whatever its size.
+// ParseMetadata decodes b. It does not limit the size of the metadata.
 func ParseMetadata(b []byte) (m Metadata, ok bool) {
 	ok = eachField(b, func(num protowire.Number, varint uint64, b []byte) bool {
 		switch num {

@@ -33,7 +33,7 @@ const (
 type Result struct {
 	Protocol Protocol
 	Name     string          // of another protocol, if it is known
-	Saw      string          // what led to this
+	Saw      string          // the bytes or frames that led to this
 	Settings *frame.Settings // of an Extended peer
 	Code     codes.Code      // of the answer to a method that no server has
 }
@@ -55,10 +55,10 @@ const (
 	askMethod  = "Ask"
 )
 
-// offer is what the probe offers: of all extensions the one that it uses.
+// offer has the one extension that the session uses.
 var offer = frame.Settings{Version: 1, Features: frame.FeaturePing}
 
-// Open calls a method that no server has, and sees what comes back. When the peer says
+// Open calls a method that no server has, and looks at the answer. When the peer says
 // nothing to that, it tries HTTP/2 on another connection. It fails when there is no
 // connection, or ctx ends.
 func Open(ctx context.Context, dial func(context.Context) (net.Conn, error), timeout time.Duration) (*Session, net.Conn, error) {

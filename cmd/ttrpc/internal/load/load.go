@@ -30,7 +30,7 @@ const (
 	digits = 3 // of a time are exact
 )
 
-// A Result is what was measured. Latencies are in nanoseconds, of calls that succeeded and
+// A Result has the times and the errors of a run. Latencies are in nanoseconds, of calls that succeeded and
 // of those that failed.
 //
 // With a rate the latency of a call counts from when it should have begun: a server that

@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/ttrpc/internal/frame"
 )
 
-// A Kind says what an Item tells of a connection.
+// A Kind is the kind of an Item.
 type Kind uint8
 
 const (

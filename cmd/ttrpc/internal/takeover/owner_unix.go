@@ -4,6 +4,7 @@ package takeover
 
 import (
 	"io/fs"
+	"net"
 	"syscall"
 )
 
@@ -14,3 +15,6 @@ func owner(info fs.FileInfo) (uid, gid int, ok bool) {
 	}
 	return int(st.Uid), int(st.Gid), true
 }
+
+// keepFile leaves the file of a listener's socket when the listener ends.
+func keepFile(l *net.UnixListener) { l.SetUnlinkOnClose(false) }

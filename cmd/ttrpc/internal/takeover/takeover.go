@@ -65,7 +65,7 @@ func Take(path string) (_ *Place, err error) {
 			os.Remove(begin)
 		}
 	}()
-	l.SetUnlinkOnClose(false)
+	keepFile(l)
 	if err := imitate(begin, info); err != nil {
 		return nil, err
 	}

@@ -28,8 +28,8 @@ type conn struct {
 	lastID uint32          // the highest id of a request
 	gone   map[uint32]bool // cancelled calls, whose final frames may be on their way
 
-	// blind is set when frames may have been missed: what a stream may or may not send
-	// is not known any more.
+	// blind is set when frames may have been missed: the rules for the frames of a
+	// stream cannot be checked any more.
 	blind bool
 
 	offered  *frame.Settings // of the client; nil before

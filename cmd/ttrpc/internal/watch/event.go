@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// A Kind says what an Event is about.
+// A Kind is the kind of an Event.
 type Kind string
 
 const (
@@ -29,7 +29,7 @@ type Event struct {
 	Time time.Time
 	Conn int             // from 1; 0 for none
 	Dir  proxy.Direction // of frames, and of an end if Sided
-	Text string          // of what is no frame
+	Text string          // of an event without a frame
 
 	Sided  bool // the event is about one direction
 	Header frame.Header

@@ -286,3 +286,13 @@ func (anyType) JSON(_, _ string, _ proxy.Direction, payload []byte) []byte {
 	b, _ := json.Marshal(string(payload))
 	return b
 }
+
+// Names, metadata and messages of a peer cannot command the terminal.
+func TestTerminal(t *testing.T) {
+	ev := newEverything(t, &Filter{})
+	ev.item(proxy.Bytes, proxy.ToServer, request(1, "a\x1b[31m\r\n\u202eService"))
+	checkText(t, ev.text.Bytes())
+	var sum bytes.Buffer
+	ev.summary.WriteText(&sum, ev.Open())
+	checkText(t, sum.Bytes())
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -50,6 +51,19 @@ func TestExitStatus(t *testing.T) {
 		if status, out := runWithoutPeers(t, args); status != test.status {
 			t.Errorf("ttrpc %s: exit status %d, want %d\n%s", test.args, status, test.status, out)
 		}
+	}
+}
+
+// A peer's text does not command the terminal.
+func TestReportIsPrintable(t *testing.T) {
+	cmd := newRootCmd()
+	var b bytes.Buffer
+	cmd.SetErr(&b)
+	if status := report(cmd, &exitError{exitFailed, errors.New("NotFound: \x1b[2Jno\n\u009bsuch")}); status != exitFailed {
+		t.Errorf("the status is %d", status)
+	}
+	if got, want := b.String(), "ttrpc: NotFound: \ufffd[2Jno\n\ufffdsuch\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

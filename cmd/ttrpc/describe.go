@@ -52,7 +52,7 @@ func (o *lookOptions) describe(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s cannot be printed: %w", name, err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "// In %s\n%s", d.ParentFile().Path(), text)
+	fmt.Fprintf(cmd.OutOrStdout(), "// In %s\n%s", printable(d.ParentFile().Path()), printable(text))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -61,10 +62,21 @@ func report(cmd *cobra.Command, err error) int {
 	}
 	if exit.err != nil {
 		// The library's errors begin with the same word.
-		cmd.PrintErrf("ttrpc: %s\n", strings.TrimPrefix(err.Error(), "ttrpc: "))
+		cmd.PrintErrf("ttrpc: %s\n", printable(strings.TrimPrefix(err.Error(), "ttrpc: ")))
 	}
 	if input := (inputError{}); exit.status == exitUsage && !errors.As(err, &input) {
 		cmd.PrintErrf("Usage: %s\n%q has more.\n", cmd.UseLine(), cmd.CommandPath()+" -h")
 	}
 	return exit.status
+}
+
+// printable replaces the control characters of a text that a peer may have written, so that
+// it cannot command the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

@@ -117,7 +117,7 @@ func (o *lookOptions) list(cmd *cobra.Command, args []string) error {
 		}
 	}
 	for _, name := range names {
-		fmt.Fprintln(cmd.OutOrStdout(), name)
+		fmt.Fprintln(cmd.OutOrStdout(), printable(name))
 	}
 	return nil
 }

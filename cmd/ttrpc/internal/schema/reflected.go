@@ -115,13 +115,13 @@ func (r *reflected) add(ctx context.Context, resp *pb.ServerReflectionResponse) 
 const maxImports = 100
 
 // link adds a file after those that it imports; it asks the server for those that are not
-// in set. The file is taken out of the set first, which ends cycles.
+// in set. A file has nil in set once it is being linked, which ends cycles.
 func (r *reflected) link(ctx context.Context, name string, set map[string]*descriptorpb.FileDescriptorProto, depth int) error {
 	if _, err := r.registry.FindFileByPath(name); err == nil || depth == 0 {
 		return nil
 	}
 	file := set[name]
-	delete(set, name)
+	set[name] = nil
 	if file == nil {
 		return nil // it remains unresolved
 	}
@@ -141,7 +141,8 @@ func (r *reflected) link(ctx context.Context, name string, set map[string]*descr
 }
 
 func (r *reflected) linkImport(ctx context.Context, name string, set map[string]*descriptorpb.FileDescriptorProto, depth int) error {
-	if _, err := r.registry.FindFileByPath(name); err != nil && set[name] == nil {
+	_, known := set[name]
+	if _, err := r.registry.FindFileByPath(name); err != nil && !known {
 		resp, err := r.ask(ctx, &pb.ServerReflectionRequest{
 			MessageRequest: &pb.ServerReflectionRequest_FileByFilename{FileByFilename: name},
 		})
@@ -150,7 +151,10 @@ func (r *reflected) linkImport(ctx context.Context, name string, set map[string]
 		}
 		for _, b := range resp.GetFileDescriptorResponse().GetFileDescriptorProto() {
 			fd := &descriptorpb.FileDescriptorProto{}
-			if proto.Unmarshal(b, fd) == nil && set[fd.GetName()] == nil {
+			if proto.Unmarshal(b, fd) != nil {
+				continue
+			}
+			if _, known := set[fd.GetName()]; !known {
 				set[fd.GetName()] = fd
 			}
 		}

@@ -147,10 +147,10 @@ func TestReflectedCycles(t *testing.T) {
 		},
 	} {
 		source := newSource(s)
-		source.Method(t.Context(), "a.S", "Do")
-		source.Find(t.Context(), "a.M")
 		source.Services(t.Context())
-		t.Log(name, "is over")
+		if _, err := source.Method(t.Context(), "a.S", "Do"); name == "three each other" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if n > 10*maxImports {
 		t.Errorf("the server was asked %d times", n)

@@ -17,6 +17,7 @@ type build struct {
 	streams bool
 	rust    bool // it is peer-rust, and version is that of ttrpc-rust
 	variant variant
+	wine    string // of a build for Windows: the program that runs it; it speaks over TCP
 	program string // set by compile
 }
 
@@ -92,20 +93,32 @@ func (b *build) compile(ctx context.Context, dir string, race bool) error {
 		return b.compileRust(ctx)
 	}
 	b.program = filepath.Join(dir, b.name)
-	args := []string{"build", "-tags", b.tags(), "-o", b.program}
+	output := b.program
+	if b.wine != "" {
+		output += ".exe"
+	}
+	args := []string{"build", "-tags", b.tags(), "-o", output}
 	if !b.ours() {
 		args = append(args, "-modfile", filepath.Join("released", b.version+".mod"))
 	} else {
 		args = append(args, "-ldflags", "-X main.variant="+string(b.variant))
-		if race {
+		if race && b.wine == "" {
 			args = append(args, "-race")
 		}
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = "peer"
 	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if b.wine != "" {
+		cmd.Env = append(cmd.Env, "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build of %s: %w\n%s", b.name, err, out)
+	}
+	if b.wine != "" {
+		if err := b.runUnderWine(output); err != nil {
+			return err
+		}
 	}
 	return b.checkCases(ctx)
 }

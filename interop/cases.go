@@ -14,9 +14,12 @@ const (
 
 // A testCase is a row of the matrix. The peer has the code under its name.
 type testCase struct {
-	name   string
-	needs  need
-	long   bool          // a variant is not run with releases in it: each takes a while, and shows no more
+	name  string
+	needs need
+	long  bool // a variant is not run with releases in it: each takes a while, and shows no more
+	// ownServer says that the client starts a server.
+	ownServer bool
+
 	limit  time.Duration // after which the peers are killed; 0 means caseLimit
 	checks string
 }
@@ -60,8 +63,8 @@ var testCases = []testCase{
 	{name: "limit_response_at", checks: "a response of exactly 4 MiB with its envelope arrives"},
 	{name: "limit_response_over", checks: "one byte more ends with ResourceExhausted; the connection lives"},
 	{name: "close_in_call", checks: "Client.Close ends calls in flight with ErrClosed itself, and their handlers; the server keeps nothing"},
-	{name: "shutdown_in_call", checks: "calls in flight get their responses from a server that shuts down and exits; then ErrClosed"},
-	{name: "server_killed_in_call", checks: "SIGKILL of the server ends calls in flight, and later ones, with ErrClosed itself"},
+	{name: "shutdown_in_call", ownServer: true, checks: "calls in flight get their responses from a server that shuts down and exits; then ErrClosed"},
+	{name: "server_killed_in_call", ownServer: true, checks: "SIGKILL of the server ends calls in flight, and later ones, with ErrClosed itself"},
 	{name: "client_killed_in_call", checks: "SIGKILL of the client ends its handlers; the server keeps no goroutine or descriptor"},
 
 	{name: "status_code_and_message_stream", needs: needStreams, checks: "each code ends a stream whose client side is open, with message and details"},
@@ -81,7 +84,7 @@ var testCases = []testCase{
 	{name: "soak_streams", long: true, needs: needStreams, checks: "the same beside streams of all kinds, some left by a cancel"},
 	{name: "stream_limit_at", needs: needStreams, checks: "a data frame of exactly 4 MiB, each way"},
 	{name: "close_in_stream", needs: needStreams, checks: "Client.Close ends streams with ErrClosed itself, and their handlers; the server keeps nothing"},
-	{name: "server_killed_in_stream", needs: needStreams, checks: "SIGKILL of the server ends streams, and later ones, with ErrClosed itself"},
+	{name: "server_killed_in_stream", ownServer: true, needs: needStreams, checks: "SIGKILL of the server ends streams, and later ones, with ErrClosed itself"},
 	{name: "client_killed_in_stream", needs: needStreams, checks: "SIGKILL of the client ends its handlers; the server keeps no goroutine or descriptor"},
 
 	{name: "stream_metadata", needs: needOurs, checks: "metadata reaches a stream's handler"},

@@ -121,7 +121,7 @@ func isZombie(pid int) bool {
 func TestServerThatDoesNotStart(t *testing.T) {
 	b := fakeBuild(t)
 	b.program = "/bin/false"
-	if _, err := startServer(b, "unused"); err == nil || !strings.Contains(err.Error(), "did not start") {
+	if _, _, err := startServer(b, "unused"); err == nil || !strings.Contains(err.Error(), "did not start") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A defect is a case that releases are known to fail, in one role with any
 // peer, or when both ends have it. It is not run with them; -try-cannot does,
@@ -136,6 +139,10 @@ func whyNot(c testCase, client, server *build) (why string, structural bool) {
 		return "no release before v1.2.0 has streams", true
 	case c.needs == needGogo && !client.gogo:
 		return "the client takes only protobuf-go messages", true
+	case client.wine != "" && c.ownServer:
+		return "a program under Wine starts none of Linux", true
+	case server.wine != "" && strings.HasPrefix(c.name, "server_killed_"):
+		return "Wine's own server keeps the sockets of a killed process open", true
 	case c.needs == needOurs && !(client.ours() && server.ours()):
 		return "no release passes a stream's metadata or deadline to its handler", true
 	}

@@ -33,6 +33,7 @@ type options struct {
 	versions  string
 	cases     string
 	only      string
+	windows   string
 	variants  bool
 	rust      bool
 	jobs      int
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.versions, "versions", "*", "releases to run, as comma-separated patterns: v1.0.2,v1.2.*")
 	flag.StringVar(&o.cases, "cases", "*", "cases to run, as comma-separated patterns: empty_*")
 	flag.StringVar(&o.only, "only", "", `run only a part: "control" (releases against themselves) or "ours" (the rest)`)
+	flag.StringVar(&o.windows, "windows", "", "run only this checkout's peer for Windows, with Wine's program of this `path`")
 	flag.BoolVar(&o.variants, "variants", true, "run also this checkout with extensions off, and with the offer in every request")
 	flag.BoolVar(&o.rust, "rust", false, "run the pairings with Rust's peers, and no others; needs cargo and librust-ttrpc-dev of Debian")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "pairings to run at once")
@@ -125,6 +127,10 @@ func (o options) choose() ([]testCase, []*pairing, error) {
 	for i := 0; i < o.count; i++ {
 		if o.rust {
 			pairings = append(pairings, o.withRust(withOurs, controls)...)
+			continue
+		}
+		if o.windows != "" {
+			pairings = append(pairings, o.withWindows()...)
 			continue
 		}
 		if controls {

@@ -64,6 +64,7 @@ func tables(pairings []*pairing) []table {
 	}
 	t := table{title: "our client -> our server, with messages of each generation, and with extensions off or offered in every request"}
 	own := append(ours[:len(ours):len(ours)], variants...)
+	own = append(own, windows)
 	for _, client := range own {
 		for _, server := range own {
 			c := column{name: generation(client) + "->" + generation(server)}
@@ -102,6 +103,9 @@ func control(p *pairing) *build {
 }
 
 func generation(b *build) string {
+	if b.wine != "" {
+		return "windows"
+	}
 	if b.variant != "" {
 		return string(b.variant)
 	}

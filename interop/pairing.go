@@ -89,7 +89,10 @@ type ends struct {
 }
 
 func startEnds(p *pairing, socket string) (*ends, error) {
-	server, err := startServer(p.server, socket)
+	if p.client.wine != "" || p.server.wine != "" {
+		socket = "127.0.0.1:0"
+	}
+	server, socket, err := startServer(p.server, socket)
 	if err != nil {
 		return nil, err
 	}

@@ -66,23 +66,25 @@ func (p *process) read(stdout io.Reader) {
 	close(p.exited)
 }
 
-// startServer returns when the server listens.
-func startServer(b *build, socket string) (*process, error) {
-	p, err := startProcess(b.program, "serve", socket)
-	if err != nil {
-		return nil, err
+// startServer returns when the server listens, with the address of that.
+func startServer(b *build, socket string) (p *process, address string, err error) {
+	if p, err = startProcess(b.program, "serve", socket); err != nil {
+		return nil, "", err
 	}
 	select {
 	case line := <-p.lines:
 		if line == "ready" {
-			return p, nil
+			return p, socket, nil
+		}
+		if address, ok := strings.CutPrefix(line, "ready "); ok {
+			return p, address, nil
 		}
 		err = fmt.Errorf("server %s did not start: got %q", b.name, line)
 	case <-time.After(startLimit):
 		err = fmt.Errorf("server %s did not start within %v", b.name, startLimit)
 	}
 	p.kill()
-	return nil, fmt.Errorf("%w\n%s", err, p.stderr.since(0))
+	return nil, "", fmt.Errorf("%w\n%s", err, p.stderr.since(0))
 }
 
 // runCase has a client run a case. The error is the client's, or says

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -107,11 +108,12 @@ func (e *env) wantNothingLeft(f func() error) error {
 // process is a peer that a case started, to kill it.
 type process struct {
 	cmd   *exec.Cmd
+	said  string    // the rest of its first line
 	stdin io.Closer // its end ends the process
 }
 
-// start starts a peer and returns when it printed the line.
-func start(line, program string, args ...string) (*process, error) {
+// start starts a peer and returns when it has printed a line that begins with word.
+func start(word, program string, args ...string) (*process, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -127,10 +129,11 @@ func start(line, program string, args ...string) (*process, error) {
 	}
 	p := &process{cmd: cmd, stdin: stdin}
 	got, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || got != line+"\n" {
+	if err != nil || !strings.HasPrefix(got, word) {
 		p.kill()
-		return nil, fmt.Errorf("peer %v: got %q (%v), want %q", args, got, err, line)
+		return nil, fmt.Errorf("peer %v: got %q (%v), want %q", args, got, err, word)
 	}
+	p.said = strings.TrimSpace(strings.TrimPrefix(got, word))
 	return p, nil
 }
 
@@ -149,11 +152,17 @@ func (e *env) withServer(f func(*process, *conn) error) error {
 	}
 	defer os.RemoveAll(dir)
 	socket := filepath.Join(dir, "s")
+	if network(e.socket) == "tcp" {
+		socket = "127.0.0.1:0"
+	}
 	server, err := start("ready", e.serverProgram, "serve", socket)
 	if err != nil {
 		return err
 	}
 	defer server.kill()
+	if server.said != "" {
+		socket = server.said
+	}
 	c, err := dial(socket)
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (e *env) limitResponseOver() error {
 // it is measured, with a call made by hand on a connection of its own.
 func (e *env) responseOverhead() (int, error) {
 	const n = messageLimit - 1024
-	nc, err := net.Dial("unix", e.socket)
+	nc, err := net.Dial(network(e.socket), e.socket)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -51,8 +52,16 @@ type conn struct {
 	closed chan struct{} // closed by the callback
 }
 
+// network is the network of an address: TCP for this machine's, else a unix socket.
+func network(socket string) string {
+	if strings.HasPrefix(socket, "127.0.0.1:") {
+		return "tcp"
+	}
+	return "unix"
+}
+
 func dial(socket string) (*conn, error) {
-	nc, err := net.Dial("unix", socket)
+	nc, err := net.Dial(network(socket), socket)
 	if err != nil {
 		return nil, err
 	}

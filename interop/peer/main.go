@@ -1,6 +1,7 @@
 // Command peer is one end of the interop matrix. The driver in the parent
 // directory builds it once against each released ttrpc and twice against this
-// checkout, and pairs the programs over unix sockets.
+// checkout, and pairs the programs over unix sockets, or TCP where an end is of
+// Windows.
 //
 // Build tags choose the features of a build, in which the releases differ:
 // "gogo" takes gogo's messages instead of protobuf-go's, "streams" adds the
@@ -20,7 +21,8 @@ import (
 )
 
 const usage = `usage:
-  peer serve SOCKET                  serve until standard input ends
+  peer serve SOCKET                  serve until standard input ends; SOCKET is a path, or
+                                     127.0.0.1:PORT, of which 0 is any
   peer client SOCKET SERVER-PROGRAM LEAKS
                                      run the cases named on standard input; call
                                      it a leak when so many rounds in a row do

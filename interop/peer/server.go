@@ -38,7 +38,7 @@ type callContext struct {
 }
 
 func serve(socket string) error {
-	l, err := net.Listen("unix", socket)
+	l, err := net.Listen(network(socket), socket)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,11 @@ func serve(socket string) error {
 	registerStreams(s)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
-	fmt.Println("ready")
+	if network(socket) == "tcp" {
+		fmt.Println("ready", l.Addr()) // with the port that it got
+	} else {
+		fmt.Println("ready")
+	}
 	go func() {
 		untilParentEnds()
 		os.Exit(0)
@@ -204,9 +208,12 @@ func reportStats(_ context.Context, unmarshal func(interface{}) error) (interfac
 	if err := unmarshal(&emptyMsg{}); err != nil {
 		return nil, err
 	}
-	descriptors, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return nil, err
+	var descriptors []os.DirEntry
+	if runtime.GOOS != "windows" {
+		var err error
+		if descriptors, err = os.ReadDir("/proc/self/fd"); err != nil {
+			return nil, err
+		}
 	}
 	b, err := json.Marshal(stats{
 		Handlers:    atomic.LoadInt64(&handlers),

@@ -66,6 +66,14 @@ arch: ## Run the tests for other architectures under qemu-user (ARCHS=, ARCHFLAG
 vet-all: ## Run go vet for every system and architecture that Go knows (minutes)
 	GO='$(GO)' tools/lint/vet-all.sh
 
+# make wine WINE='root transports' WINEFLAGS='-run TestPing -v'
+WINE ?=
+WINEFLAGS ?=
+
+.PHONY: wine
+wine: ## Run the tests of Windows, named pipes and interop under Wine (WINE=, WINEFLAGS=; Linux)
+	GO='$(GO)' PARTS='$(WINE)' FLAGS='$(WINEFLAGS)' tools/wine/wine.sh
+
 .PHONY: transports
 transports: ## Run the named cases over NRI's multiplexer, yamux and vsock
 	cd transports && $(GO) test ./...

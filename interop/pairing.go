@@ -86,6 +86,7 @@ func orPasses(why string) string {
 // ends are the two processes of a pairing.
 type ends struct {
 	client, server *process
+	wine           bool // one of them runs under Wine
 }
 
 func startEnds(p *pairing, socket string) (*ends, error) {
@@ -108,7 +109,7 @@ func startEnds(p *pairing, socket string) (*ends, error) {
 		server.kill()
 		return nil, err
 	}
-	return &ends{client: client, server: server}, nil
+	return &ends{client: client, server: server, wine: p.client.wine != "" || p.server.wine != ""}, nil
 }
 
 func (e *ends) kill() {
@@ -123,6 +124,9 @@ func (e *ends) run(c testCase) result {
 	limit := c.limit
 	if limit == 0 {
 		limit = caseLimit
+	}
+	if e.wine {
+		limit *= 5 // a wake-up takes a millisecond there
 	}
 	clientErrors, serverErrors := e.client.stderr.len(), e.server.stderr.len()
 	start := time.Now()

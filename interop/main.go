@@ -133,6 +133,10 @@ func (o options) choose() ([]testCase, []*pairing, error) {
 			pairings = append(pairings, o.withWindows()...)
 			continue
 		}
+		if o.windows != "" {
+			pairings = append(pairings, o.withWindows()...)
+			continue
+		}
 		if controls {
 			pairings = append(pairings, o.controls()...)
 		}

@@ -73,6 +73,9 @@ func startServer(b *build, socket string) (p *process, address string, err error
 	}
 	select {
 	case line := <-p.lines:
+		if line == "ready" {
+			return p, socket, nil
+		}
 		if address, ok := strings.CutPrefix(line, "ready "); ok {
 			return p, address, nil
 		}

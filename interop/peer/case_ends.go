@@ -160,7 +160,10 @@ func (e *env) withServer(f func(*process, *conn) error) error {
 		return err
 	}
 	defer server.kill()
-	c, err := dial(server.said)
+	if server.said != "" {
+		socket = server.said
+	}
+	c, err := dial(socket)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,11 @@ func serve(socket string) error {
 	registerStreams(s)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
-	fmt.Println("ready", l.Addr())
+	if network(socket) == "tcp" {
+		fmt.Println("ready", l.Addr()) // with the port that it got
+	} else {
+		fmt.Println("ready")
+	}
 	go func() {
 		untilParentEnds()
 		os.Exit(0)

@@ -186,23 +186,39 @@ func (st *stream) consumeLocked(cost uint32) (stated bool) {
 //go:noinline
 func (st *stream) flushWindow() {
 	st.conn.ch.w.flush()
-	st.conn.ch.w.whenFlushed(st.windowWritten)
+	st.conn.whenWindowWritten(st.id)
 }
 
-// windowWritten is called when a window frame is written, or nothing can be written any
-// more. It states the limit of now, if that has risen since.
+// whenWindowWritten has windowWritten called when a window frame is written, or nothing can
+// be written any more. Until then it keeps no stream in memory that has ended: a peer that
+// does not read could have any number of calls kept.
+func (cn *conn) whenWindowWritten(id streamID) {
+	cn.ch.w.whenFlushed(func() {
+		cn.mu.Lock()
+		st, _ := cn.streams[id].(*stream)
+		cn.mu.Unlock()
+		if st != nil {
+			st.windowWritten()
+		}
+	})
+}
+
+// windowWritten states the limit of now, if that has risen since the last window frame. In
+// rare cases that frame was of an earlier stream with the same id: then one more may wait.
 func (st *stream) windowWritten() {
 	st.mu.Lock()
 	f := st.flow
-	again := f.owed && st.inbox.err == nil
-	f.stating, f.owed = again, false
+	again := f != nil && f.owed && st.inbox.err == nil
+	if f != nil {
+		f.stating, f.owed = again, false
+	}
 	if again {
 		st.stateLocked(f.recv.limit)
 	}
 	st.mu.Unlock()
 	if again {
 		st.conn.ch.w.flushLater()
-		st.conn.ch.w.whenFlushed(st.windowWritten)
+		st.conn.whenWindowWritten(st.id)
 	}
 }
 

@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"io"
+	"net"
 	"runtime"
 	"sync"
 	"testing"
@@ -218,4 +219,24 @@ func TestForgottenStreams(t *testing.T) {
 	if most := time.Second; took > most && !raceEnabled {
 		t.Errorf("%d forgotten streams took %v to leave nothing, at most %v", streams, took, most)
 	}
+}
+
+// A window frame that waits to be written keeps no stream in memory that has ended: a peer
+// that does not read would have each of its calls kept.
+func TestWindowFrameKeepsNoStream(t *testing.T) {
+	near, far := net.Pipe() // nobody reads
+	defer far.Close()
+	c := NewClient(near)
+	defer c.Close()
+	freed := make(chan struct{})
+	func() {
+		st := &stream{flow: &flow{recv: newReceiveWindow(1)}}
+		st.init(c.conn)
+		runtime.SetFinalizer(st.flow, func(*flow) { close(freed) })
+		st.push(message{none: true, cost: dataOverhead})
+		if !st.flow.stating {
+			t.Error("no window frame waits to be written")
+		}
+	}()
+	collected(t, "the stream", func() bool { return isClosed(freed) })
 }

@@ -62,3 +62,23 @@ func TestHeaderWaitsForRoomOfNobody(t *testing.T) {
 		p.wantNothing("after a cancel frame")
 	})
 }
+
+// A message goes out after a header that fills the connection's queue.
+func TestMessageAfterHeaderThatFillsQueue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		header := MD{"h": {"1"}}
+		st, p := serverPeer(t, WithServerLimits(Limits{MaxPendingWrite: 1}))
+		p.extend()
+		call := st.start(p, request(3, "HoldStream", flagRemoteOpen|flagNoData, nil))
+		if err := SetHeader(call.ctx, header); err != nil {
+			t.Fatal(err)
+		}
+		sent := goErr(func() error { return call.ss.SendMsg(text("x")) })
+		p.want("a header and a message", metadataOf(3, metadataHeader, header), data(3, 0, text("x")))
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		call.returns(nil, nil)
+		p.want("the end", data(3, flagRemoteClosed|flagNoData, nil))
+	})
+}

@@ -256,6 +256,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 	if ch.w.room.tryTake(n) {
 		return nil
 	}
+	ch.w.flush() // of the header that goes before this message: it may fill the queue
 	st.mu.Lock()
 	if st.sendErr != nil {
 		defer st.mu.Unlock()

@@ -98,10 +98,8 @@ func (cn *conn) takeWindow(b []byte) error {
 func (st *stream) raise(limit uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	f := st.flow
-	if f != nil && f.send.raise(limit) && f.opened != nil {
-		close(f.opened)
-		f.opened = nil
+	if f := st.flow; f != nil && f.send.raise(limit) {
+		f.wakeSendersLocked()
 	}
 }
 
@@ -110,18 +108,32 @@ func (st *stream) chargeLocked(cost uint64) bool {
 	if st.flow == nil || cost == 0 {
 		return true
 	}
-	if !st.flow.send.open() {
+	if !st.openLocked() {
 		return false
 	}
 	st.flow.send.charge(cost)
 	return true
 }
 
+// openLocked reports whether a sender may go on. While reading waits for a receiver of the
+// stream (waitDeliver), its senders do not wait for a window: a receiver may be the same
+// goroutine, and the window frame come behind the message that has no room. Strict streams
+// never get there, and on others the peer takes a message beyond its limit.
+func (st *stream) openLocked() bool { return st.flow.send.open() || st.inbox.room != nil }
+
+// wakeSendersLocked wakes the senders that wait for the window.
+func (f *flow) wakeSendersLocked() {
+	if f.opened != nil {
+		close(f.opened)
+		f.opened = nil
+	}
+}
+
 // awaitWindow waits until the window is open. It returns the error of ctx, and nil when
 // sending has ended. The caller holds no room.
 func (st *stream) awaitWindow(ctx context.Context) error {
 	st.mu.Lock()
-	if st.sendErr != nil || st.flow.send.open() {
+	if st.sendErr != nil || st.openLocked() {
 		st.mu.Unlock()
 		return nil
 	}
@@ -186,23 +198,39 @@ func (st *stream) consumeLocked(cost uint32) (stated bool) {
 //go:noinline
 func (st *stream) flushWindow() {
 	st.conn.ch.w.flush()
-	st.conn.ch.w.whenFlushed(st.windowWritten)
+	st.conn.whenWindowWritten(st.id)
 }
 
-// windowWritten is called when a window frame is written, or nothing can be written any
-// more. It states the limit of now, if that has risen since.
+// whenWindowWritten has windowWritten called when a window frame is written, or nothing can
+// be written any more. Until then it keeps no stream in memory that has ended: a peer that
+// does not read could have any number of calls kept.
+func (cn *conn) whenWindowWritten(id streamID) {
+	cn.ch.w.whenFlushed(func() {
+		cn.mu.Lock()
+		st, _ := cn.streams[id].(*stream)
+		cn.mu.Unlock()
+		if st != nil {
+			st.windowWritten()
+		}
+	})
+}
+
+// windowWritten states the limit of now, if that has risen since the last window frame. In
+// rare cases that frame was of an earlier stream with the same id: then one more may wait.
 func (st *stream) windowWritten() {
 	st.mu.Lock()
 	f := st.flow
-	again := f.owed && st.inbox.err == nil
-	f.stating, f.owed = again, false
+	again := f != nil && f.owed && st.inbox.err == nil
+	if f != nil {
+		f.stating, f.owed = again, false
+	}
 	if again {
 		st.stateLocked(f.recv.limit)
 	}
 	st.mu.Unlock()
 	if again {
 		st.conn.ch.w.flushLater()
-		st.conn.ch.w.whenFlushed(st.windowWritten)
+		st.conn.whenWindowWritten(st.id)
 	}
 }
 

@@ -100,9 +100,13 @@ func (st *stream) poll() (m message, ok bool, err error) {
 	return m, ok, err
 }
 
-// awaitRoom is inbox.awaitRoom.
+// awaitRoom is inbox.awaitRoom, and lets senders go on: see openLocked.
 func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.inbox.awaitRoom(st.conn.maxInbox, st.conn.pauses.total())
+	room, wait := st.inbox.awaitRoom(st.conn.maxInbox, st.conn.pauses.total())
+	if st.flow != nil && st.inbox.room != nil {
+		st.flow.wakeSendersLocked()
+	}
+	return room, wait
 }

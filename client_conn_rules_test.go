@@ -369,19 +369,36 @@ func TestClientStreamFails(t *testing.T) {
 	})
 }
 
+// Data from a server that does not stream ends the stream for its receivers, even if the
+// server has ended it as well, and for its senders.
 func TestClientUnexpectedData(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		c, p := clientPeer(t)
-		cs := open(t, context.Background(), c, fromClient, nil)
-		p.next("the request")
-		p.send(data(1, 0, text("x")))
-		for i := 0; i < 2; i++ {
-			if _, err := recvNow(cs); !errors.Is(err, ErrProtocol) {
-				t.Errorf("data from a server that does not stream: got %v, want ErrProtocol", err)
+	for _, test := range []struct {
+		name   string
+		frames []rawFrame
+		send   error // of a message afterwards
+	}{
+		{"alone", []rawFrame{data(1, 0, text("x"))}, ErrProtocol},
+		{"twice", []rawFrame{data(1, 0, text("x")), data(1, 0, text("y"))}, ErrProtocol},
+		{"as the last", []rawFrame{data(1, flagRemoteClosed, text("x"))}, io.EOF},
+		{"before the response", []rawFrame{data(1, 0, text("x")), response(1, text("y"))}, io.EOF},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, p := clientPeer(t)
+			cs := open(t, context.Background(), c, fromClient, nil)
+			p.next("the request")
+			p.send(test.frames...)
+			synctest.Wait()
+			for i := 0; i < 3; i++ {
+				if _, err := recvNow(cs); !errors.Is(err, ErrProtocol) {
+					t.Errorf("%s: RecvMsg %d: got %v, want ErrProtocol", test.name, i+1, err)
+				}
 			}
-		}
-		wantNoStreams(t, c)
-	})
+			wantNoStreams(t, c)
+			if err := cs.SendMsg(text("more")); !errors.Is(err, test.send) {
+				t.Errorf("%s: SendMsg: got %v, want %v", test.name, err, test.send)
+			}
+		})
+	}
 }
 
 func TestClientBadMessage(t *testing.T) {

@@ -120,33 +120,39 @@ func TestForgottenStreamWithoutExtensions(t *testing.T) {
 
 // A caller that has sent its last and leaves the rest to the handler does not end it.
 func TestForgottenUploadGoesOn(t *testing.T) {
-	ft, c, _ := newForgetTest(t)
-	func() {
-		cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "Work", nil)
-		if err != nil {
-			t.Fatal(err)
+	for name, send := range map[string]func(*Client) error{
+		"messages": func(c *Client) error {
+			cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "Work", nil)
+			for i := 0; i < 3 && err == nil; i++ {
+				err = cs.SendMsg(text("work"))
+			}
+			if err != nil {
+				return err
+			}
+			return cs.CloseSend()
+		},
+		"a request": func(c *Client) error {
+			_, err := c.NewStream(context.Background(), &StreamDesc{}, testService, "Work", text("work"))
+			return err
+		},
+	} {
+		ft, c, _ := newForgetTest(t)
+		if err := send(c); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
-		for i := 0; i < 3; i++ {
-			if err := cs.SendMsg(text("work")); err != nil {
-				t.Fatal(err)
+		within(t, "the handler", ft.began)
+		for i := 0; i < 5; i++ {
+			runtime.GC()
+			if err := echo(testContext(t), c, "x"); err != nil {
+				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		if err := cs.CloseSend(); err != nil {
-			t.Fatal(err)
+		close(ft.message)
+		if err := within(t, "the handler", ft.ended); err != nil {
+			t.Errorf("%s: the handler: %v", name, err)
 		}
-	}()
-	within(t, "the handler", ft.began)
-	for i := 0; i < 5; i++ {
-		runtime.GC()
-		if err := echo(testContext(t), c, "x"); err != nil {
-			t.Fatal(err)
-		}
+		waitNoStreams(t, c)
 	}
-	close(ft.message)
-	if err := within(t, "the handler", ft.ended); err != nil {
-		t.Errorf("the handler: %v", err)
-	}
-	waitNoStreams(t, c)
 }
 
 // A stream that only a waiting method has is not forgotten.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -200,6 +201,7 @@ func TestMessageBytes(t *testing.T) {
 	}
 	for _, m := range []proto.Message{
 		&KeyValue{Key: "k", Value: strings.Repeat("v", 300)}, &emptypb.Empty{}, &anypb.Any{TypeUrl: "u"}, (*KeyValue)(nil),
+		&descriptorpb.FieldOptions{Deprecated: proto.Bool(true)}, // extensible: as a lazy message
 	} {
 		want, err := proto.Marshal(m)
 		if err != nil {
@@ -226,6 +228,29 @@ func checkBytes(t *testing.T, m any, want []byte) {
 		b := append(make([]byte, 0, 6+room), "before"...)
 		if got, err := p.append(b); err != nil || string(got) != "before"+string(want) {
 			t.Errorf("%T: appended with room for %d: %q, %v", m, room, got, err)
+		}
+	}
+}
+
+// A method that should append to a buffer may return a slice of its own.
+func TestMoveInto(t *testing.T) {
+	room := make([]byte, 4)
+	for _, test := range []struct {
+		length int // of dst
+		out    func() []byte
+		want   string // dst afterwards
+	}{
+		{0, func() []byte { return nil }, ""},
+		{0, func() []byte { return []byte("new") }, ""},
+		{3, func() []byte { return nil }, "..."},
+		{3, func() []byte { return []byte("longer") }, "..."},
+		{3, func() []byte { return append(room[:0], "own"...) }, "own"},
+		{3, func() []byte { return []byte("new") }, "new"},
+	} {
+		copy(room, "....")
+		dst, out := room[:test.length], test.out()
+		if n := moveInto(dst, out); n != len(out) || string(dst) != test.want {
+			t.Errorf("%q into %d bytes: got %d and %q, want %q", out, test.length, n, dst, test.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -38,6 +39,20 @@ func TestLimitsAreChecked(t *testing.T) {
 				}
 			}()
 			WithClientLimits(test.limits)
+		}()
+	}
+}
+
+// A time limit that is not positive is a mistake of the program.
+func TestClientWriteTimeoutIsChecked(t *testing.T) {
+	for d, valid := range map[time.Duration]bool{-1: false, 0: false, 1: true} {
+		func() {
+			defer func() {
+				if r := recover(); (r == nil) != valid {
+					t.Errorf("%d: panicked with %v", d, r)
+				}
+			}()
+			WithClientWriteTimeout(d)
 		}()
 	}
 }
@@ -105,7 +120,13 @@ func TestServerOptions(t *testing.T) {
 		{"one of each kind", []ServerOpt{WithUnaryServerInterceptor(unary), WithStreamServerInterceptor(stream)}, ""},
 		{"no time for handshakes", []ServerOpt{WithServerHandshakeTimeout(0)}, "not positive"},
 		{"negative time for handshakes", []ServerOpt{WithServerHandshakeTimeout(-1)}, "not positive"},
+		{"the least time for handshakes", []ServerOpt{WithServerHandshakeTimeout(1)}, ""},
+		{"no time for writes", []ServerOpt{WithServerWriteTimeout(0)}, "not positive"},
+		{"negative time for writes", []ServerOpt{WithServerWriteTimeout(-1)}, "not positive"},
+		{"the least time for writes", []ServerOpt{WithServerWriteTimeout(1)}, ""},
 		{"no calls", []ServerOpt{WithServerMaxCalls(0)}, "not positive"},
+		{"one call", []ServerOpt{WithServerMaxCalls(1)}, ""},
+		{"one handler", []ServerOpt{WithServerMaxHandlers(1)}, ""},
 		{"no handlers", []ServerOpt{WithServerMaxHandlers(0)}, "not positive"},
 		{"negative connections", []ServerOpt{WithServerMaxConns(-1, 0)}, "negative"},
 		{"negative connections of a user", []ServerOpt{WithServerMaxConns(0, -1)}, "negative"},

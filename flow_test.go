@@ -265,6 +265,10 @@ func TestFlowOverrun(t *testing.T) {
 			t.Errorf("frame %d, of %d bytes: %v", i, test.cost, ok)
 		}
 	}
+	full := newReceiveWindow(100)
+	if !full.arrive(100) || full.arrive(1) {
+		t.Error("data after as much as the limit is no overrun")
+	}
 	var old receiveWindow
 	old.arrive(5000)
 	if limit, send := old.begin(100); limit != 100 || !send {

@@ -28,7 +28,7 @@ func (mc *methodCost) add(d, limit time.Duration) {
 	mc.average.Store(average + 1)
 }
 
-// below reports whether the average is known and at most limit.
+// below reports whether the average is known and below limit.
 func (mc *methodCost) below(limit time.Duration) bool {
 	average := mc.average.Load()
 	return average != 0 && average <= int64(limit)

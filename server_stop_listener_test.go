@@ -81,3 +81,54 @@ func TestStuckListener(t *testing.T) {
 		})
 	}
 }
+
+// complainingListener is a listener whose Close returns an error, each time, and ends no
+// Accept.
+type complainingListener struct {
+	net.Listener
+	accepts chan struct{} // a token for each Accept
+	fail    chan struct{} // closed to have Accept fail
+}
+
+func newComplainingListener() *complainingListener {
+	return &complainingListener{newMemListener(0), make(chan struct{}, 1), make(chan struct{})}
+}
+
+var errComplaint = errors.New("the listener complains")
+
+func (l *complainingListener) Accept() (net.Conn, error) {
+	l.accepts <- struct{}{}
+	<-l.fail
+	return nil, errComplaint
+}
+
+func (l *complainingListener) Close() error { return errComplaint }
+
+// The server forgets a listener that it has closed, and one whose Serve has returned: no
+// other Close reports its error.
+func TestListenerIsForgotten(t *testing.T) {
+	s, l := newServer(t), newComplainingListener()
+	served := goErr(func() error { return s.Serve(context.Background(), l) })
+	within(t, "Accept", l.accepts)
+	close(l.fail)
+	if err := within(t, "Serve", served); err != errComplaint {
+		t.Errorf("Serve: got %v, want the listener's error", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close after Serve: %v", err)
+	}
+
+	s, l = newServer(t), newComplainingListener()
+	served = goErr(func() error { return s.Serve(context.Background(), l) })
+	within(t, "Accept", l.accepts)
+	if err := s.Close(); err != errComplaint {
+		t.Errorf("Close: got %v, want the listener's error", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("another Close: %v", err)
+	}
+	close(l.fail)
+	if err := within(t, "Serve", served); err != ErrServerClosed {
+		t.Errorf("Serve: got %v, want ErrServerClosed", err)
+	}
+}

@@ -2,6 +2,7 @@ package ttrpc
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 )
 
@@ -48,5 +49,81 @@ func TestServeContextThatNeverEnds(t *testing.T) {
 	}
 	if len(ctx.asked) > 0 {
 		t.Error("Err of Serve's context is called")
+	}
+}
+
+// countedContext is a context of somebody else that counts the functions that wait for
+// its end.
+type countedContext struct {
+	context.Context
+	end     chan struct{}
+	waiting atomic.Int32
+}
+
+func (c *countedContext) Done() <-chan struct{} { return c.end }
+
+func (c *countedContext) AfterFunc(func()) (stop func() bool) {
+	c.waiting.Add(1)
+	return func() bool {
+		c.waiting.Add(-1)
+		return true
+	}
+}
+
+// The handlers of a connection keep their contexts when Serve has returned, and the last
+// connection lets go of Serve's context.
+func TestServeContextOutlivesServe(t *testing.T) {
+	ctx := &countedContext{Context: context.Background(), end: make(chan struct{})}
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	began, proceed := make(chan context.Context), make(chan struct{})
+	desc := echoMethods()
+	desc.Methods["Hold"] = func(ctx context.Context, um func(any) error) (any, error) {
+		began <- ctx
+		<-proceed
+		return text("done"), ctx.Err()
+	}
+	s.RegisterService(testService, desc)
+	l := newMemListener(0)
+	served := goErr(func() error { return s.Serve(ctx, l) })
+	var clients []*Client
+	for i := 0; i < 2; i++ {
+		clients = append(clients, NewClient(l.dial()))
+		if err := echo(testContext(t), clients[i], "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	called := goErr(func() error { return clients[0].Call(testContext(t), testService, "Hold", text("x"), &KeyValue{}) })
+	handler := within(t, "the handler", began)
+	l.Close()
+	if err := within(t, "Serve", served); err == ErrServerClosed {
+		t.Errorf("Serve of a listener that was closed: got %v", err)
+	}
+	clients[1].Close()
+	waitFor(t, "the end of a connection", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.conns) == 1
+	})
+	if n := ctx.waiting.Load(); handler.Err() != nil || n != 1 {
+		t.Errorf("after Serve a handler's context has the error %v, and %d wait for Serve's", handler.Err(), n)
+	}
+	close(proceed)
+	if err := within(t, "the call", called); err != nil {
+		t.Errorf("the call: %v", err)
+	}
+	clients[0].Close()
+	waitFor(t, "the last connection to let go of the context", func() bool { return ctx.waiting.Load() == 0 })
+
+	// Serve itself lets go of it if there is no connection.
+	l = newMemListener(0)
+	served = goErr(func() error { return s.Serve(ctx, l) })
+	l.Close()
+	within(t, "Serve", served)
+	if n := ctx.waiting.Load(); n != 0 {
+		t.Errorf("after Serve without connections %d wait for its context", n)
 	}
 }

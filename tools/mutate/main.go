@@ -13,11 +13,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
-	"math/rand"
 	"os"
 	"os/signal"
 	"regexp"
@@ -58,7 +59,7 @@ func parse(args []string) (*options, error) {
 	f.Float64Var(&o.least, "least", 0, "fail below this score, in `percent` killed")
 	f.BoolVar(&o.list, "list", false, "list the mutants and run none")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "run `n` mutants at a time")
-	f.DurationVar(&o.timeout, "timeout", 0, "limit of one mutant's tests; 0: five times what the original takes, at least 30s")
+	f.DurationVar(&o.timeout, "timeout", 0, "limit of one mutant's tests; 0: five times what they take on the original, at least 30s")
 	f.BoolVar(&o.long, "long", false, "run the long tests, too: without -short")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -91,11 +92,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if o.sample > 0 && o.sample < len(mutants) {
-		rand.New(rand.NewSource(o.seed)).Shuffle(len(mutants), func(i, j int) {
-			mutants[i], mutants[j] = mutants[j], mutants[i]
-		})
-		mutants = mutants[:o.sample]
-		slices.SortFunc(mutants, mutant.compare)
+		mutants = pick(mutants, o.sample, o.seed)
 	}
 	fmt.Fprintf(out, "%d mutants, %d of them known as equivalent; %d to run\n", len(all), len(all)-len(known.rest(all)), len(mutants))
 	if o.list {
@@ -110,6 +107,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return report(out, results, o.least, time.Since(start))
+}
+
+// pick returns a random sample of n mutants. It depends on their names alone: while code
+// elsewhere changes, a sample stays the same.
+func pick(mutants []mutant, n int, seed int64) []mutant {
+	order := func(m mutant) uint64 {
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%d %s", seed, m.entry())
+		return h.Sum64()
+	}
+	slices.SortFunc(mutants, func(a, b mutant) int { return cmp.Compare(order(a), order(b)) })
+	mutants = mutants[:n]
+	slices.SortFunc(mutants, mutant.compare)
+	return mutants
 }
 
 // report prints the score of each file and fails if the whole is below least percent.

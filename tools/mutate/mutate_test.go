@@ -78,6 +78,37 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// A sample stays the same while other mutants come and go, and is another one for another
+// seed.
+func TestSample(t *testing.T) {
+	var few, many []mutant
+	for i := 0; i < 1000; i++ {
+		m := mutant{file: "a.go", function: fmt.Sprint(i), start: i}
+		many = append(many, m)
+		if i%100 != 0 {
+			few = append(few, m)
+		}
+	}
+	first := pick(slices.Clone(many), 20, 1)
+	if len(first) != 20 || !slices.IsSortedFunc(first, mutant.compare) {
+		t.Errorf("the sample is %v", first)
+	}
+	both := func(sample []mutant) (n int) {
+		for _, m := range sample {
+			if slices.Contains(first, m) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := both(pick(few, 20, 1)); n < 15 {
+		t.Errorf("of 20 mutants %d stay when a hundredth of all has gone", n)
+	}
+	if n := both(pick(many, 20, 2)); n > 10 {
+		t.Errorf("with another seed %d of 20 mutants are the same", n)
+	}
+}
+
 // Two mutants of a function with the same text have names of their own.
 func TestSameTextTwice(t *testing.T) {
 	source := "package p\n\nfunc f(a int) {\n\ta++\n\ta++\n\ta++\n}\n"

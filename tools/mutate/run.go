@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,8 @@ func (r runner) all(ctx context.Context, dir string, mutants []mutant, out io.Wr
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	if r.timeout, err = r.original(ctx, dir, tmp); err != nil {
+	most, err := r.original(ctx, dir, tmp, mutants)
+	if err != nil {
 		return nil, err
 	}
 	results := make([]result, len(mutants))
@@ -62,7 +64,7 @@ func (r runner) all(ctx context.Context, dir string, mutants []mutant, out io.Wr
 		go func() {
 			defer workers.Done()
 			for i := range next {
-				res, err := r.one(ctx, dir, filepath.Join(tmp, fmt.Sprint(i)), mutants[i])
+				res, err := r.one(ctx, dir, filepath.Join(tmp, fmt.Sprint(i)), mutants[i], most)
 				results[i] = res
 				lock.Lock()
 				failed = errors.Join(failed, err)
@@ -84,29 +86,46 @@ func (r runner) all(ctx context.Context, dir string, mutants []mutant, out io.Wr
 	return results, errors.Join(failed, context.Cause(ctx))
 }
 
-// original checks that the tests pass without a mutation, and returns the limit of time
-// for those of a mutant.
-func (r runner) original(ctx context.Context, dir, tmp string) (time.Duration, error) {
+// limits are those of the time of a mutant's tests.
+type limits struct {
+	all  time.Duration
+	near map[string]time.Duration // of the near tests of a file
+}
+
+// original checks that the tests pass without a mutation, and returns the limits of time
+// for those of a mutant. Many a mutant waits for ever: the less time the near tests take,
+// the sooner that is found out.
+func (r runner) original(ctx context.Context, dir, tmp string, mutants []mutant) (limits, error) {
+	most := limits{r.timeout, make(map[string]time.Duration)}
 	binary := filepath.Join(tmp, "original")
 	if text, err := build(ctx, dir, binary, ""); err != nil {
-		return 0, fmt.Errorf("the tests of the original do not build: %w\n%s", err, text)
+		return most, fmt.Errorf("the tests of the original do not build: %w\n%s", err, text)
 	}
-	limit := r.timeout
-	if limit == 0 {
-		limit = 20 * time.Minute
+	limit := func(selection string) (time.Duration, error) {
+		start := time.Now()
+		text, err := r.test(ctx, dir, binary, selection, cmp.Or(r.timeout, 20*time.Minute))
+		if err != nil {
+			return 0, fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+		}
+		return cmp.Or(r.timeout, max(5*time.Since(start), 30*time.Second)), nil
 	}
-	start := time.Now()
-	if text, err := r.test(ctx, dir, binary, "", limit); err != nil {
-		return 0, fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+	var err error
+	if most.all, err = limit(""); err != nil {
+		return most, err
 	}
-	if r.timeout != 0 {
-		return r.timeout, nil
+	for _, m := range mutants {
+		if most.near[m.file] != 0 {
+			continue
+		}
+		if most.near[m.file], err = limit(near(dir, m.file)); err != nil {
+			return most, err
+		}
 	}
-	return max(5*time.Since(start), 30*time.Second), nil
+	return most, nil
 }
 
 // one builds and tests a mutant in the directory tmp, which it removes.
-func (r runner) one(ctx context.Context, dir, tmp string, m mutant) (result, error) {
+func (r runner) one(ctx context.Context, dir, tmp string, m mutant, most limits) (result, error) {
 	res := result{mutant: m}
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return res, err
@@ -122,11 +141,11 @@ func (r runner) one(ctx context.Context, dir, tmp string, m mutant) (result, err
 		return res, ctx.Err()
 	}
 	// The tests of files of that name are the likeliest to notice.
-	for _, selection := range []string{near(dir, m.file), ""} {
-		if selection == "" && res.by != "" {
-			continue
-		}
-		text, err := r.test(ctx, dir, binary, selection, r.timeout)
+	for _, tests := range []struct {
+		selection string
+		limit     time.Duration
+	}{{near(dir, m.file), most.near[m.file]}, {"", most.all}} {
+		text, err := r.test(ctx, dir, binary, tests.selection, tests.limit)
 		if ctx.Err() != nil {
 			return res, ctx.Err()
 		}

@@ -122,10 +122,10 @@ func (st *stream) chargeLocked(cost uint64) bool {
 func (st *stream) openLocked() bool { return st.flow.send.open() || st.inbox.room != nil }
 
 // wakeSendersLocked wakes the senders that wait for the window.
-func (f *flow) wakeSendersLocked() {
-	if f.opened != nil {
-		close(f.opened)
-		f.opened = nil
+func (fl *flow) wakeSendersLocked() {
+	if fl.opened != nil {
+		close(fl.opened)
+		fl.opened = nil
 	}
 }
 

@@ -126,8 +126,9 @@ func (w *writer) enqueueReply(buf *buffer) (full bool) {
 	return w.err == nil && w.queueReplies+w.roundReplies > replyLimit
 }
 
-// enqueueControl is enqueue for a frame that must not wait for room: of these there is
-// one at most for each call and for each connection.
+// enqueueControl is enqueue for a frame that must not wait for room. Of these there are
+// three at most for each call (its first window, a later one, cancel), and a few for each
+// connection.
 func (w *writer) enqueueControl(buf *buffer) {
 	w.room.overdraw(len(buf.b))
 	w.enqueue(buf)

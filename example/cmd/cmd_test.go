@@ -89,6 +89,8 @@ var clientLines = []string{
 	`^8\. Errors with details$`, `client: NotFound: no item "bold"$`, `details: "bold" is missing, similar: bolt$`,
 	`client: FailedPrecondition: too few of "nut"$`, `details: 1000 of "nut" wanted, \d+ available$`,
 	`^9\. A deadline$`, `client: Restock: context deadline exceeded$`,
+	`^10\. A stream that is given up$`, `client: nut\? \d+$`, `client: gave up the stream, and told the server$`,
+	`^11\. A stream that nobody reads for a while$`, `client: no answer is read yet`, `client: read the answers to 60000 questions$`,
 }
 
 // serverLines are printed by the server in the same steps.
@@ -109,10 +111,11 @@ func TestBoth(t *testing.T) {
 		t.Fatalf("exit code %d\n%s", got.code, got.stderr)
 	}
 	want(t, got.stdout, append(clientLines[:len(clientLines):len(clientLines)],
-		`^10\. A graceful shutdown$`, `client: the server is told to stop`, `client: bolt\? 60$`, `client: done`)...)
+		`^12\. A graceful shutdown$`, `client: the server is told to stop`, `client: bolt\? 60$`, `client: done`)...)
 	want(t, got.stdout, append(serverLines[:len(serverLines):len(serverLines)],
 		`server: CountItems from `, `server: no new calls`, `server: all connections are closed$`)...)
 	want(t, got.stdout, `server: Restock gives up: context deadline exceeded$`)
+	want(t, got.stdout, `server: CountItems ends: .`)
 	if runtime.GOOS == "linux" {
 		me := regexp.MustCompile(`I am (.*)`).FindStringSubmatch(got.stdout)[1]
 		want(t, got.stdout, "server: GetItem from "+me+";")

@@ -99,13 +99,16 @@ func (s *stock) AddItems(_ context.Context, stream inventory.Inventory_AddItemsS
 }
 
 // CountItems is a stream in both directions: it sends a response for each request.
-func (s *stock) CountItems(_ context.Context, stream inventory.Inventory_CountItemsServer) error {
+func (s *stock) CountItems(ctx context.Context, stream inventory.Inventory_CountItemsServer) error {
 	for {
 		req, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
+			if ctx.Err() != nil {
+				s.out.server("CountItems ends: %v", err)
+			}
 			return err
 		}
 		s.mu.Lock()

@@ -43,6 +43,8 @@ func walk(ctx context.Context, client *ttrpc.Client, calls *callLog, out *transc
 		{"A stream both ways", w.bothWays},
 		{"Errors with details", w.details},
 		{"A deadline", w.deadline},
+		{"A stream that is given up", w.cancelledStream},
+		{"A stream that nobody reads for a while", w.unreadStream},
 	} {
 		if err := w.step(ctx, step.title, step.do); err != nil {
 			return nil, err
@@ -202,6 +204,74 @@ func (w *walker) deadline(ctx context.Context) error {
 		return fmt.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	w.out.client("Restock: %v", err)
+	return nil
+}
+
+// cancelledStream gives up a stream in the middle. A server with extensions is told, and the
+// context of its handler ends.
+func (w *walker) cancelledStream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := w.stub.CountItems(ctx)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&inventory.CountItemsRequest{Name: "nut"}); err != nil {
+		return err
+	}
+	answer, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	w.out.client("nut? %d", answer.Count)
+	cancel()
+	if _, err := stream.Recv(); !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	w.out.client("gave up the stream, and told the server")
+	return nil
+}
+
+// unreadStream asks more than the window of a stream has room for before it reads the first
+// answer. Between two sides with extensions the senders wait meanwhile, and no other call.
+func (w *walker) unreadStream(ctx context.Context) error {
+	const questions = 60_000
+	stream, err := w.stub.CountItems(ctx)
+	if err != nil {
+		return err
+	}
+	asked := make(chan error, 1)
+	go func() {
+		for i := 0; i < questions; i++ {
+			if err := stream.Send(&inventory.CountItemsRequest{Name: "washer"}); err != nil {
+				asked <- err
+				return
+			}
+		}
+		asked <- stream.CloseSend()
+	}()
+	if _, err := w.stub.GetItem(ctx, &inventory.GetItemRequest{Name: "washer"}); err != nil {
+		return err
+	}
+	w.out.client("no answer is read yet, and a call beside the stream is answered")
+	answers := 0
+	for {
+		_, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		answers++
+	}
+	if err := <-asked; err != nil {
+		return err
+	}
+	if answers != questions {
+		return fmt.Errorf("got %d answers to %d questions", answers, questions)
+	}
+	w.out.client("read the answers to %d questions", answers)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -26,9 +27,9 @@ func (c *call) explain(err error, timeout time.Duration) error {
 		}
 		return unreachable(fmt.Errorf("the connection ended before the answer: %w", err))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("DeadlineExceeded: no answer within %v", timeout)
+		return fmt.Errorf("%v: no answer within %v", codes.DeadlineExceeded, timeout)
 	case errors.Is(err, context.Canceled):
-		return errors.New("Canceled: interrupted")
+		return fmt.Errorf("%v: interrupted", codes.Canceled)
 	}
 	if st, ok := status.FromError(err); ok {
 		return c.explainStatus(st)

@@ -23,15 +23,26 @@ import (
 var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; without it, a moment with few callers")
 
 // TestSoak runs a server under a load that does everything at once: thousands of
-// callers and streams over tens of connections of several kinds, random sizes,
-// deadlines, cancels, slow readers, and connections that are closed or lost. Each
-// response is checked against its request, and each error against what may cause
-// it. At the end nothing may be left. `make soak` runs it for long.
+// callers and streams over tens of connections of several kinds, with extensions and
+// without, random sizes, deadlines, cancels, slow readers, and connections that are closed
+// or lost. Each response is checked against its request, and each error against what may
+// cause it. At the end nothing may be left. A third of the time goes to each mode of
+// cancellation. `make soak` runs it for long.
 func TestSoak(t *testing.T) {
-	s := &soak{t: t, duration: *soakTime, conns: 30, callers: 3000}
-	if s.duration == 0 {
-		s.duration, s.conns, s.callers = 500*time.Millisecond, 6, 100
+	for _, mode := range []CancelMode{CancelNone, CancelStreams, CancelAll} {
+		t.Run(mode.String(), func(t *testing.T) {
+			s := &soak{t: t, mode: mode, duration: *soakTime / 3, conns: 30, callers: 3000}
+			if s.duration == 0 {
+				s.duration, s.conns, s.callers = 200*time.Millisecond, 12, 100
+			}
+			s.runMeasured()
+		})
 	}
+}
+
+// runMeasured runs the load and checks that nothing is left.
+func (s *soak) runMeasured() {
+	t := s.t
 	if leaked := leakedGoroutines(testTimeout); leaked != "" {
 		t.Fatalf("an earlier test left goroutines:\n%s", leaked)
 	}
@@ -50,7 +61,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%v: %d calls, %d streams, %d messages, %d given up, %d cut off, %d connections",
 		s.duration, s.calls.Load(), s.streams.Load(), s.messages.Load(), s.givenUp.Load(), s.cutOff.Load(), s.dialed.Load())
-	t.Logf("of the streams that clients left open, which the protocol does not tell, the server had %d", s.kept)
+	t.Logf("of the streams that clients left open, which the server is not always told, it had %d", s.kept)
 	t.Logf("goroutines %d, then %d; descriptors %d, then %d; heap %d KiB, then %d KiB",
 		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
 }
@@ -96,6 +107,7 @@ func measure() (m measured) {
 // soak is one run of TestSoak.
 type soak struct {
 	t        *testing.T
+	mode     CancelMode
 	duration time.Duration
 	conns    int
 	callers  int
@@ -121,7 +133,7 @@ type soakSlot struct {
 
 func (s *soak) run() {
 	t := s.t
-	server, err := NewServer(WithServerLogger(discardLogger{}))
+	server, err := NewServer(WithServerLogger(discardLogger{}), WithServerCancellation(s.mode))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +265,7 @@ func (s *soak) listen(network string) net.Listener {
 }
 
 // dial makes a connection of the kind that the slot's number says: two of three
-// are unix sockets.
+// are unix sockets, some of them wrapped, and every fifth is without extensions.
 func (s *soak) dial(slot int) (*Client, net.Conn) {
 	var nc net.Conn
 	switch l := s.listeners[0]; slot % 6 {
@@ -269,8 +281,11 @@ func (s *soak) dial(slot int) (*Client, net.Conn) {
 			return NewClient(deadConn{}), deadConn{}
 		}
 	}
+	if slot%6 == 3 {
+		nc = struct{ net.Conn }{nc}
+	}
 	s.dialed.Add(1)
-	return NewClient(nc, WithOnClose(func() { s.closed.Add(1) })), nc
+	return NewClient(nc, WithOnClose(func() { s.closed.Add(1) }), WithClientExtensions(slot%5 != 2)), nc
 }
 
 // deadConn stands for a connection that could not be made.

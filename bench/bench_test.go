@@ -125,6 +125,9 @@ func TestRealCasesHaveFiguresAndGoals(t *testing.T) {
 		}
 	}
 	for _, c := range realCases() {
+		if c.extra {
+			continue // these are compared with each other, since no release can do the second
+		}
 		if len(c.figures) == 0 || !wanted[c.name] {
 			t.Errorf("%s has %d figures, a goal: %v; want both", c.name, len(c.figures), wanted[c.name])
 		}

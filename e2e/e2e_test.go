@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -295,5 +296,40 @@ func TestLeftoversSeesFiles(t *testing.T) {
 	// The test's parent process is none of the namespace's two.
 	if !slices.ContainsFunc(left, func(s string) bool { return strings.HasPrefix(s, "process ") }) {
 		t.Errorf("the processes are missed: %q", left)
+	}
+}
+
+func TestCheckTimeline(t *testing.T) {
+	begin := func(id int) string {
+		return fmt.Sprintf(`{"name":"ttrpc.Events/Forward","cat":"call","ph":"b","ts":%d,"id":"%d"}`, id, id)
+	}
+	end := func(id int, args string) string {
+		return fmt.Sprintf(`{"name":"ttrpc.Events/Forward","cat":"call","ph":"e","ts":9,"id":"%d","args":{%s}}`, id, args)
+	}
+	ok := `"code":"OK"`
+	good := []string{begin(1), end(1, ok), begin(2), end(2, ok), begin(3), end(3, ok)}
+	for _, c := range []struct {
+		name   string
+		events []string
+		err    string
+	}{
+		{"good", good, ""},
+		{"too few", good[:4], "the end of 2"},
+		{"no end", append(good[:6:6], begin(4)), "the beginning of 4"},
+		{"failed", append(good[:4:4], begin(3), end(3, `"code":"Unavailable"`)), "bad end"},
+		{"end without beginning", append(good[:6:6], end(4, ok)), "bad end"},
+		{"violation", append(good[:6:6], `{"name":"data","ph":"i","args":{"violation":"id 0"}}`), "violation"},
+		{"no JSON", []string{"{"}, "the timeline: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "timeline.json")
+			if err := os.WriteFile(name, []byte("[\n"+strings.Join(c.events, ",\n")+"\n]\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			calls, err := checkTimeline(name)
+			if c.err == "" && (err != nil || calls != 3) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("got %d, %v; want %q", calls, err, c.err)
+			}
+		})
 	}
 }

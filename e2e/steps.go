@@ -34,6 +34,7 @@ var steps = []step{
 	{"metrics", stepMetrics},
 	{"ctr to shim, directly", stepShimDirect},
 	{"tool to shim", stepTool},
+	{"trace of events", stepTrace},
 	{"kill", stepKill},
 	{"error codes", stepErrorCodes},
 	{"events", stepEvents},

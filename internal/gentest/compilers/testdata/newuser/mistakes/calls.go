@@ -75,7 +75,8 @@ func droppedRequest(ctx context.Context) {
 	log.Println(err)
 }
 
-// streamNotRead has a server send more than a stream holds, until the client ends it.
+// streamNotRead has a server without windows send more than a stream holds, until the client
+// ends it. One with windows would wait.
 func streamNotRead(ctx context.Context) {
 	ended := make(chan struct{})
 	watch := func(ctx context.Context, stream notes.Notes_WatchServer) error {
@@ -87,7 +88,7 @@ func streamNotRead(ctx context.Context) {
 		}
 		return nil
 	}
-	client := dial(ctx, serve(shelf{watch: watch}))
+	client := dial(ctx, serve(shelf{watch: watch}, ttrpc.WithServerExtensions(false)))
 	stream, err := notes.NewNotesClient(client).Watch(ctx, &notes.GetRequest{})
 	must(err)
 	<-ended

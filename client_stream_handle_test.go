@@ -179,7 +179,7 @@ func TestWaitingStreamIsNotForgotten(t *testing.T) {
 	}
 }
 
-// A stream that has ended keeps its end, whatever the collector does.
+// A stream that has ended keeps its end when the collector finds it.
 func TestForgottenAfterEnd(t *testing.T) {
 	_, c, _ := newForgetTest(t)
 	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "Repeat", text("x"))

@@ -87,8 +87,8 @@ func (in *inbox) append(m message) {
 	}
 }
 
-// pack moves the message that has come last into a buffer of its own length, if those that wait
-// take more than most bytes: in small messages most of a buffer is empty.
+// pack moves the message that has come last into a buffer of its own length, if the waiting
+// messages take more than most bytes: in small messages most of a buffer is empty.
 func (in *inbox) pack(most int) {
 	if in.size <= most || in.empty() {
 		return

@@ -13,8 +13,8 @@ import (
 // before it waits: it would hold up the senders of all other streams.
 
 // A flow is the windows of a stream, both ways. A stream has one if the connection has
-// windows, or may get them while the stream is open: the costs count from its beginning. stream.mu
-// guards it.
+// windows, or may get them while the stream is open: the costs count from its beginning.
+// stream.mu guards it.
 type flow struct {
 	send sendWindow
 	recv receiveWindow

@@ -1,5 +1,5 @@
-// Command ttrpc calls and inspects ttrpc servers, and watches what passes between two
-// programs that speak ttrpc. README.md has a session.
+// Command ttrpc calls and inspects ttrpc servers, and shows the frames and calls between
+// two programs that speak ttrpc. README.md has a session.
 package main
 
 import (

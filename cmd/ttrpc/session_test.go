@@ -26,7 +26,7 @@ func (greeter) Greet(_ context.Context, r *hello.GreetRequest) (*hello.GreetResp
 	return &hello.GreetResponse{Text: "Hello, " + r.Name}, nil
 }
 
-// The sessions in the documents are what the tool prints.
+// The tool prints the sessions in README.md.
 func TestSessions(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the sessions are of a shell")

@@ -45,7 +45,7 @@ func dialVsock(ctx context.Context, addr string) (net.Conn, error) {
 	}
 }
 
-// listenVsock listens on a port of this machine, whatever the number of the context.
+// listenVsock listens on a port of this machine, with any number of the context.
 func listenVsock(addr string) (net.Listener, error) {
 	_, port, err := splitVsock(addr)
 	if err != nil {

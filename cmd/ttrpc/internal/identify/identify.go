@@ -1,4 +1,5 @@
-// Package identify finds out what answers at an address, and measures how long it takes.
+// Package identify tells the protocol of the server at an address, and measures how long an
+// answer takes.
 package identify
 
 import (
@@ -29,7 +30,7 @@ const (
 	Closed   Protocol = "closing" // it accepts connections and closes them
 )
 
-// A Result is what was found out.
+// A Result describes the server at an address.
 type Result struct {
 	Protocol Protocol
 	Name     string          // of another protocol, if it is known

@@ -152,7 +152,7 @@ func typeName(fd protoreflect.FieldDescriptor) string {
 	return name
 }
 
-// prefix is what protojson puts before its errors: its own name, with a space that differs
+// prefix is the beginning of protojson's errors: its own name, with a space that differs
 // from build to build, and a place, which is of a part that explain has cut out.
 var prefix = regexp.MustCompile(`^proto:[\s\x{a0}]*(syntax error )?(\(line \d+:\d+\): )?`)
 

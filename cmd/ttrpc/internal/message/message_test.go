@@ -24,7 +24,7 @@ func mustMarshal(t testing.TB, m proto.Message) []byte {
 	return b
 }
 
-// An Any is printed whatever is in it, and what is printed can be read again.
+// An Any with any content is printed, and the output can be read again.
 func TestAny(t *testing.T) {
 	duration := &anypb.Any{TypeUrl: "type.googleapis.com/google.protobuf.Duration", Value: mustMarshal(t, durationpb.New(1e9))}
 	for _, test := range []struct {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// writeTimeout ends a connection whose peer accepts nothing: WithServerWriteTimeout. Its
-// timer runs while a flusher's goroutine writes, and for at most limit after that.
+// writeTimeout ends a connection whose peer accepts nothing: see WithServerWriteTimeout. Its
+// timer runs while writeAll writes, and for at most limit after that.
 type writeTimeout struct {
 	limit  time.Duration
 	expire func(error) // ends the connection; called by the timer, without locks
@@ -16,14 +16,14 @@ type writeTimeout struct {
 	timer *time.Timer // runs writer.checkPeer; nil until the first time
 	runs  bool
 
-	seen int64 // writer.stuckSince when the limit had passed; owned by the timer
+	seen int64 // writer.stuckSince when the timer found the limit exceeded; owned by the timer
 }
 
-// writeGrace is the time for which the timer waits for the flusher after the limit has
-// passed: this process itself may have been stopped while the peer read.
+// writeGrace is the time for which checkPeer waits for the flusher after the limit has
+// passed: this process may have been stopped while the peer read.
 const writeGrace = 10 * time.Millisecond
 
-// watchPeer starts the timer. The flusher's goroutine calls it when it begins.
+// watchPeer starts the timer. writeAll calls it when it begins.
 func (w *writer) watchPeer() {
 	t := w.timeout
 	if t == nil {
@@ -42,8 +42,9 @@ func (w *writer) watchPeer() {
 	t.runs = true
 }
 
-// checkPeer is run by the timer. It ends the connection if the flusher's goroutine has
-// waited for limit, and otherwise restarts the timer as long as there is a flusher.
+// checkPeer is run by the timer. It ends the connection if the flusher has waited for limit
+// and, when checkPeer looks again after writeGrace, still waits. Otherwise it restarts the
+// timer as long as there is a flusher.
 func (w *writer) checkPeer() {
 	t := w.timeout
 	left, since := t.limit, w.stuckSince.Load()

@@ -40,11 +40,12 @@ const (
 type writer struct {
 	conn     net.Conn
 	sock     *socket      // nil when conn is not a kernel socket
-	progress atomic.Int64 // rises with every write, even of part of a frame
+	progress atomic.Int64 // rises with every write of at least one byte
 	failed   func(error)  // called once, without locks, when writing fails
 
-	// stuckSince is the clock when the flusher's goroutine began to wait for the peer
-	// to read, 0 while it does not wait: see awaitWritten.
+	// stuckSince is the clock when the flusher began to wait for the peer to read; 0
+	// while the flusher does not wait. On connections that are not kernel sockets, every
+	// write counts as such a wait. See awaitWritten and checkPeer.
 	stuckSince atomic.Int64
 
 	room    budget        // of frames in the queue and in the round

@@ -10,48 +10,51 @@ import (
 	"time"
 )
 
-// slowConsumerLimit is how long, in all, a connection stops reading for a stream whose
-// receiver takes nothing.
+// slowConsumerLimit is the total time for which a connection stops reading for a stream
+// whose receiver takes nothing.
 const slowConsumerLimit = time.Second
 
-// An endpoint is the owner of a conn, a Client or a serverConn, and implements the
-// differences between the two.
+// An endpoint owns a conn and implements the differences between the two roles: it is a
+// Client or a serverConn.
 type endpoint interface {
 	// handleFrame handles a frame and takes over buf. The goroutine that reads calls it.
-	// It does not block, except that a server's read loop may run a handler in it: see
-	// server_inline.go. A *streamError ends one stream, any other error the connection.
+	// It does not block, except that a server's read loop may run a handler in it
+	// (server_inline.go). A *streamError ends one stream, errReadLent the read loop, and
+	// any other error the connection.
 	handleFrame(h header, buf *buffer) error
 
 	// streamFailed ends the stream that err names, if there is one, and tells the peer: a
-	// server by a response, a client by a cancel frame if the server knows those. The
-	// goroutine that reads calls it; it does not block. An error ends the connection.
+	// server sends a response, a client a cancel frame if the server knows those. The
+	// goroutine that reads calls it. It does not block. An error ends the connection.
 	streamFailed(err *streamError) error
 
 	// ended is called once, by the goroutine that ends the connection, after every
-	// stream has ended. A server's runs the user's Logger, which may block.
+	// stream has ended. On a server it runs the user's Logger, which may block.
 	ended(err error)
 
-	// receiverWaits is called by a receiver of e before it waits for a signal. On a
-	// client the receiver may lead in it, until there is a signal or ctx ends.
+	// receiverWaits is called by a receiver of e before the receiver waits for a signal.
+	// On a client it may make the receiver the leader, and then returns when e has
+	// something to receive, when ctx ends, or when the read loop must go on reading.
 	receiverWaits(ctx context.Context, e entry)
 
-	// senderWaits is called by a sender before it waits for its window, and senderGoesOn
-	// after that, with the same new slot. In between a client reads, though no receiver
-	// may wait: the window frame must come.
+	// senderWaits is called by a sender before the sender waits for its window, and
+	// senderGoesOn after the wait. Both get the same slot, which the sender makes for
+	// them. In between, a client must read even if no receiver waits: otherwise the
+	// window frame would not arrive.
 	senderWaits(s *slot)
 	senderGoesOn(s *slot)
 
-	// writeFailed is called once, without locks, when nothing can be written any more
-	// because of err, by the goroutine that found out. It must make the connection end
-	// before long.
+	// writeFailed is called without locks, at most once, when nothing can be written any
+	// more because of err and the connection has not ended. The goroutine that got err
+	// calls it. It must make the connection end before long.
 	writeFailed(err error)
 }
 
-// An entry of the table conn.streams is a *stream, or a *call: a unary call of a
+// An entry of the table conn.streams is a *stream or a *call, which is a unary call of a
 // client.
 type entry interface {
-	// end ends the entry for the reason err. The function that took it out of
-	// the table calls it, once, without locks.
+	// end ends the entry because of err. The function that took the entry out of the
+	// table calls end, once, without locks.
 	end(err error)
 
 	// receivable reports whether a receiver would return at once.
@@ -65,68 +68,67 @@ type entry interface {
 type slot struct {
 	id streamID
 
-	// offers is set when the request carries the client's offer of extensions. It
-	// does not change while the entry is in the table.
+	// offers is set if the request carries the client's offer of extensions. It does not
+	// change while the entry is in the table.
 	offers bool
 
-	// parked is set while a receiver waits that does not read. Guarded by
-	// conn.mu. See turn.
+	// parked is set while a receiver waits without reading: see turn. Guarded by conn.mu.
 	parked bool
 
-	// requestEnd is where the request of a client ends in everything that the
-	// connection sends: see writer.enqueueLocked. Guarded by conn.mu.
+	// requestEnd is the offset at which the request ends among the bytes that the client
+	// sends: see writer.enqueueLocked. Guarded by conn.mu.
 	requestEnd int64
 
-	// received is the place of a client for the metadata of the response; nil when
-	// the caller does not ask for it, until some comes. Guarded by conn.mu while the
-	// entry is in the table.
+	// received holds the metadata of the response, on a client. If the caller does not
+	// ask for metadata, it is nil until some arrives. Guarded by conn.mu while the entry
+	// is in the table.
 	received *receivedMetadata
 }
 
-// A conn is the shared state of a connection, for both roles: its streams and
-// its end.
+// A conn is the state of a connection that both roles share: its streams and its end. Any
+// goroutine may call its methods, except those of conn_read.go.
 type conn struct {
 	ch       *channel
 	endpoint endpoint
 	codec    codec
-	maxInbox int // of a stream's inbox, in bytes
+	maxInbox int // limit of a stream's inbox, in bytes
 
-	// maxLength is of a message that we send, in bytes. It is lowered when the settings
-	// of the peer come: see peerAccepts.
+	// maxLength is the longest message that this side sends, in bytes. The peer's
+	// settings may lower it: see peerAccepts.
 	maxLength atomic.Uint32
 
 	done chan struct{} // closed when the connection is over
 
-	// pauses is how long the read loop has waited for receivers.
+	// pauses is the total time for which the read loop has waited for receivers.
 	pauses pauseClock
 
 	reader connReader
-	yields backoff // of flushers
+	yields backoff // decides whether a flusher yields
 
-	// lastReply is the clock of a server's last response; 0 before the first.
+	// lastReply is the clock at a server's last response; 0 before the first.
 	lastReply atomic.Int64
 
 	mu       sync.Mutex
 	ext      negotiation
-	streams  map[streamID]entry // nil until the first and after the end
-	lastID   streamID           // the id opened (client) or seen (server) last
-	draining bool               // end when the last stream does
-	leaving  bool               // endTimer runs for no more than farewell
-	unsent   error              // as draining, and then fail with this: no call can be sent any more, or Shutdown (client)
-	err      error              // why the connection ended, as it came: see endReason; nil while it has not
-	endTimer *time.Timer        // see failAfter; nil until the first time
-	endTime  int64              // the clock when it fires
-	pings    *pings             // nil until the first
-	notice   drainNotice        // of the server (client)
+	streams  map[streamID]entry // nil before the first stream and after the end
+	lastID   streamID           // the last id opened (client), the highest seen (server)
+	draining bool               // the connection ends with its last stream (server)
+	leaving  bool               // endTimer fires within lingerLimit
+	unsent   error              // of writing, or ErrClosed by Shutdown: the connection ends so with its last stream (client)
+	err      error              // that ended the connection, not wrapped: see endReason; nil before the end
+	endTimer *time.Timer        // see failAfter; nil before the first time
+	endTime  int64              // the clock when endTimer fires
+	pings    *pings             // nil before the first ping
+	notice   drainNotice        // the server's goaway (client)
 }
 
 // connConfig are the limits of a connection.
 type connConfig struct {
-	maxLength int // of a message either way, in bytes
+	maxLength int // bytes of a message, in either direction
 	maxQueued int // bytes that wait to be written
 	maxInbox  int // bytes that wait in a stream
 
-	passing bool // take descriptors from the peer, as old kernels do; tests alone set it
+	passing bool // take descriptors from the peer, as old kernels do; only tests set it
 }
 
 var defaultConnConfig = connConfig{
@@ -135,7 +137,7 @@ var defaultConnConfig = connConfig{
 	maxInbox:  4 << 20,
 }
 
-// settings are those of a side with these limits and with extensions.
+// settings returns the settings of a side with these limits and with extensions.
 func (cfg connConfig) settings() settings {
 	return settings{
 		version:    extensionVersion,
@@ -145,11 +147,11 @@ func (cfg connConfig) settings() settings {
 	}
 }
 
-// newConn takes over nc, with its mode and its deadlines: those of dialling and of the
-// handshake are over.
+// newConn takes over nc. It puts the socket into non-blocking mode and clears the deadlines
+// that dialling and the handshake have left.
 func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	unblock(nc)
-	nc.SetDeadline(time.Time{}) // an error only says that nc has none
+	nc.SetDeadline(time.Time{}) // an error only means that nc has no deadlines
 	cn := &conn{endpoint: e, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	cn.maxLength.Store(uint32(cfg.maxLength))
 	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
@@ -160,21 +162,20 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	return cn
 }
 
-// maxSend returns the longest message that we send, in bytes.
+// maxSend returns the length of the longest message that this side sends, in bytes.
 func (cn *conn) maxSend() int { return int(cn.maxLength.Load()) }
 
-// peerAccepts lowers maxSend to the longest message that the peer accepts, by its
-// settings. It is called once, by the goroutine that reads.
+// peerAccepts lowers maxSend to n, the longest message that the peer accepts according to
+// its settings. The goroutine that reads calls it once.
 func (cn *conn) peerAccepts(n int) { cn.maxLength.Store(uint32(min(cn.maxSend(), n))) }
 
-// yieldLimit is how long a yield may take before it counts as a failure: longer than
-// hundreds of callers need, and shorter than the time slice of a goroutine that
-// computes.
+// yieldLimit is the time after which a yield counts as a failure. Hundreds of callers need
+// less; a goroutine that computes has a longer time slice.
 const yieldLimit = 5 * time.Millisecond
 
-// yield is for a flusher that is about to write. It lets others run that likely send
-// something, too: one write does for all. Where goroutines compute, the flusher waits
-// behind them instead, and yields no more for a while.
+// yield is called by a flusher before it writes. It lets other goroutines run, which likely
+// queue frames, too: one write then sends the frames of all. If goroutines that compute
+// hold the flusher up instead, it does not yield again for a while.
 func (cn *conn) yield() {
 	if !cn.yields.ready() {
 		return
@@ -186,8 +187,8 @@ func (cn *conn) yield() {
 	}
 }
 
-// handleError is the one place that tells an error of a stream, after which
-// reading goes on, from one that ends the connection.
+// handleError ends the stream or the connection because of err, and reports whether reading
+// goes on. No other function tells errors of streams from errors of connections.
 func (cn *conn) handleError(err error) (goOn bool) {
 	var se *streamError
 	if errors.As(err, &se) {
@@ -199,7 +200,7 @@ func (cn *conn) handleError(err error) (goOn bool) {
 	return err == nil
 }
 
-// insertLocked adds a stream or call to the table.
+// insertLocked adds e to the table.
 func (cn *conn) insertLocked(e entry) {
 	if cn.streams == nil {
 		cn.streams = make(map[streamID]entry)
@@ -207,14 +208,14 @@ func (cn *conn) insertLocked(e entry) {
 	cn.streams[e.place().id] = e
 }
 
-// nextIDLocked returns the next odd id. After 2^31 streams ids begin again,
-// and those in use are left out.
+// nextIDLocked returns the next odd id. After 2^31 streams, ids start again from 1. Ids in
+// use are skipped.
 func (cn *conn) nextIDLocked() streamID {
 	for {
 		if cn.lastID == 0 {
 			cn.lastID = 1
 		} else {
-			cn.lastID += 2 // from the highest odd id to 1
+			cn.lastID += 2 // overflows from the highest odd id to 1
 		}
 		if cn.streams[cn.lastID] == nil {
 			return cn.lastID
@@ -229,8 +230,9 @@ func (cn *conn) lookup(id streamID) entry {
 	return cn.streams[id]
 }
 
-// removeLocked takes e out of the table and reports whether it was there. A function
-// that removes an entry also ends it.
+// removeLocked takes e out of the table and reports whether e was there. If e was the last
+// entry of a connection that drains, the connection ends. The caller must end e if it was
+// there.
 func (cn *conn) removeLocked(e entry) bool {
 	id := e.place().id
 	if cn.streams[id] != e {
@@ -243,7 +245,7 @@ func (cn *conn) removeLocked(e entry) bool {
 	switch {
 	case cn.unsent != nil && cn.awaitsNoticeLocked(): // reading ends the connection: see writeFailed
 	case cn.unsent != nil:
-		go cn.fail(cn.unsent) // not under mu, which fail takes
+		go cn.fail(cn.unsent) // on its own goroutine: fail takes mu
 	case cn.draining:
 		go cn.closeFlushed()
 	}

@@ -164,6 +164,7 @@ func (cn *conn) closeFlushed() {
 	})
 }
 
+// setLeaving notes that the connection ends within lingerLimit.
 func (cn *conn) setLeaving() {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()

@@ -10,21 +10,21 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// A serverConn is a connection to a server: its handshake, then a conn whose
-// frames it turns into calls.
+// A serverConn is a connection of a server: first its handshake, then the owner of a conn,
+// whose frames it turns into calls.
 type serverConn struct {
 	server  *Server
 	serving *serving
 	nc      net.Conn // as accepted; the handshake may replace it
 
-	// conn is nil until the handshake is over, and so is peer, the result of the
-	// handshaker. Guarded by server.mu until then, and never changed
-	// again. refused says that there will be none; guarded by server.mu.
+	// conn, and peer, the result of the handshaker, are nil during the handshake. They are
+	// guarded by server.mu until they are set, and do not change after that. refused is
+	// set if there will be no conn; guarded by server.mu.
 	conn    *conn
 	peer    any
 	refused bool
 
-	// uid is the user for whom the connection counts. Guarded by server.mu.
+	// uid is the user among whose connections this one counts. Guarded by server.mu.
 	uid connUID
 
 	// abort ends the handshake; nil before it and without a handshaker.
@@ -32,23 +32,24 @@ type serverConn struct {
 	abort func()
 
 	lease   lease   // of the right to read, while the read loop runs a handler
-	lentFor *method // whose handler it is; the read loop sets it before it lends the right
+	lentFor *method // the handler's method; the read loop sets it before it lends the right
 
-	// running is how many handlers run. It can be more than there are
-	// streams: one that failed ends before its handler does.
+	// running is the number of running calls. It may exceed the number of streams: a
+	// stream that fails ends before its handler does.
 	running atomic.Int64
 }
 
-// serve is the goroutine of the connection. Server.startConn starts it; it ends
-// with the connection, or with the handshaker if that goes on for longer.
+// serve is the goroutine of the connection: the handshake, then the read loop.
+// Server.startConn starts it. It ends with the connection, with a handshaker that goes on
+// for longer, or when another goroutine becomes the read loop.
 func (sc *serverConn) serve() {
 	if sc.establish() {
 		sc.readLoop()
 	}
 }
 
-// readLoop reads until the connection ends, or another goroutine has taken its place
-// (errReadLent).
+// readLoop is the read loop. It ends with the connection, or after another read loop has
+// taken its place (errReadLent).
 func (sc *serverConn) readLoop() {
 	for sc.conn.readNext() {
 	}
@@ -61,8 +62,8 @@ func (sc *serverConn) started() *conn {
 	return sc.conn
 }
 
-// drain closes the connection as soon as no call runs. In a handshake none
-// does.
+// drain ends the connection as soon as no call runs. During the handshake it ends the
+// connection at once.
 func (sc *serverConn) drain() {
 	if cn := sc.started(); cn != nil {
 		cn.drain()
@@ -71,7 +72,7 @@ func (sc *serverConn) drain() {
 	}
 }
 
-// close ends the connection now.
+// close ends the connection at once.
 func (sc *serverConn) close() {
 	if cn := sc.started(); cn != nil {
 		cn.fail(ErrServerClosed)
@@ -80,7 +81,7 @@ func (sc *serverConn) close() {
 	}
 }
 
-// tellCalls has the contexts of the calls that run note the end of Serve's context.
+// tellCalls makes the contexts of running calls record the end of Serve's context.
 func (sc *serverConn) tellCalls() {
 	cn := sc.started()
 	if cn == nil {
@@ -102,13 +103,14 @@ func (sc *serverConn) ended(err error) {
 	sc.serving.tell(endReason(err))
 }
 
-// writeFailed is part of endpoint. No client gets an answer any more; its requests and
-// messages from before it went away are read, which takes no time: they are there.
+// writeFailed is part of endpoint. The server cannot answer any more, but still reads the
+// requests and messages that the client sent before it went away. These are already there,
+// so that lingerLimit is enough.
 func (sc *serverConn) writeFailed(err error) { sc.conn.failAfter(lingerLimit, err) }
 
-// describe names the connection in the log. During the handshake refuse calls it, and
-// the peer is not known. Names are quoted: a peer may bind its socket to any, and one
-// that looks like the text around it is not to pass for that.
+// describe returns the name of the connection for the log. During the handshake the peer is
+// not known. Addresses are quoted: a peer may bind its socket to any name, also to one that
+// looks like the text of a log line.
 func (sc *serverConn) describe() string {
 	if sc.peer != nil {
 		return "from " + describePeer(sc.peer)
@@ -135,12 +137,12 @@ func (sc *serverConn) handleFrame(h header, buf *buffer) error {
 	case h.typ == messageTypeData:
 		return sc.handleData(h, buf)
 	}
-	buf.release() // of a kind that a later version may know
+	buf.release() // a type that a later version may know
 	return nil
 }
 
-// handleRequest starts a call. The stream is in the table before its handler
-// starts; a refused request never gets there.
+// handleRequest starts a call. The stream enters the table before its handler starts; a
+// refused request never enters the table.
 func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	var req requestView
 	if err := req.parse(buf.bytes(), sc.server.cfg.maxMetadata); err != nil {
@@ -161,7 +163,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 		return sc.reject(h.id, status)
 	}
 	if sc.serving.ctx.Err() != nil {
-		call.ctx.settle(call.ctx.parentContext()) // it ended before the call came
+		call.ctx.settle(call.ctx.parentContext()) // Serve's context ended before the call arrived
 	}
 	if sc.mayRunHere(method) {
 		return sc.runHere(call)
@@ -170,16 +172,16 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	return nil
 }
 
-// receiverWaits is part of endpoint: the read loop reads for everybody.
+// receiverWaits is part of endpoint. A server has no leaders.
 func (sc *serverConn) receiverWaits(context.Context, entry) {}
 
-// senderWaits is part of endpoint.
+// senderWaits is part of endpoint. A read loop always reads.
 func (sc *serverConn) senderWaits(*slot) {}
 
 // senderGoesOn is part of endpoint.
 func (sc *serverConn) senderGoesOn(*slot) {}
 
-// admit finds the method of a request, or a status that refuses it.
+// admit returns the method of a request, or a status that refuses the request.
 func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	if req.metadataSize > sc.server.cfg.maxMetadata {
 		return nil, newStatus(codes.ResourceExhausted, "metadata of %d bytes exceeds the maximum of %d",
@@ -196,8 +198,8 @@ func (sc *serverConn) admit(req *requestView, fl flags) (*method, *spb.Status) {
 	return m, m.refuse(fl)
 }
 
-// insert puts the call into the table, or returns a status that refuses it. The
-// Rust client can send an id below an earlier one: only one in use is refused.
+// insert puts the call into the table, or returns a status that refuses the call. An id may
+// be lower than an earlier one, as ids of the Rust client can be, but must not be in use.
 func (sc *serverConn) insert(call *serverCall) *spb.Status {
 	cn, id := sc.conn, call.stream.id
 	cn.mu.Lock()
@@ -229,14 +231,14 @@ func (sc *serverConn) streamLocked(id streamID) *stream {
 	return st
 }
 
-// lookup is streamLocked without the lock.
+// lookup implements streamLocked for callers without the lock.
 func (sc *serverConn) lookup(id streamID) *stream {
 	sc.conn.mu.Lock()
 	defer sc.conn.mu.Unlock()
 	return sc.streamLocked(id)
 }
 
-// handleData gives a message to its stream.
+// handleData delivers a message to its stream, or refuses it.
 func (sc *serverConn) handleData(h header, buf *buffer) error {
 	cn := sc.conn
 	cn.mu.Lock()
@@ -246,7 +248,7 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 	case st == nil:
 		buf.release()
 		if h.id <= lastID {
-			return nil // the stream has ended and the client may not know yet
+			return nil // the stream has ended, and the client may not know that yet
 		}
 		return sc.reject(h.id, newStatus(codes.InvalidArgument, "no stream %d", h.id))
 	case !st.mayReceive():
@@ -262,15 +264,15 @@ func (sc *serverConn) handleData(h header, buf *buffer) error {
 	})
 }
 
-// streamFailed is part of endpoint: the stream ends with a response that says why.
-// A frame that was to begin a stream is answered, too. One for a stream that has
-// ended is not, nor is one of a kind that a later version may know.
+// streamFailed is part of endpoint. The stream ends with a response that has the reason. A
+// refused request, and any frame on an even id, gets such a response, too. Other frames
+// without a stream get none: their stream has ended, or a later version may know their type.
 func (sc *serverConn) streamFailed(e *streamError) error {
 	id, status := e.h.id, statusOf(e.err)
 	status.Code = int32(e.code)
 	st := sc.lookup(id)
 	switch {
-	case sc.knowsExtension(e.h): // no answer, which a client that has extensions ends the connection for
+	case sc.knowsExtension(e.h): // a client with extensions ends the connection at a response on id 0
 	case id.isClient() && e.h.typ != messageTypeRequest && e.h.typ != messageTypeData:
 	case st != nil && st.callerGone():
 	case st != nil:
@@ -283,7 +285,7 @@ func (sc *serverConn) streamFailed(e *streamError) error {
 	return nil
 }
 
-// reject answers a frame that has no stream.
+// reject answers a frame without a stream by status.
 func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 	cn := sc.conn
 	cn.mu.Lock()
@@ -293,14 +295,15 @@ func (sc *serverConn) reject(id streamID, status *spb.Status) error {
 	over := cn.err != nil
 	cn.mu.Unlock()
 	if over {
-		return nil // the end of the connection, which comes next, says it all
+		return nil // the peer is about to see the end of the connection
 	}
 	sc.queueReply(id, status)
 	cn.ch.w.flush()
 	return nil
 }
 
-// queueReply queues a reply of the goroutine that reads.
+// queueReply queues the response to a refused frame or for a stream that has failed. Only the
+// goroutine that reads calls it.
 func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	sc.conn.lastReply.Store(clock())
 	if full := sc.conn.ch.w.enqueueReply(responseFrame(id, status, sc.conn.maxSend())); full {
@@ -308,8 +311,8 @@ func (sc *serverConn) queueReply(id streamID, status *spb.Status) {
 	}
 }
 
-// reply sends the final frame of a call whose handler has returned. It waits for
-// room, unless the connection ends. It takes over frame.
+// reply sends the final frame of a call whose handler has returned, and takes over frame. It
+// waits for room, but not beyond the end of the connection.
 func (sc *serverConn) reply(st *stream, frame *buffer) {
 	if err := sc.conn.ch.w.room.take(context.Background(), nil, st.ctx.call.finalLength(frame)); err != nil {
 		st.ctx.call.dropFinal(frame)
@@ -326,8 +329,8 @@ func (sc *serverConn) reply(st *stream, frame *buffer) {
 	}
 }
 
-// replyHere is reply on the read loop: it neither waits nor writes.
-// It says false, and nothing has happened, when there is no room.
+// replyHere is reply for the read loop: it neither waits nor writes. It returns false, and
+// does nothing, if there is no room.
 func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	ch := sc.conn.ch
 	if !ch.w.room.tryTake(st.ctx.call.finalLength(frame)) {
@@ -338,12 +341,12 @@ func (sc *serverConn) replyHere(st *stream, frame *buffer) bool {
 	return true
 }
 
-// finish queues the final frame of a call whose handler has returned. Room for
-// it is reserved. If the stream has ended already, or the client has given up on it, the
-// frame is dropped.
+// finish queues the final frame of a call whose handler has returned. The caller has taken
+// room for the frame. If the stream has ended, or the client has given up on it, finish
+// drops the frame.
 //
-// The call stops running first: the client may send its next one as soon as it
-// has the response. Until there is room the call counts, as it costs a goroutine.
+// The call stops counting first, since the client may send the next call as soon as it has
+// the response. A call that waits for room still counts: it costs a goroutine.
 func (sc *serverConn) finish(st *stream, frame *buffer) {
 	sc.callOver()
 	ch := sc.conn.ch
@@ -360,10 +363,9 @@ func (sc *serverConn) finish(st *stream, frame *buffer) {
 	}
 }
 
-// remove takes a stream out of the table and ends it for the reason err, after
-// queue has queued its final frame. It says false, and nothing has happened,
-// when the stream has ended already. Nothing is sent on a stream after its final
-// frame: that is queued and data is refused from one step on.
+// remove takes a stream out of the table and ends it because of err, after queue has queued
+// the final frame. It returns false, and does nothing, if the stream has ended. Nothing
+// follows the final frame: senders are refused under the same lock.
 func (sc *serverConn) remove(st *stream, err error, queue func()) bool {
 	cn := sc.conn
 	cn.mu.Lock()

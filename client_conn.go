@@ -21,12 +21,12 @@ func (c *Client) handleFrame(h header, buf *buffer) error {
 	return err
 }
 
-// receive delivers a frame to its stream, and ends the stream after the last frame.
+// receive delivers a frame to its stream. The last frame ends the stream.
 func (c *Client) receive(st *stream, h header, buf *buffer) error {
 	m := message{
 		typ:  h.typ,
 		last: h.endsClient(),
-		// Without remote closed a server of Go sends such a frame for nil.
+		// Without remote closed, such a frame is a Go server's message nil.
 		none: h.typ == messageTypeData && h.flags.has(flagNoData) && h.flags.has(flagRemoteClosed),
 		cost: uint32(dataCost(h)),
 		buf:  buf,
@@ -34,7 +34,7 @@ func (c *Client) receive(st *stream, h header, buf *buffer) error {
 	if h.typ == messageTypeResponse {
 		if err := openResponse(buf, maxDetails(c.cfg.conn.maxLength)); err != nil {
 			buf.release()
-			st.refuseSend(io.EOF) // receivers are told why
+			st.refuseSend(io.EOF) // only receivers get err
 			st.end(err)
 			return nil
 		}
@@ -48,8 +48,8 @@ func (c *Client) receive(st *stream, h header, buf *buffer) error {
 	return nil
 }
 
-// openResponse leaves the message of a response in its buffer, or returns the
-// error that came with it, or for a status of more than most details.
+// openResponse leaves the message of a response in its buffer. It returns the error that
+// the response carries, or an error for a status with more than most details.
 func openResponse(buf *buffer, most int) error {
 	r, err := parseResponse(buf.bytes(), most)
 	if err == nil {
@@ -61,10 +61,9 @@ func openResponse(buf *buffer, most int) error {
 	return err
 }
 
-// route finds the stream or call that a frame is for, and takes it out of the table
-// if the frame is its last. It returns nil for a stream that was given up, and for
-// frames of a kind that a later version may know: PROTOCOL.md, "What must be
-// ignored".
+// route returns the stream or call of a frame, and takes it out of the table if the frame
+// is its last one. It returns nil for a stream that was given up, and for frames of a type
+// that a later version may know: PROTOCOL.md, "What must be ignored".
 func (c *Client) route(h header) (entry, error) {
 	if h.typ != messageTypeResponse && h.typ != messageTypeData {
 		return nil, nil
@@ -97,11 +96,11 @@ func (c *Client) route(h header) (entry, error) {
 	return e, nil
 }
 
-// streamFailed is part of endpoint. The server is told, if it knows cancel and may have
-// more to send.
+// streamFailed is part of endpoint. It sends a cancel frame if the server knows those and
+// may have more to send.
 func (c *Client) streamFailed(err *streamError) error {
 	if t := err.h.typ; t != messageTypeResponse && t != messageTypeData {
-		return nil // of a kind that a later version may know
+		return nil // a type that a later version may know
 	}
 	e := c.conn.lookup(err.h.id)
 	if e == nil {
@@ -118,9 +117,9 @@ func (c *Client) streamFailed(err *streamError) error {
 	return nil
 }
 
-// writeFailed is part of endpoint. Calls whose requests are not out fail now. The others
-// may still be answered, and the end of the last of them is that of the connection. An idle
-// connection ends in a moment: there is no call that waits.
+// writeFailed is part of endpoint. Calls whose requests were not written completely fail at
+// once. The others may still get their responses, and the connection ends with the last of
+// them. An idle connection ends within lingerLimit.
 func (c *Client) writeFailed(err error) {
 	conn := c.conn
 	sent := conn.ch.w.writtenBytes()
@@ -138,9 +137,9 @@ func (c *Client) writeFailed(err error) {
 	for _, e := range lost {
 		e.end(writeError(err))
 	}
-	conn.ch.interrupt() // one of them may lead
+	conn.ch.interrupt() // the caller of a lost call may be the leader
 	switch {
-	case idle: // reading likely says why, before long
+	case idle: // reading likely returns the reason first
 		conn.failAfter(lingerLimit, err)
 	case conn.ch.sock != nil:
 		conn.failAfter(socketLateLimit, err)
@@ -149,8 +148,8 @@ func (c *Client) writeFailed(err error) {
 	}
 }
 
-// ended is part of endpoint. OnClose runs on a goroutine of its own: it may wait
-// for a lock that its caller holds.
+// ended is part of endpoint. OnClose runs on its own goroutine: it may wait for a lock that
+// the goroutine which ends the connection holds.
 func (c *Client) ended(error) {
 	c.conn.mu.Lock()
 	c.conn.notice.tellLocked()

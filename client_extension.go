@@ -9,8 +9,9 @@ import (
 
 // This file is the client's side of extensions: PROTOCOL.md, section "Extensions".
 
-// WithClientExtensions turns the extensions of this implementation on or off; they are on by
-// default. A server without extensions skips the client's offer. (Not in released versions.)
+// WithClientExtensions turns the extensions of the protocol on or off; they are on by
+// default. A server without extensions skips the client's offer. (Not in released
+// versions.)
 func WithClientExtensions(on bool) ClientOpts {
 	return func(c *Client) { c.cfg.extensions = on }
 }
@@ -29,16 +30,16 @@ func (c *Client) noteAnswer(e entry) {
 	}
 }
 
-// handleControl handles a frame on id 0, and takes over buf. Clients without extensions
-// ignore such frames, and so does this one until the server has confirmed.
+// handleControl handles a frame on id 0, and takes over buf. A client without extensions
+// ignores such frames, and so does this client until the server has confirmed extensions.
 func (c *Client) handleControl(h header, buf *buffer) error {
 	defer buf.release()
 	switch {
 	case h.typ == messageTypeSettings && !h.flags.has(flagAck):
 		c.takeSettings(buf.bytes())
 	case h.typ == messageTypeResponse && c.conn.ext.is(extended):
-		// To us this is an answer to our frames by somebody that does not know them,
-		// and has passed the server's settings on.
+		// A proxy has passed the server's settings on, but answers the client's frames
+		// as frames that it does not know.
 		return fmt.Errorf("%w: a response on id 0, after settings", ErrProtocol)
 	case c.conn.ext.is(extended):
 		return c.handleExtension(h, buf.bytes())
@@ -46,8 +47,8 @@ func (c *Client) handleControl(h header, buf *buffer) error {
 	return nil
 }
 
-// handleExtension handles a frame of an extension other than settings, with payload b.
-// Types that this version does not know are ignored, and those that only clients send.
+// handleExtension handles an extension's frame other than settings, with payload b. It
+// ignores types that this version does not know, and types that only clients send.
 func (c *Client) handleExtension(h header, b []byte) error {
 	switch h.typ {
 	case messageTypePing, messageTypePong:
@@ -69,8 +70,8 @@ func (c *Client) handleExtension(h header, b []byte) error {
 	return nil
 }
 
-// takeSettings acknowledges the settings of the server, if they are an answer to our
-// offer: before any frame that relies on them.
+// takeSettings acknowledges the server's settings if they answer the client's offer. The
+// acknowledgement precedes any frame that relies on the settings.
 func (c *Client) takeSettings(b []byte) {
 	peer, ok := parseSettings(b)
 	conn := c.conn
@@ -84,19 +85,19 @@ func (c *Client) takeSettings(b []byte) {
 	}
 	conn.mu.Unlock()
 	if ack {
-		conn.ch.w.flushLater() // on another goroutine: the stack of an idle read loop stays small
+		conn.ch.w.flushLater() // on another goroutine, so that the stack of an idle read loop stays small
 	}
 }
 
-// uses is negotiation.uses.
+// uses is negotiation.uses for callers without the lock.
 func (c *Client) uses(f features) bool {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
 	return c.conn.ext.uses(f)
 }
 
-// giveUp takes e out of the table, as nobody waits for it any more because of err, and
-// tells the server if that knows cancel. It reports whether e was there.
+// giveUp takes e out of the table because its caller gives up with err, and sends a cancel
+// frame if the server knows those. It reports whether e was there.
 func (c *Client) giveUp(e entry, err error) bool {
 	conn := c.conn
 	conn.mu.Lock()
@@ -104,7 +105,7 @@ func (c *Client) giveUp(e entry, err error) bool {
 	tell := removed && conn.ext.maySend(featureCancel)
 	if tell {
 		can := cancellation{id: e.place().id, code: codes.Canceled}
-		if err == context.DeadlineExceeded { // not errors.Is: err may have methods of the caller's
+		if err == context.DeadlineExceeded { // not errors.Is: err may have methods of the user's
 			can.code = codes.DeadlineExceeded
 		}
 		conn.ch.w.enqueueControl(can.frame())

@@ -8,25 +8,25 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file is the pure part of the extensions: the offer in a request, and the frames
-// on id 0. PROTOCOL.md, section "Extensions".
+// This file encodes and decodes the offer in a request and the frames on id 0: PROTOCOL.md,
+// section "Extensions".
 
-// requestOffer is the field of a Request in which a client offers extensions. Every
-// server skips it that does not know it.
+// requestOffer is the field of a Request in which a client offers extensions. Servers that
+// do not know the field skip it.
 const requestOffer = frame.FieldOffer
 
 const (
 	// extensionVersion is the version of Settings that this implementation sends.
 	extensionVersion = 1
 
-	// maxOfferRequest is the longest request that carries an offer, in bytes without
-	// it: no request becomes too long by the offer, and one that fitted into a write
-	// of 4096 bytes still does.
+	// maxOfferRequest is the length of the longest request that carries an offer, in
+	// bytes without the offer. No request becomes too long by the offer, and a request
+	// that fits into a write of 4096 bytes still does.
 	maxOfferRequest = 4000
 )
 
-// The types of the frames of extensions. Their id is 0. A peer gets one only after it
-// has offered or confirmed.
+// The types of the frames of extensions, whose id is 0. A peer gets such a frame only after
+// it has offered or confirmed extensions.
 const (
 	messageTypeSettings = frame.TypeSettings
 	messageTypeCancel   = frame.TypeCancel
@@ -39,7 +39,7 @@ const (
 	lastExtensionType = frame.TypeLastExtension
 )
 
-// flagAck is of a settings frame: the client confirms those of the server.
+// flagAck is a flag of settings frames: the client acknowledges the server's settings.
 const flagAck = flags(frame.FlagAck)
 
 // isExtension reports whether h is the header of an extension's frame.
@@ -65,8 +65,7 @@ func (ft features) has(feature features) bool { return ft&feature != 0 }
 
 func (ft features) String() string { return frame.Features(ft).String() }
 
-// settings is the message Settings: an offer, and the answer to it. Its fields are as
-// on the wire.
+// settings is the message Settings: an offer or its answer. The fields are as on the wire.
 type settings struct {
 	version    uint32
 	features   features
@@ -78,7 +77,7 @@ func (se settings) wire() frame.Settings {
 	return frame.Settings{Version: se.version, Features: frame.Features(se.features), MaxMessage: se.maxMessage, Window: se.window}
 }
 
-// messageLimit returns the longest payload that the side which sent se accepts.
+// messageLimit returns the longest payload that the side with these settings accepts.
 func (se settings) messageLimit() int { return se.wire().Limit() }
 
 // size returns the encoded length in bytes.
@@ -87,8 +86,8 @@ func (se settings) size() int { return se.wire().Size() }
 // append adds the encoding to b.
 func (se settings) append(b []byte) []byte { return se.wire().Append(b) }
 
-// parseSettings decodes b. It reports false for bytes that are no Settings, and for
-// those without a version: they count as none.
+// parseSettings decodes b. It returns false for bytes that are not a Settings message, and
+// for settings of version 0, which count as absent.
 func parseSettings(b []byte) (settings, bool) {
 	s, ok := frame.ParseSettings(b)
 	return settings{s.Version, features(s.Features), s.MaxMessage, s.Window}, ok
@@ -122,9 +121,9 @@ func settingsFrame(s settings) *buffer {
 // ackFrame returns the client's answer to the settings of the server.
 func ackFrame() *buffer { return newExtensionFrame(messageTypeSettings, flagAck, 0) }
 
-// The frames below have a payload of fixed length, or begin with one. Their parse
-// functions report false when a payload is shorter, which breaks the protocol. They
-// ignore bytes beyond it, which a later version may have added.
+// The payloads of the frames below begin with a part of fixed length. The parse functions
+// return false if a payload is shorter, which breaks the protocol. They ignore further
+// bytes, which a later version may have added.
 
 func errShortPayload(h header) error {
 	return errProtocol("%d bytes are too short for the payload of a %v frame", h.length, h.typ)
@@ -150,8 +149,8 @@ func parseCancellation(b []byte) (cancellation, bool) {
 	return cancellation{streamID(c.ID), codes.Code(c.Code)}, ok
 }
 
-// windowUpdate is the payload of a window frame: the sender of data on a stream may go
-// on while it has sent less than limit.
+// windowUpdate is the payload of a window frame: the sender of data on a stream may send
+// while it has sent less than limit.
 type windowUpdate struct {
 	id    streamID
 	limit uint64 // in bytes of dataCost, from the beginning of the stream
@@ -171,7 +170,7 @@ func parseWindowUpdate(b []byte) (windowUpdate, bool) {
 	return windowUpdate{streamID(w.ID), w.Limit}, ok
 }
 
-// pingData is the payload of a ping and a pong. The peer returns it as it is.
+// pingData is the payload of a ping or a pong. The peer returns it unchanged.
 type pingData uint64
 
 const pingLength = frame.PingLength
@@ -190,8 +189,8 @@ func parsePing(b []byte) (pingData, bool) {
 
 // goaway is the payload of a goaway frame: the server takes no new calls.
 type goaway struct {
-	lastID streamID   // the highest id of a call that was accepted; 0 for none
-	code   codes.Code // why: OK for a shutdown
+	lastID streamID   // the highest id of an accepted call; 0 for none
+	code   codes.Code // the reason: OK for a shutdown
 	text   string     // for people
 }
 

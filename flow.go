@@ -2,22 +2,22 @@ package ttrpc
 
 import "math"
 
-// This file is flow control of a stream's data: PROTOCOL.md, section "Windows". Its types
-// count and decide, and do nothing else: no I/O, no locks. The stream's mu guards them.
+// This file counts a stream's data for its windows: PROTOCOL.md, section "Windows". The types
+// only keep state and decide: they do no I/O and take no locks. stream.mu guards them, and
+// stream_flow.go uses them.
 //
-// Both sides add up the cost of the data on a stream, each way, from its beginning. The
-// receiver states limits for that sum, which only rise, so that none of them can be
-// lost in adding and two of them do as much as the higher one. TestFlowWalk and
-// FuzzFlow have a sender and a receiver meet in all orders. stream_flow.go
-// uses them.
+// Both sides add up the cost of a stream's data for each direction, from the beginning of the
+// stream. The receiver states limits for that sum. Limits are absolute and only rise, so that
+// the highest limit replaces all others. TestFlowWalk and FuzzFlow run a sender and a receiver
+// in all orders.
 
-// dataOverhead is the cost of a data frame beside its payload, in bytes. It is part of
-// the protocol.
+// dataOverhead is the cost of a data frame besides its payload, in bytes. It is part of the
+// protocol.
 const dataOverhead = 64
 
-// dataCost returns the cost of a frame in the window of its stream. The final frame of a side
-// is free, lest a stream cannot end, and so is a message in a request: without it there
-// is no stream.
+// dataCost returns the cost of a frame in the window of its stream. The final data frame of
+// a side is free, so that every stream can end, and so is a message in a request, so that
+// every stream can begin.
 func dataCost(h header) uint64 {
 	if h.typ != messageTypeData || h.flags.has(flagRemoteClosed) {
 		return 0
@@ -28,19 +28,19 @@ func dataCost(h header) uint64 {
 // sendWindow is the sender's half of a window.
 type sendWindow struct {
 	sent  uint64 // cost of all data
-	limit uint64 // the highest that the receiver has stated; 0 before the first
+	limit uint64 // the highest limit that the receiver has stated; 0 before the first
 }
 
-// open reports whether a message may be sent, of any length: one that is longer than
-// the window would wait for ever otherwise.
+// open reports whether the sender may send a message of any length: a message longer than
+// the window would otherwise wait forever.
 func (sw *sendWindow) open() bool { return sw.limit == 0 || sw.sent < sw.limit }
 
-// charge counts a frame, in the order of sending. The window was open under the same
-// lock: else the receiver may take the frame for an overrun.
+// charge counts a frame, in the order of sending. The caller has found the window open
+// under the same lock; otherwise the receiver may take the frame for an overrun.
 func (sw *sendWindow) charge(cost uint64) { sw.sent = addSaturated(sw.sent, cost) }
 
-// raise takes a limit from the receiver, and reports whether senders that wait may go
-// on. A limit that is not higher than an earlier one is ignored.
+// raise sets a limit from the receiver, and reports whether waiting senders may go on. It
+// ignores a limit that is not higher than an earlier one.
 func (sw *sendWindow) raise(limit uint64) (opens bool) {
 	if limit <= sw.limit {
 		return false
@@ -52,31 +52,32 @@ func (sw *sendWindow) raise(limit uint64) (opens bool) {
 
 // receiveWindow is the receiver's half of a window.
 type receiveWindow struct {
-	received uint64 // cost of all data that has come
-	consumed uint64 // of which receivers have taken, or nobody ever will
-	limit    uint64 // the highest that was stated; 0 before the first
-	size     uint32 // how far the limit is ahead of consumed; 0 for no window
+	received uint64 // cost of all data that has arrived
+	consumed uint64 // cost of the data that receivers have taken, or that was dropped
+	limit    uint64 // the highest limit that was stated; 0 before the first
+	size     uint32 // the distance of a new limit from consumed; 0 for no window
 
-	// strict is set when both sides know the first limit since the stream began.
-	// Data beyond a limit then breaks the protocol; else it was on its way.
+	// strict is set if both sides have known the first limit since the stream began.
+	// Data beyond a limit then breaks the protocol; otherwise it may have been in
+	// transit.
 	strict bool
 }
 
-// newReceiveWindow is the window of a stream that begins after the negotiation: its
-// first limit is known from the settings.
+// newReceiveWindow returns the window of a stream that begins after the negotiation: both
+// sides know the first limit from the settings.
 func newReceiveWindow(size uint32) receiveWindow {
 	return receiveWindow{size: size, limit: uint64(size), strict: size > 0}
 }
 
-// begin is for a stream that has begun before the negotiation was over. It returns the
-// first limit, which the caller sends; false for none.
+// begin opens the window of a stream that began before the end of the negotiation. It
+// returns the first limit, and whether the caller must send it.
 func (rw *receiveWindow) begin(size uint32) (limit uint64, send bool) {
 	rw.size = size
 	rw.limit = rw.next()
 	return rw.limit, size > 0
 }
 
-// next is the limit that could be stated now.
+// next returns the limit that the receiver could state now.
 func (rw *receiveWindow) next() uint64 {
 	if rw.size == 0 {
 		return 0
@@ -84,8 +85,8 @@ func (rw *receiveWindow) next() uint64 {
 	return addSaturated(rw.consumed, uint64(rw.size))
 }
 
-// arrive counts a frame that has come. It reports false for one that the peer should
-// not have sent.
+// arrive counts a frame that has arrived. It reports whether the peer was allowed to send
+// it.
 func (rw *receiveWindow) arrive(cost uint64) (ok bool) {
 	ok = !rw.strict || cost == 0 || rw.received < rw.limit
 	rw.received = addSaturated(rw.received, cost)
@@ -93,8 +94,9 @@ func (rw *receiveWindow) arrive(cost uint64) (ok bool) {
 }
 
 // consume counts a frame that a receiver has taken, or that is dropped while the stream
-// goes on. It returns a limit that the caller sends, once half of the window is
-// consumed: a sender that has stopped can then always go on, as it has sent all of it.
+// goes on. Once half of the window is consumed, it returns a limit and true, and the caller
+// sends the limit. A sender that has used up its window can therefore always go on: all of
+// its data gets consumed.
 func (rw *receiveWindow) consume(cost uint64) (limit uint64, send bool) {
 	rw.consumed = addSaturated(rw.consumed, cost)
 	next := rw.next()
@@ -105,7 +107,7 @@ func (rw *receiveWindow) consume(cost uint64) (limit uint64, send bool) {
 	return next, true
 }
 
-// addSaturated returns a+b, or the highest number.
+// addSaturated returns a+b, or the highest number if the sum overflows.
 func addSaturated(a, b uint64) uint64 {
 	if a > math.MaxUint64-b {
 		return math.MaxUint64

@@ -2,24 +2,24 @@ package ttrpc
 
 import "sync/atomic"
 
-// A negotiation is how far the two sides of a connection have agreed on extensions. A
-// client offers in its first requests, a server that knows the offer answers with its
-// settings, and the client acknowledges those; see PROTOCOL.md, section "Negotiation".
-// Neither side waits for it, and without an answer everything goes on without
-// extensions.
+// A negotiation is the state of the agreement on extensions between the two sides of a
+// connection. A client offers extensions in its first requests, a server that knows the
+// offer answers with its settings, and the client acknowledges the settings: PROTOCOL.md,
+// section "Negotiation". Neither side waits for the other, and without an answer everything
+// goes on without extensions.
 //
-// A negotiation decides and remembers, and does nothing else: no I/O, no timers, no
-// locks. conn.mu guards it, but for the state, which encoders look at.
-// TestNegotiationWalk tries all orders of its methods.
+// A negotiation only keeps state and decides: it does no I/O, starts no timers and takes no
+// locks. conn.mu guards it, except for the state, which encoders read. TestNegotiationWalk
+// tries all orders of its methods.
 type negotiation struct {
 	state atomic.Uint32 // a negotiationState
 
-	// As in the settings of the other side; 0 until it has sent them.
+	// The values in the peer's settings; 0 until the settings arrive.
 	peerMaxMessage, peerWindow uint32
 
 	inUse uint8 // the features of both sides; 0 before the peer's settings are known
 
-	// hasOffered is set when a request with an offer was queued (client).
+	// hasOffered is set when a request with an offer is queued (client).
 	hasOffered bool
 }
 
@@ -27,18 +27,20 @@ type negotiation struct {
 type negotiationState uint32
 
 const (
-	// plain is a connection without extensions. A client stays there for good: its
-	// server does not know them. A server leaves it with the first offer.
+	// plain is the state without extensions. A client stays in it for good, because its
+	// server does not know extensions. A server leaves it at the first offer.
 	plain negotiationState = iota
 
-	// offering is a client that has no answer yet: its small requests carry the offer.
+	// offering is the state of a client that has no answer yet: its small requests
+	// carry the offer.
 	offering
 
-	// offered is a server that has sent its settings and has no acknowledgement yet. A
-	// proxy may have passed the offer on, and know nothing of the settings.
+	// offered is the state of a server that has sent its settings and has no
+	// acknowledgement yet. A proxy may have passed the offer on and ignore the settings.
 	offered
 
-	// extended is a side that knows of the other that it has the extensions in use.
+	// extended is the state in which a side knows that the other side has the
+	// extensions in use.
 	extended
 )
 
@@ -58,20 +60,21 @@ func (n *negotiation) is(s negotiationState) bool { return negotiationState(n.st
 
 func (n *negotiation) set(s negotiationState) { n.state.Store(uint32(s)) }
 
-// queued notes that a client has queued a request with the offer.
+// queued records that a client has queued a request with the offer.
 func (n *negotiation) queued() { n.hasOffered = true }
 
-// answered is for a client that gets a frame on the stream of a request with the offer:
-// a server that knows the offer has sent its settings before.
+// answered is called by a client for a frame on the stream of a request with the offer. A
+// server that knows the offer has sent its settings before, so an offering client becomes
+// plain.
 func (n *negotiation) answered() {
 	if n.is(offering) {
 		n.set(plain)
 	}
 }
 
-// settled is for a client that gets the settings of the server. It reports whether the
-// client must acknowledge them, before it sends anything else. A client that has not
-// offered, or has given up on an answer, ignores them.
+// settled is called by a client for the server's settings. It reports whether the client
+// must acknowledge them before it sends anything else. A client that has not offered, or
+// has become plain, ignores them.
 func (n *negotiation) settled(own, peer settings) (ack bool) {
 	if !n.is(offering) || !n.hasOffered {
 		return false
@@ -81,9 +84,8 @@ func (n *negotiation) settled(own, peer settings) (ack bool) {
 	return true
 }
 
-// offer is for a server that gets an offer. It reports whether the server must send its
-// settings, before anything else that it has to say to the request. Later offers
-// change nothing.
+// offer is called by a server for an offer. It reports whether the server must send its
+// settings before any other answer to the request. Later offers change nothing.
 func (n *negotiation) offer(own, peer settings) (answer bool) {
 	if !n.is(plain) {
 		return false
@@ -93,8 +95,8 @@ func (n *negotiation) offer(own, peer settings) (answer bool) {
 	return true
 }
 
-// acknowledged is for a server that gets the acknowledgement. It reports whether that is
-// the first one: the server relies on extensions from now on.
+// acknowledged is called by a server for the acknowledgement. It reports whether this is
+// the first one: from then on the server relies on extensions.
 func (n *negotiation) acknowledged() (first bool) {
 	if !n.is(offered) {
 		return false
@@ -112,8 +114,8 @@ func (n *negotiation) agree(own, peer settings) {
 func (n *negotiation) uses(f features) bool { return features(n.inUse).has(f) && n.is(extended) }
 
 // maySend reports whether frames of a feature may be sent. A client sends them only to a
-// server that has confirmed. A server sends those that do no harm to a client which
-// ignores id 0 as soon as that has offered, for the sake of the first call.
+// server that has confirmed extensions. A server also sends, from the offer on, those that
+// do no harm to a client which ignores id 0, so that the first call has them, too.
 func (n *negotiation) maySend(f features) bool {
 	early := n.is(offered) && f&(featureMetadata|featureGoaway) == f
 	return features(n.inUse).has(f) && (early || n.is(extended))

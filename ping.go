@@ -7,17 +7,17 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// This file is pings and pongs, for both roles: PROTOCOL.md, section "Ping".
+// This file sends and answers pings, for both roles: PROTOCOL.md, section "Ping".
 
-// pings is the state of a connection on which either side has sent a ping, or may do so
-// by itself. conn.mu guards it.
+// pings is the state of pings in both directions. It exists once either side has sent a
+// ping, or may send one for its keepalive. conn.mu guards it.
 type pings struct {
 	last    pingData      // the number of our last ping
 	waiters []*pingWaiter // in order of their numbers
 
 	pong       pingData // the bytes of the peer's last ping
 	pongQueued bool     // a pong waits to be written
-	pongOwed   bool     // another goes out after that, with the bytes in pong
+	pongOwed   bool     // a second pong, with the bytes in pong, follows the first
 
 	keep *connKeepalive // nil for none
 }
@@ -25,8 +25,8 @@ type pings struct {
 // A pingWaiter is a call of Client.Ping that waits for its pong.
 type pingWaiter struct {
 	number   pingData
-	answered chan struct{} // closed when a pong with that number has come, or a higher one
-	slot     slot          // has the read loop read: see turn
+	answered chan struct{} // closed when a pong with that number or a higher one arrives
+	slot     slot          // parked, so that the read loop reads: see turn
 }
 
 var errNoPing = withCode(codes.Unimplemented, errors.New("ttrpc: the server does not answer pings: it does not have the extensions of the protocol, or has them switched off"))
@@ -49,7 +49,7 @@ func (c *Client) Ping(ctx context.Context) error {
 		return err
 	}
 	if c.conn.ext.is(offering) {
-		// Any answer tells the server's extensions.
+		// Any answer shows which extensions the server has.
 		err := c.roundTrip(ctx, &requestEnvelope{service: "ttrpc.Extensions", method: "Ask", timeout: timeout},
 			func(responseView) error { return nil })
 		if err != nil {
@@ -72,7 +72,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	}
 }
 
-// sendPing queues a ping, after waiting for room, and sees to it that somebody reads.
+// sendPing queues a ping, after waiting for room, and makes the read loop read if nobody
+// does.
 func (c *Client) sendPing(ctx context.Context) (*pingWaiter, error) {
 	const length = headerLength + pingLength
 	cn := c.conn
@@ -120,7 +121,7 @@ func (c *Client) forgetPing(w *pingWaiter) {
 	}
 }
 
-// pingsLocked returns the state of pings, and makes it for the first of them.
+// pingsLocked returns the state of pings. The first call makes it.
 func (cn *conn) pingsLocked() *pings {
 	if cn.pings == nil {
 		cn.pings = &pings{}
@@ -146,8 +147,8 @@ func (cn *conn) takePing(typ messageType, b []byte) error {
 	return nil
 }
 
-// pongCame wakes the callers that wait for it. A pong for a ping that we have not sent yet is
-// ignored.
+// pongCame wakes the callers that wait for the pong with that number or a lower one. It
+// ignores a pong for a ping that was not sent yet.
 func (cn *conn) pongCame(number pingData) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
@@ -163,8 +164,9 @@ func (cn *conn) pongCame(number pingData) {
 	p.waiters = append(p.waiters[:0], p.waiters[n:]...)
 }
 
-// answerPing sends a pong. While another one waits to be written, it only notes the
-// bytes of the next: a peer that sends pings and does not read gets no more memory.
+// answerPing sends a pong. While an earlier pong waits to be written, answerPing only
+// records the bytes for the next one: a peer that sends pings and does not read then costs
+// no memory.
 func (cn *conn) answerPing(data pingData) {
 	cn.mu.Lock()
 	p := cn.pingsLocked()
@@ -183,11 +185,11 @@ func (cn *conn) answerPing(data pingData) {
 
 func (cn *conn) queuePongLocked() {
 	cn.pings.pongQueued = true
-	cn.ch.w.enqueueReply(cn.pings.pong.frame(messageTypePong)) // one at a time fills nothing
+	cn.ch.w.enqueueReply(cn.pings.pong.frame(messageTypePong)) // at most one waits, so that it needs no room
 }
 
-// pongWritten is called when a pong is written, or nothing can be written any more. It
-// sends the next one, if another ping has come.
+// pongWritten is called when a pong is written, or nothing can be written any more. If
+// another ping has arrived, pongWritten sends the next pong.
 func (cn *conn) pongWritten() {
 	cn.mu.Lock()
 	p := cn.pings

@@ -61,10 +61,10 @@ func (cm CancelMode) ends(unary bool) bool {
 
 type clientGoneKey struct{}
 
-// ClientGone returns a channel that is closed when the answer of a handler is of no use any
+// ClientGone returns a channel that is closed when a handler's answer has no receiver any
 // more: the caller has given up, the connection has ended, or the call is over. ctx is the
-// context of the handler, or derived from it. The channel is closed in every mode of
-// WithServerCancellation; for the first reason, only if the client has extensions.
+// context of the handler, or derived from it. A caller that gives up closes the channel in
+// every mode of WithServerCancellation, if the client has extensions.
 //
 // Outside of a handler the channel is nil, which is never ready in a select. (Not in
 // released versions.)
@@ -73,12 +73,12 @@ func ClientGone(ctx context.Context) <-chan struct{} {
 	return gone
 }
 
-// errCallerGone is the error of senders on a stream whose client has given up, and the cause
-// of the end of the handler's context.
+// errCallerGone is the error of senders on a stream whose client has given up, and the
+// cause of the end of the handler's context.
 var errCallerGone = fmt.Errorf("ttrpc: the client has given up: %w", context.Canceled)
 
 // takeCancel handles a cancel frame. The stream stays in the table until its handler
-// returns. A stream that is not known has ended in the meantime.
+// returns. A stream that is not in the table has ended in the meantime.
 func (sc *serverConn) takeCancel(can cancellation) {
 	st := sc.lookup(can.id)
 	if st == nil {
@@ -91,9 +91,10 @@ func (sc *serverConn) takeCancel(can cancellation) {
 	}
 }
 
-// leaveCaller ends sending, and receiving after the messages that have come. These are
-// dropped if the handler's context ends, unless the client has sent its last: a client that
-// sends, closes its side and leaves may have meant them all.
+// leaveCaller refuses senders, and closes the inbox: receivers still get the messages that
+// have arrived. If discard is set, these are dropped, unless the client has sent its last
+// message: a client that sends its messages, closes its side and leaves may have meant them
+// all.
 func (st *stream) leaveCaller(discard bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -103,7 +104,7 @@ func (st *stream) leaveCaller(discard bool) {
 	} else {
 		st.inbox.close(context.Canceled)
 	}
-	if st.wake != nil { // of a stream
+	if st.wake != nil { // not a unary call
 		st.signal()
 	}
 }

@@ -2,8 +2,9 @@ package ttrpc
 
 // This file is the server's side of extensions: PROTOCOL.md, section "Extensions".
 
-// WithServerExtensions turns the extensions of this implementation on or off; they are on by
-// default. They have no effect on clients that do not offer them. (Not in released versions.)
+// WithServerExtensions turns the extensions of the protocol on or off; they are on by
+// default. They have no effect on clients that do not offer them. (Not in released
+// versions.)
 func WithServerExtensions(on bool) ServerOpt {
 	return func(c *serverConfig) error {
 		c.extensions = on
@@ -11,8 +12,8 @@ func WithServerExtensions(on bool) ServerOpt {
 	}
 }
 
-// takeOffer answers a client's offer with our settings, before anything else that the
-// server has to say to the request.
+// takeOffer answers a client's offer with the server's settings, before any other answer to
+// the request.
 func (sc *serverConn) takeOffer(b []byte) {
 	cn := sc.conn
 	own := sc.server.cfg.conn.settings()
@@ -38,15 +39,16 @@ func (sc *serverConn) takeOffer(b []byte) {
 	}
 }
 
-// queueControl queues a frame of an extension for the goroutine that reads.
+// queueControl queues a frame of an extension. Only the goroutine that reads calls it.
 func (sc *serverConn) queueControl(frame *buffer) {
 	if full := sc.conn.ch.w.enqueueReply(frame); full {
 		sc.conn.reader.repliesFull = true
 	}
 }
 
-// knowsExtension reports whether h is the header of an extension's frame from a client
-// that may send it. All others on id 0 are answered as releases do.
+// knowsExtension reports whether h is the header of an extension's frame that the client
+// may send in this state of the negotiation. Every other frame on id 0 gets the answer of
+// releases.
 func (sc *serverConn) knowsExtension(h header) bool {
 	if !h.isExtension() {
 		return false
@@ -54,8 +56,8 @@ func (sc *serverConn) knowsExtension(h header) bool {
 	return sc.conn.ext.is(extended) || sc.conn.ext.is(offered) && h.typ == messageTypeSettings && h.flags.has(flagAck)
 }
 
-// handleExtension handles a frame that knowsExtension, and takes over buf. Types that
-// this version does not know are ignored.
+// handleExtension handles a frame that knowsExtension accepts, and takes over buf. It
+// ignores types that this version does not know.
 func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 	defer buf.release()
 	ok, b := true, buf.bytes()
@@ -78,14 +80,15 @@ func (sc *serverConn) handleExtension(h header, buf *buffer) error {
 	return nil
 }
 
-// uses is negotiation.uses.
+// uses is negotiation.uses for callers without the lock.
 func (sc *serverConn) uses(f features) bool {
 	sc.conn.mu.Lock()
 	defer sc.conn.mu.Unlock()
 	return sc.conn.ext.uses(f)
 }
 
-// takeAck begins to rely on the client: it has our settings.
+// takeAck handles the acknowledgement: the client has the server's settings, and the server
+// relies on extensions from now on.
 func (sc *serverConn) takeAck() {
 	cn := sc.conn
 	cn.mu.Lock()
@@ -100,9 +103,9 @@ func (sc *serverConn) takeAck() {
 	}
 }
 
-// sayGoawayLocked queues the notice that no call begins any more, for a client that has
-// offered, and reports whether it did. The caller sets draining under the same lock: all
-// later calls are refused (serverConn.insert).
+// sayGoawayLocked queues the announcement that no more calls begin, if the client has
+// offered extensions. It reports whether it queued the frame. The caller sets draining
+// under the same lock, so that serverConn.insert refuses all later calls.
 func (cn *conn) sayGoawayLocked() bool {
 	if !cn.ext.maySend(featureGoaway) {
 		return false

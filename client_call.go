@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// This file is unary calls.
+// This file makes unary calls.
 
 // Call makes a unary call: it sends req to a method of a service, waits for the response
 // and decodes it into resp. Both are protobuf messages of any generation: see the package
@@ -46,8 +46,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	})
 }
 
-// callIntercepted is Call through interceptors, which want to see a Request
-// and a Response.
+// callIntercepted is Call through interceptors, which take a Request and a Response.
 func (c *Client) callIntercepted(ctx context.Context, service, method string, p payload, resp any) error {
 	req, err := newRequest(ctx, service, method, p)
 	if err != nil {
@@ -76,8 +75,8 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 	})
 }
 
-// roundTrip sends a unary request, waits for its response, and has it read by
-// use before it is gone.
+// roundTrip sends a unary request and waits for its response. It calls use with the
+// response, which is valid until use returns.
 func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(responseView) error) error {
 	received := beginMetadata(ctx)
 	call, ok := c.calls.Get().(*call)
@@ -107,16 +106,16 @@ func (c *Client) roundTrip(ctx context.Context, req *requestEnvelope, use func(r
 	return use(r)
 }
 
-// A call is a unary call of a client, from before its request is queued until its
-// caller has the result. The function that takes it out of the table sends one
-// result, and never blocks.
+// A call is a unary call of a client, from before its request is queued until its caller
+// has the result. The function that takes the call out of the table sends one result, and
+// never blocks.
 type call struct {
 	slot
 	result chan callResult
 }
 
-// callResult is the response frame of a call, whose buffer the caller owns from then
-// on, or an error of this side.
+// callResult is the frame of a response, whose buffer the caller then owns, or an error of
+// this side.
 type callResult struct {
 	buf *buffer
 	err error
@@ -133,12 +132,12 @@ func (cl *call) end(err error) { cl.result <- callResult{err: err} }
 // receivable is part of entry.
 func (cl *call) receivable() bool { return len(cl.result) > 0 }
 
-// await returns the response of a unary call, or the error of ctx when that ends
-// before. If lead is true the caller has the turn to read.
+// await returns the response of a unary call. If ctx ends first, it returns the error of
+// ctx. If lead is true, the caller has the turn.
 //
-// A call that got its result is used again: the function that took it out of the
-// table has done nothing with it since but send that. A call that is given up here
-// is not: the goroutine that reads may just have looked it up.
+// A call that has its result is reused: the function that took the call out of the table
+// does nothing with the call after sending the result. A call that is given up is not
+// reused: the goroutine that reads may just have looked it up.
 func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	var r callResult
 	returns := false
@@ -166,8 +165,8 @@ func (c *Client) await(ctx context.Context, call *call, lead bool) callResult {
 	return r
 }
 
-// encodeRequest makes a frame of a request, with 0 for its stream id. s is the place of
-// the call, and notes whether the request carries the offer of extensions.
+// encodeRequest returns the frame of a request, with stream id 0. It records in s, the slot
+// of the call, whether the request carries the offer of extensions.
 func (c *Client) encodeRequest(req *requestEnvelope, fl flags, s *slot) (*buffer, error) {
 	size := req.size()
 	if err := checkMessageLength(size, c.conn.maxSend(), requestNotSent); err != nil {
@@ -193,15 +192,15 @@ func (c *Client) encodeRequest(req *requestEnvelope, fl flags, s *slot) (*buffer
 	return buf, nil
 }
 
-// newRequest builds the Request that interceptors see.
+// newRequest returns the Request that interceptors take.
 func newRequest(ctx context.Context, service, method string, p payload) (*Request, error) {
 	req := &Request{
 		Service:  service,
 		Method:   method,
 		Metadata: contextMetadata(ctx).pairs(),
 	}
-	// A context that has ended is found out behind the interceptors, which
-	// count such calls, too.
+	// invoke returns the error of a context that has ended: interceptors see such calls,
+	// too.
 	req.TimeoutNano, _ = timeoutOf(ctx)
 	var err error
 	if p.kind != payloadAbsent {
@@ -210,7 +209,7 @@ func newRequest(ctx context.Context, service, method string, p payload) (*Reques
 	return req, err
 }
 
-// requestOf is the opposite of newRequest.
+// requestOf is the inverse of newRequest.
 func requestOf(req *Request) *requestEnvelope {
 	return &requestEnvelope{
 		service: req.GetService(),
@@ -221,8 +220,8 @@ func requestOf(req *Request) *requestEnvelope {
 	}
 }
 
-// timeoutOf returns how long ctx leaves for a call, 0 when it has no deadline,
-// or the context's error.
+// timeoutOf returns the time that ctx leaves for a call, 0 if ctx has no deadline, or the
+// error of ctx if it has ended.
 func timeoutOf(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -5,11 +5,11 @@ import (
 	"runtime"
 )
 
-// clientStream implements ClientStream. It is all of a stream that its caller has: when the
-// collector finds that nobody has it any more, no message can be received any more, and
-// the stream is given up. Otherwise the handler might wait for a window until the
-// connection ends. So nothing that outlives the caller's hold points to it, and its methods
-// keep it until they return.
+// clientStream implements ClientStream. It is the only part of a stream that the program
+// refers to. When the garbage collector finds that the program has dropped it, no receiver
+// can take messages any more, and the stream is given up; otherwise the handler might wait
+// for a window until the connection ends. Therefore nothing that outlives the program's
+// reference points to a clientStream, and its methods keep it alive until they return.
 type clientStream struct{ *clientEnd }
 
 func newClientStream(end *clientEnd) *clientStream {
@@ -18,9 +18,10 @@ func newClientStream(end *clientEnd) *clientStream {
 	return cs
 }
 
-// forgotten gives the stream up, on the collector's goroutine; it does not wait. A stream on
-// which the client has sent its last, and the server answers with one response, goes on: it
-// ends by itself, and the caller may have left the work to its handler.
+// forgotten gives the stream up. It runs on the collector's goroutine for finalizers and
+// does not wait. If the client has sent its last message and the server answers with one
+// response, the stream goes on: it ends by itself, and the program may have left the work
+// to the handler.
 func (cs *clientStream) forgotten() {
 	if !cs.desc.StreamingServer && cs.sendError() == ErrStreamClosed {
 		return

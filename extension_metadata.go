@@ -21,12 +21,12 @@ const (
 	responseMetadataPairs protowire.Number = 3
 )
 
-// metadataKind says when metadata of a response comes.
+// metadataKind tells headers from trailers.
 type metadataKind uint32
 
 const (
-	metadataHeader  metadataKind = 0 // before the first message
-	metadataTrailer metadataKind = 1 // before the final frame
+	metadataHeader  metadataKind = 0 // precedes the first message
+	metadataTrailer metadataKind = 1 // precedes the final frame
 )
 
 func (mk metadataKind) String() string {
@@ -39,8 +39,8 @@ func (mk metadataKind) String() string {
 	return fmt.Sprintf("kind(%d)", uint32(mk))
 }
 
-// metadataFrame makes a frame of the metadata of a response. It fails for strings that
-// are not UTF-8.
+// metadataFrame returns a frame with metadata of a response. It fails for strings that are
+// not UTF-8.
 func metadataFrame(id streamID, kind metadataKind, md MD) (*buffer, error) {
 	n := 1 + protowire.SizeVarint(uint64(id))
 	if kind != metadataHeader {
@@ -82,12 +82,12 @@ func appendPair(b []byte, num protowire.Number, key, value string) ([]byte, erro
 	return appendStringField(b, keyValueValue, value), nil
 }
 
-// responseMetadataView is a metadata frame whose pairs are not decoded yet: the stream
-// that they are for may be one that the client has given up on.
+// responseMetadataView is a metadata frame whose pairs are not decoded yet: its stream may
+// be one that the client has given up.
 type responseMetadataView struct {
 	id    streamID
 	kind  metadataKind
-	bytes []byte // the whole payload, valid as long as the frame
+	bytes []byte // the whole payload, valid until the frame is released
 }
 
 // parseResponseMetadata decodes b except for the pairs.
@@ -108,7 +108,7 @@ func parseResponseMetadata(b []byte) (v responseMetadataView, err error) {
 	return v, nil
 }
 
-// pairs adds the pairs of rm to c, as metadataCollector.parsePair does.
+// pairs adds the pairs to c, as metadataCollector.parsePair does.
 func (rm responseMetadataView) pairs(c *metadataCollector, maxSize int) error {
 	for b := rm.bytes; len(b) > 0; {
 		f, err := consumeField(&b)

@@ -2,27 +2,27 @@ package ttrpc
 
 import "time"
 
-// A keepalive decides when the peer of a connection is asked for a sign of life, and
-// when it counts as dead. Everything that is read is such a sign, a pong as much as a
-// response: a peer that reads and writes is not asked.
+// A keepalive decides when to ping the peer of a connection, and when the peer counts as
+// dead. Any bytes from the peer show that it is alive, so that a peer that keeps sending is
+// not pinged.
 //
-// It decides and remembers, and does nothing else: no I/O, no timers, no locks. The
-// function that a connection's one timer calls owns it, and sets that timer again as
-// look says. FuzzKeepalive has peers live, hang and die.
+// A keepalive only keeps state and decides: it does no I/O, starts no timers and takes no
+// locks. The function of the connection's one timer owns it, and restarts that timer as
+// look says. FuzzKeepalive simulates peers that live, hang and die.
 type keepalive struct {
-	interval time.Duration // of silence, after which the peer is asked
-	timeout  time.Duration // of silence after that
+	interval time.Duration // the silence after which the peer is pinged
+	timeout  time.Duration // the further silence after which the peer counts as dead
 
-	asked    int64 // clock at the last question, which is open until something is heard
-	deadline int64 // clock when the peer counts as dead, while a question is open
-	due      int64 // clock when look was to be called; 0 before the first time
+	asked    int64 // clock at the last ping, which is open until bytes are read
+	deadline int64 // clock at which the peer counts as dead, while a ping is open
+	due      int64 // clock at which look should be called; 0 before the first time
 }
 
 // verdict is the result of keepalive.look.
 type verdict uint8
 
 const (
-	peerLives verdict = iota // or nobody needs to know
+	peerLives verdict = iota // or no call needs the peer
 	askPeer                  // send a ping
 	peerDead
 )
@@ -37,13 +37,13 @@ func (vd verdict) String() string {
 	return "dead"
 }
 
-// look is to be called again after wait. heard is the clock when something was read
-// last, or when the last pause in reading was over; now is it while reading pauses:
-// bytes of the peer may lie unread then. While nobody needs the peer, because there
-// are no calls, it is not asked, but an open question stays open.
+// look returns a verdict, and the time after which the caller must call it again. heard is
+// the clock when bytes were last read or a pause in reading was over. While reading pauses,
+// heard is now, since bytes of the peer may be waiting unread. While needed is false,
+// because no calls run, look asks for no ping, but an earlier ping stays open.
 //
-// A call of look that comes much too late says that this process did not run, and then
-// nobody has read either: the peer gets its time again.
+// If look is called much too late, this process did not run, and nobody has read in the
+// meantime: the peer gets its time again.
 func (ka *keepalive) look(now, heard int64, needed bool) (v verdict, wait time.Duration) {
 	late := ka.due != 0 && now-ka.due > int64(ka.timeout)/8
 	v, wait = ka.decide(now, heard, needed, late)
@@ -59,7 +59,7 @@ func (ka *keepalive) decide(now, heard int64, needed, late bool) (verdict, time.
 		if now >= ka.deadline {
 			return peerDead, ka.timeout
 		}
-		// The interval of the next question begins with the answer to this one.
+		// The interval before the next ping begins with the answer to this one.
 		return peerLives, min(ka.interval, time.Duration(ka.deadline-now))
 	}
 	if !needed {

@@ -11,18 +11,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file is the metadata of responses on a server: PROTOCOL.md, section "Response
-// metadata". The client's side is response_metadata_client.go.
+// This file sends the metadata of responses on a server: PROTOCOL.md, section "Response
+// metadata". The client's side is in response_metadata_client.go.
 
-// maxResponseMetadata is how much metadata the response of a call may have, in bytes of
-// keys and values, with metadataOverhead for each pair.
+// maxResponseMetadata is the largest size of a response's metadata: the bytes of keys and
+// values, and metadataOverhead for each pair.
 const maxResponseMetadata = defaultMaxMetadata
 
-// A responseMetadata is the metadata that a handler has set for its response. It is made
-// when there is something to remember: see serverCall.response.
+// A responseMetadata is the metadata that a handler has set for its response. The first use
+// makes it: see serverCall.response.
 type responseMetadata struct {
-	// sending is held from before the header waits for room in the queue until it is
-	// there: messages of other goroutines come after it.
+	// sending is held from before the header waits for room in the queue until the
+	// header is queued, so that messages of other goroutines come after the header.
 	sending sync.Mutex
 
 	mu         sync.Mutex
@@ -33,13 +33,13 @@ type responseMetadata struct {
 	headerSent bool
 	sealed     bool // the handler has returned
 
-	// final are the frames before the final one. The goroutine that ends the call owns
-	// them, from sealMetadata to the end of finish.
+	// final has the frames that precede the final frame. The goroutine that ends the
+	// call owns them, from sealMetadata to the end of finish.
 	final []*buffer
 }
 
-// headerPassed stands for the responseMetadata of a stream that has sent a message, and
-// had no header. It is the same for all, and never changes.
+// headerPassed stands for the responseMetadata of a stream that had no header when it sent
+// its first message. All such streams share it, and it never changes.
 var headerPassed = &responseMetadata{headerSent: true}
 
 var (
@@ -110,7 +110,7 @@ func handlerCall(ctx context.Context) (*serverCall, error) {
 	return call, nil
 }
 
-// metadata returns the metadata of the response, to add to.
+// metadata returns the metadata of the response. The first call makes it.
 func (call *serverCall) metadata() *responseMetadata {
 	for {
 		rmd := call.response.Load()
@@ -164,8 +164,8 @@ func (rmd *responseMetadata) add(kind metadataKind, md MD, maxLength int) error 
 	return nil
 }
 
-// measureMetadata returns the size of md as limits count it, and encoded. It fails for
-// strings that are not UTF-8.
+// measureMetadata returns the size of md as limits count it, and its encoded size. It fails
+// for strings that are not UTF-8.
 func measureMetadata(md MD) (size, encoded int, err error) {
 	for key, values := range md {
 		for _, value := range values {
@@ -179,7 +179,7 @@ func measureMetadata(md MD) (size, encoded int, err error) {
 	return size, encoded, nil
 }
 
-// headerFirst is called before a message of a stream is sent.
+// headerFirst sends the header, if there is one, before the first message of a stream.
 func (call *serverCall) headerFirst() error {
 	rmd := call.response.Load()
 	if rmd == headerPassed || rmd == nil && call.response.CompareAndSwap(nil, headerPassed) {
@@ -188,8 +188,8 @@ func (call *serverCall) headerFirst() error {
 	return call.sendHeader(&call.ctx)
 }
 
-// sendHeader queues the header, unless it was sent before. It waits for room until ctx
-// ends: then the header stays set. The caller flushes.
+// sendHeader queues the header, unless it was sent before. It waits for room. If ctx ends
+// first, the header stays set. The caller flushes.
 func (call *serverCall) sendHeader(ctx context.Context) error {
 	rmd := call.metadata()
 	rmd.sending.Lock()
@@ -222,7 +222,7 @@ func (call *serverCall) queueHeader(ctx context.Context, frame *buffer) error {
 		if err == nil {
 			st.conn.ch.w.room.give(len(frame.b))
 		}
-		err = st.sendErr // says more than that there was no room
+		err = st.sendErr // has the reason why there was no room
 	}
 	if err != nil {
 		frame.release()
@@ -232,8 +232,8 @@ func (call *serverCall) queueHeader(ctx context.Context, frame *buffer) error {
 	return nil
 }
 
-// takeHeader returns the frame of the header, which counts as sent from then on; nil when
-// there is none to send.
+// takeHeader returns the frame of the header, which then counts as sent. It returns nil if
+// there is no header to send.
 func (call *serverCall) takeHeader(rmd *responseMetadata) *buffer {
 	rmd.mu.Lock()
 	defer rmd.mu.Unlock()
@@ -244,7 +244,7 @@ func (call *serverCall) takeHeader(rmd *responseMetadata) *buffer {
 	return call.metadataFrame(metadataHeader, rmd.header)
 }
 
-// metadataFrame returns a frame of md; nil if there is none, or the client does not know
+// metadataFrame returns a frame of md, or nil if md is empty or the client does not know
 // such frames.
 func (call *serverCall) metadataFrame(kind metadataKind, md MD) *buffer {
 	cn := call.sc.conn
@@ -256,13 +256,12 @@ func (call *serverCall) metadataFrame(kind metadataKind, md MD) *buffer {
 	}
 	frame, err := metadataFrame(call.stream.id, kind, md)
 	if err != nil {
-		panic("BUG: " + err.Error()) // add has looked at all strings
+		panic("BUG: " + err.Error()) // add has checked all strings
 	}
 	return frame
 }
 
-// sealMetadata makes the frames that go before the final one, when the handler has
-// returned.
+// sealMetadata makes the frames that precede the final frame. The handler has returned.
 func (call *serverCall) sealMetadata() {
 	rmd := call.response.Load()
 	if rmd == nil || rmd == headerPassed {
@@ -280,7 +279,7 @@ func (call *serverCall) sealMetadata() {
 	rmd.header, rmd.trailer = nil, nil
 }
 
-// finalMetadata returns the frames that sealMetadata has made, until takeFinal.
+// finalMetadata returns the frames that sealMetadata has made, and nil after takeFinal.
 func (call *serverCall) finalMetadata() []*buffer {
 	rmd := call.response.Load()
 	if rmd == nil || rmd == headerPassed {
@@ -289,7 +288,7 @@ func (call *serverCall) finalMetadata() []*buffer {
 	return rmd.final
 }
 
-// takeFinal returns the frames that sealMetadata has made, which the caller owns then.
+// takeFinal returns the frames that sealMetadata has made. The caller then owns them.
 func (call *serverCall) takeFinal() []*buffer {
 	frames := call.finalMetadata()
 	if frames != nil {
@@ -298,8 +297,8 @@ func (call *serverCall) takeFinal() []*buffer {
 	return frames
 }
 
-// finalLength returns the room that the end of the call takes in the queue: frame, and
-// the metadata before it.
+// finalLength returns the room that the end of the call takes in the queue: for frame, and
+// for the metadata before it.
 func (call *serverCall) finalLength(frame *buffer) int {
 	n := len(frame.b)
 	for _, buf := range call.finalMetadata() {
@@ -308,7 +307,7 @@ func (call *serverCall) finalLength(frame *buffer) int {
 	return n
 }
 
-// queueFinal queues the metadata of the end, and frame.
+// queueFinal queues the last frames of metadata, and then frame.
 func (call *serverCall) queueFinal(frame *buffer) {
 	for _, buf := range call.takeFinal() {
 		call.sc.conn.ch.w.enqueue(buf)
@@ -316,7 +315,8 @@ func (call *serverCall) queueFinal(frame *buffer) {
 	call.sc.conn.ch.w.enqueue(frame)
 }
 
-// dropFinal is in place of queueFinal when nothing can be sent any more.
+// dropFinal releases the frames that queueFinal would queue. The stream or the connection
+// has ended.
 func (call *serverCall) dropFinal(frame *buffer) {
 	releaseAll(call.takeFinal())
 	frame.release()

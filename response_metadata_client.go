@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// This file is the metadata of responses on a client.
+// This file receives the metadata of responses on a client.
 
 // A ResponseMetadata holds the metadata that a handler has sent with its response, for the
 // last call or stream that began with a context of WithResponseMetadata. Several goroutines
@@ -33,8 +33,8 @@ func (mdr *ResponseMetadata) Trailer() MD { return mdr.received.Load().get(metad
 // responseMetadataKey is the key of a responseReceiver in a context.
 type responseMetadataKey struct{}
 
-// A responseReceiver is a ResponseMetadata in a context, and those of the contexts around
-// it: an interceptor may want to look, too.
+// A responseReceiver is the ResponseMetadata of a context, with those of the contexts
+// around it: an interceptor may attach its own.
 type responseReceiver struct {
 	r     *ResponseMetadata
 	outer *responseReceiver // nil for none
@@ -55,18 +55,18 @@ func WithResponseMetadata(ctx context.Context, r *ResponseMetadata) context.Cont
 	return context.WithValue(ctx, responseMetadataKey{}, &responseReceiver{r: r, outer: outer})
 }
 
-// A receivedMetadata is the metadata of one response. The goroutine that reads adds to
-// it, also shortly after the end of a call that was given up: so each call has its own.
+// A receivedMetadata is the metadata of one response. The goroutine that reads adds to it,
+// perhaps even shortly after a call was given up. Therefore each call has its own.
 type receivedMetadata struct {
-	unwanted bool // the caller does not ask: it is counted alone
+	unwanted bool // the caller does not ask for metadata: it is only counted
 
 	mu              sync.Mutex
 	header, trailer MD
 	size            int // of both, also beyond the maximum
 }
 
-// beginMetadata returns the place for the metadata of a call that is about to begin, nil
-// if ctx does not ask for any.
+// beginMetadata returns a new place for the metadata of a call that is about to begin, or
+// nil if ctx does not ask for metadata.
 func beginMetadata(ctx context.Context) *receivedMetadata {
 	receiver, _ := ctx.Value(responseMetadataKey{}).(*responseReceiver)
 	if receiver == nil {
@@ -92,8 +92,8 @@ func (rcv *receivedMetadata) get(kind metadataKind) MD {
 	return rcv.trailer.Clone()
 }
 
-// add adds the pairs of a frame, and returns how much metadata the response has by now.
-// Beyond the maximum it keeps nothing more.
+// add adds the pairs of a frame, and returns the size of the response's metadata so far.
+// Beyond the maximum it counts pairs but does not keep them.
 func (rcv *receivedMetadata) add(view responseMetadataView) (size int, err error) {
 	rcv.mu.Lock()
 	defer rcv.mu.Unlock()
@@ -110,8 +110,8 @@ func (rcv *receivedMetadata) add(view responseMetadataView) (size int, err error
 	return rcv.size, err
 }
 
-// takeMetadata handles a metadata frame with payload b. Its stream may be one that the
-// client has given up on.
+// takeMetadata handles a metadata frame with payload b. The client may have given up on its
+// stream.
 func (c *Client) takeMetadata(b []byte) error {
 	if !c.uses(featureMetadata) {
 		return nil
@@ -138,8 +138,8 @@ func (c *Client) takeMetadata(b []byte) error {
 	return nil
 }
 
-// placeOfMetadata returns the place for the pairs of a frame; nil for a stream that is not
-// known, and for a kind that a later version may have.
+// placeOfMetadata returns the place for the pairs of a frame. It returns nil for an unknown
+// stream, and for a kind that a later version may have.
 func (c *Client) placeOfMetadata(view responseMetadataView) *receivedMetadata {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()

@@ -10,16 +10,15 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A serverCall is a call, unary or not, while its handler runs: the stream, the
-// handler's context and the request in one allocation. The goroutine of run
-// owns it.
+// A serverCall is a call of either kind while its handler runs: the stream, the handler's
+// context and the request in one allocation. The goroutine of run owns it.
 type serverCall struct {
 	stream stream
 	ctx    callContext
 	sc     *serverConn
 	method *method
 
-	// response is the metadata that the handler has set; nil for none so far.
+	// response is the metadata that the handler has set; nil before the first use.
 	response atomic.Pointer[responseMetadata]
 
 	bursts burst
@@ -46,8 +45,8 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 		return call
 	}
 	st.init(sc.conn)
-	// A client that streams may send its first message with the request. One
-	// that does not sends its only one so, if perhaps of no bytes.
+	// A client that streams may send its first message with the request. Any other client
+	// sends its only message there, which may have no bytes.
 	sends := m.stream.StreamingClient && h.flags.has(flagRemoteOpen)
 	none := m.stream.StreamingClient && !req.hasMessage(h.flags)
 	if !none && buf != nil {
@@ -57,8 +56,8 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	return call
 }
 
-// free releases the request, and the messages that nobody has received. The call holds
-// nothing of it after that: a handler may keep its context, or its end of the stream,
+// free releases the request, and the messages that no receiver has taken. After that the
+// call holds nothing of the request, since a handler may keep its context or its stream,
 // and the call with it.
 func (call *serverCall) free() {
 	if call.stream.unary() {
@@ -74,21 +73,21 @@ func (call *serverCall) runAlone() {
 	call.run()
 }
 
-// growStack has the runtime give this goroutine the stack that decoding a message
-// needs anyway, while there is little on it to copy: later that costs a third of a
-// quick call.
+// growStack makes the runtime grow the stack of this goroutine now, while there is little
+// on it to copy. Decoding a message needs the larger stack anyway, and growing it then
+// costs a third of a quick call.
 //
 //go:noinline
 func growStack() byte {
-	var room [1536]byte // of the 2 KiB that a goroutine begins with some are in use
+	var room [1536]byte // part of the 2 KiB with which a goroutine begins is in use
 	return room[len(room)-int(stackUse.Load())-1]
 }
 
 // stackUse is 0. The compiler does not know that, and keeps the array.
 var stackUse atomic.Uint32
 
-// run runs the handler and answers, also when the handler panics or calls
-// runtime.Goexit. It is a goroutine of its own unless the call is run on the read loop.
+// run runs the handler and answers, even if the handler panics or calls runtime.Goexit. It
+// runs on its own goroutine, or on the read loop if onReadLoop is set.
 func (call *serverCall) run() {
 	start := clock()
 	if call.onReadLoop {
@@ -99,8 +98,8 @@ func (call *serverCall) run() {
 	call.handle(&frame)
 }
 
-// handle runs the handler and sets frame to the answer. That stays nil when the panic
-// handler ends the goroutine, or the process.
+// handle runs the handler and sets frame to the answer. frame stays nil if the panic
+// handler ends the goroutine or the process.
 func (call *serverCall) handle(frame **buffer) {
 	defer func() {
 		if *frame == nil {
@@ -114,8 +113,8 @@ func (call *serverCall) handle(frame **buffer) {
 	}
 }
 
-// end ends the call of a handler that began at start, and sends the answer last: the
-// client may send its next call as soon as it has that.
+// end ends a call whose handler began at start, and then sends the answer: the client may
+// send its next call as soon as it has the answer.
 func (call *serverCall) end(start int64, frame *buffer) {
 	ending := frame == nil
 	if ending {
@@ -145,8 +144,8 @@ func (call *serverCall) answer(frame *buffer) {
 	}
 }
 
-// answerEnding is answer for a goroutine whose end must wait for no client: with it a
-// panic may end the process.
+// answerEnding is answer for a goroutine that is ending and must not wait for the client:
+// its panic may be about to end the process.
 func (call *serverCall) answerEnding(frame *buffer) {
 	sc, st := call.sc, &call.stream
 	if !sc.conn.ch.w.room.tryTake(call.finalLength(frame)) {
@@ -204,9 +203,9 @@ func (call *serverCall) unmarshal(m any) error {
 	return unmarshalRequest(call.sc.conn.codec, call.request.payload, m)
 }
 
-// requestGone returns why a request cannot be decoded any more: the error that ended
-// the stream, such as ErrClosed for the end of the connection, unless that is the
-// return of the handler.
+// requestGone returns the reason why a request cannot be decoded any more: the error that
+// ended the stream, such as ErrClosed for the end of the connection, or that the handler
+// has returned.
 func (call *serverCall) requestGone() error {
 	if err := call.stream.sendError(); err != nil && err != ErrStreamClosed {
 		return err
@@ -214,8 +213,8 @@ func (call *serverCall) requestGone() error {
 	return errInternal("the handler of %s decodes its request after the call is over", call.method.fullName)
 }
 
-// unmarshalRequest decodes a message of the client. Bytes of another kind are the client's
-// fault: handlers return the error unchanged.
+// unmarshalRequest decodes a message of the client. An error means that the client has sent
+// other bytes than the type needs, and gets a code: handlers return the error unchanged.
 func unmarshalRequest(c codec, b []byte, m any) error {
 	if err := c.unmarshal(b, m); err != nil {
 		return withCode(codes.InvalidArgument, err)
@@ -223,7 +222,7 @@ func unmarshalRequest(c codec, b []byte, m any) error {
 	return nil
 }
 
-// encodeResponse makes a successful response.
+// encodeResponse returns the frame of a successful response.
 func (call *serverCall) encodeResponse(resp any) (*buffer, error) {
 	if isNil(resp) {
 		return nil, errInternal("the handler of %s returned no message", call.method.fullName)
@@ -251,9 +250,8 @@ func (call *serverCall) errorFrame(err error) *buffer {
 	return responseFrame(call.stream.id, statusOf(err), call.sc.conn.maxSend())
 }
 
-// responseFrame makes a response that carries a status, which is not OK. A status
-// that does not fit into maxLength bytes loses its details, and then the end of its
-// message.
+// responseFrame returns a response with a status that is not OK. A status that does not fit
+// into maxLength bytes loses its details, and then the end of its message.
 func responseFrame(id streamID, status *spb.Status, maxLength int) *buffer {
 	const overhead = 32 // for tags, lengths and the code
 	length := sizeStatus(status)

@@ -8,39 +8,39 @@ import (
 	"time"
 )
 
-// A stream is one call on a connection: on a client one that streams, on a server
-// any. It is in conn.streams from before its first frame goes out, or its handler starts,
-// until its final frame was read (client) or queued (server).
+// A stream is one call on a connection: on a client a streaming call, on a server any call.
+// It enters conn.streams before its request is queued or its handler starts, and leaves it
+// when its final frame is read (client) or queued (server), or when it ends early.
 //
-// Receiving and sending close separately. Receiving ends when the goroutine that reads,
-// the read loop or a leader, gets the peer's last frame, or with an error; the messages in
-// the inbox can still be received. Sending ends with the last frame of this side, or with
-// the stream. See PROTOCOL.md, section "States of a stream".
+// Receiving and sending close separately. Receiving ends when the goroutine that reads, the
+// read loop or a leader, gets the peer's last frame, or with an error; the messages in the
+// inbox can still be received. Sending ends with the last frame of this side, or with the
+// stream. See PROTOCOL.md, section "States of a stream".
 //
 // Locks: conn.mu before stream.mu before writer.mu before budget.mu.
 type stream struct {
 	conn *conn
 	slot
 
-	// ctx is the handler's context, which ends with the stream; nil on a
-	// client.
+	// ctx is the handler's context, which ends with the stream; nil on a client.
 	ctx *callContext
 
-	// stop ends the watch on the caller's context; nil on a server and when
-	// there is nothing to watch.
+	// stop ends the watch on the caller's context; nil on a server and if there is no
+	// watch.
 	stop func() bool
 
-	// wake holds a token when there may be something new for a receiver: a
-	// message, or the end. A receiver that takes it and leaves something puts it back.
+	// wake holds a token when a receiver may find a message or the end of the stream. A
+	// receiver that takes the token and leaves something to receive puts the token
+	// back.
 	wake chan struct{}
 
 	mu         sync.Mutex
-	flow       *flow         // its windows; nil for none. The same while the stream is in the table
-	inbox      inbox         // closed when the peer sends no more, or the stream is over
-	peerClosed bool          // the peer's last message has come
+	flow       *flow         // its windows; nil for none. Does not change while the stream is in the table
+	inbox      inbox         // closed after the peer's last message, or with the stream
+	peerClosed bool          // the peer's last message has arrived
 	isUnary    bool          // see unary; it does not change
 	sendErr    error         // the error of senders; nil while they may send
-	sendDone   chan struct{} // not nil once a sender has waited; closed when sending ends, or the stream
+	sendDone   chan struct{} // made by the first wait; closed when senders are refused
 }
 
 func (st *stream) init(cn *conn) {
@@ -105,14 +105,14 @@ func (st *stream) dropLateLocked(err error) {
 	})
 }
 
-// refuseSend makes err the error of senders, unless there is one already.
+// refuseSend makes err the error of senders, unless they have an error already.
 func (st *stream) refuseSend(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closeSendLocked(err)
 }
 
-// closeSendLocked is refuseSend, and wakes senders that wait for room.
+// closeSendLocked implements refuseSend. It wakes senders that wait for room or the window.
 func (st *stream) closeSendLocked(err error) {
 	if st.sendErr == nil {
 		st.sendErr = err
@@ -130,7 +130,7 @@ func (st *stream) sendError() error {
 	return st.sendErr
 }
 
-// mayReceive says whether the peer may send more messages.
+// mayReceive reports whether the peer may send more messages.
 func (st *stream) mayReceive() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -144,7 +144,7 @@ func (st *stream) setRecvErr(err error) {
 	st.inbox.err = err
 }
 
-// drop releases the messages that wait; later receivers get err.
+// drop releases the waiting messages; later receivers get err.
 func (st *stream) drop(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -152,7 +152,7 @@ func (st *stream) drop(err error) {
 	st.signal()
 }
 
-// open reports whether more messages may come.
+// open reports whether more messages may arrive.
 func (st *stream) open() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -169,10 +169,10 @@ func (st *stream) receivable() bool {
 	return st.inbox.ready()
 }
 
-// send queues a frame on the stream, after waiting for the window and for room; ctx and the
-// end of the stream end the waiting. A frame with more to follow is not sent after the end of
-// ctx, even if there is room: a sender in a loop has to hear of it. It takes over
-// buf. The caller flushes.
+// send queues a frame on the stream, after waiting for the window and for room. The end of
+// ctx and the end of the stream end the wait. If ctx has ended, a frame that is not the
+// last one is not sent even if there is room: a sender in a loop must notice the end. send
+// takes over buf. The caller flushes.
 func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	cost := uint64(0)
 	if st.flow != nil {
@@ -193,7 +193,7 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 		if err == nil {
 			st.conn.ch.w.room.give(len(buf.b))
 		}
-		err = st.sendErr // says more than that there was no room
+		err = st.sendErr // has the reason why there was no room
 		if final == lastFrame && err == io.EOF {
 			st.sendErr = ErrStreamClosed // CloseSend may end a stream that the server has ended, once
 		}
@@ -209,8 +209,8 @@ func (st *stream) send(ctx context.Context, buf *buffer, final finality) error {
 	return nil
 }
 
-// keepRoom returns the error of ctx. If there is one it gives n bytes of room back, and so
-// it does if Err panics, which is the caller's code.
+// keepRoom returns the error of ctx. If there is an error, or if Err panics, which is the
+// user's code, keepRoom gives n bytes of room back.
 func (st *stream) keepRoom(ctx context.Context, n int) (err error) {
 	kept := false
 	defer func() {
@@ -223,7 +223,7 @@ func (st *stream) keepRoom(ctx context.Context, n int) (err error) {
 	return err
 }
 
-// done returns a channel that is closed when the peer ends the stream, or it is over.
+// done returns a channel that is closed when the peer or this side ends the stream.
 func (st *stream) done() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -233,7 +233,7 @@ func (st *stream) done() <-chan struct{} {
 	return st.sendDoneLocked()
 }
 
-// senderDone returns a channel that is closed when nothing can be sent any more.
+// senderDone returns a channel that is closed when senders are refused.
 func (st *stream) senderDone() <-chan struct{} {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -273,7 +273,7 @@ func (st *stream) reserve(ctx context.Context, n int) error {
 	return nil
 }
 
-// finality says whether more frames follow.
+// finality tells the last frame of this side on a stream from earlier frames.
 type finality uint8
 
 const (
@@ -288,7 +288,7 @@ func (fin finality) String() string {
 	return "more frames"
 }
 
-// encodeData encodes m as a data frame of this stream; nil for no message.
+// encodeData encodes m as a data frame of this stream. A nil m stands for no message.
 func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 	var p payload
 	if !isNil(m) {
@@ -312,9 +312,9 @@ func (st *stream) encodeData(m any, fl flags) (*buffer, error) {
 	return buf, nil
 }
 
-// burst tells how a stream's sender flushes: the first message after a receive
-// at once, as the peer is likely waiting for it; those that follow on it from
-// another goroutine, so that they gather while that writes.
+// burst decides how a stream's sender flushes. The sender writes the first message after a
+// receive itself, because the peer is likely waiting for it. Another goroutine writes the
+// messages that follow, so that they gather while it writes.
 type burst struct{ sending atomic.Bool }
 
 func (bu *burst) flush(ch *channel) {

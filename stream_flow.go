@@ -5,37 +5,39 @@ import (
 	"math"
 )
 
-// This file is the windows of streams: PROTOCOL.md, section "Windows". Their arithmetic is
-// in flow.go.
+// This file implements the windows of streams: PROTOCOL.md, section "Windows". Their
+// arithmetic is in flow.go.
 //
-// A sender takes room in the queue of the connection, and looks at the window under the
-// lock under which it queues. If the window is closed, the sender gives the room back
-// before it waits: it would hold up the senders of all other streams.
+// A sender takes room in the queue of the connection, and then checks the window under the
+// lock under which it queues. If the window is closed, the sender gives the room back before
+// it waits: otherwise it would hold up the senders of all other streams.
 
-// A flow is the windows of a stream, both ways. A stream has one if the connection has
-// windows, or may get them while the stream is open: the costs count from its beginning.
-// stream.mu guards it.
+// A flow has the windows of a stream, in both directions. A stream has a flow if its
+// connection has windows, or may get windows while the stream is open: costs count from the
+// beginning of the stream. stream.mu guards the flow.
 type flow struct {
 	send sendWindow
 	recv receiveWindow
 
-	// opened is closed when the window of the senders opens; nil while none waits.
+	// opened is closed when the sender's window opens; nil while no sender waits.
 	opened chan struct{}
 
-	// stating is set while a window frame of the stream waits to be written, and owed
-	// when the limit has risen since. A peer that sends and does not read gets no more
-	// memory by that.
+	// stating is set while a window frame of the stream waits to be written. owed is
+	// set if the limit has risen in the meantime. A peer that sends and does not read
+	// therefore costs no memory.
 	stating, owed bool
 }
 
-// window returns the window that we give to each stream, in bytes of dataCost: half of the
-// buffer, as a message may take twice its cost in memory. See inbox.pack.
+// window returns the window that this side gives to each stream, in bytes of dataCost. It
+// is half of the buffer, because a message may take twice its cost in memory: see
+// inbox.pack.
 func (cn *conn) window() uint32 { return windowOf(cn.maxInbox) }
 
 func windowOf(maxInbox int) uint32 { return uint32(min(max(maxInbox/2, 1), math.MaxInt32)) }
 
-// startFlowLocked begins the windows of a new stream, whose request is queued, or was read,
-// under the same lock of cn.mu. It reports false on a connection that has none.
+// startFlowLocked begins the windows of a new stream. The caller queues or has read the
+// stream's request under the same lock of cn.mu. It returns false on a connection without
+// windows.
 func (cn *conn) startFlowLocked(f *flow) bool {
 	switch {
 	case cn.ext.uses(featureWindows):
@@ -48,8 +50,8 @@ func (cn *conn) startFlowLocked(f *flow) bool {
 	return !cn.ext.is(plain) // giveWindowsLocked may follow
 }
 
-// giveWindowsLocked states the first limit of the streams that are older than the
-// negotiation, which is over now. The caller flushes.
+// giveWindowsLocked states the first limits of the streams that began before the end of the
+// negotiation. The caller flushes.
 func (cn *conn) giveWindowsLocked() {
 	if !cn.ext.uses(featureWindows) {
 		return
@@ -61,6 +63,7 @@ func (cn *conn) giveWindowsLocked() {
 	}
 }
 
+// giveWindow queues the first window frame of the stream.
 func (st *stream) giveWindow(size uint32) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -94,7 +97,7 @@ func (cn *conn) takeWindow(b []byte) error {
 	return nil
 }
 
-// raise takes a limit from the peer, and wakes senders that wait for it.
+// raise sets a limit from the peer, and wakes the senders that wait for it.
 func (st *stream) raise(limit uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -103,7 +106,8 @@ func (st *stream) raise(limit uint64) {
 	}
 }
 
-// chargeLocked takes cost from the window, or reports false if that is closed.
+// chargeLocked charges cost to the sender's window. It returns false if the window is
+// closed.
 func (st *stream) chargeLocked(cost uint64) bool {
 	if st.flow == nil || cost == 0 {
 		return true
@@ -115,10 +119,11 @@ func (st *stream) chargeLocked(cost uint64) bool {
 	return true
 }
 
-// openLocked reports whether a sender may go on. While reading waits for a receiver of the
-// stream (waitDeliver), its senders do not wait for a window: a receiver may be the same
-// goroutine, and the window frame come behind the message that has no room. Strict streams
-// never get there, and on others the peer takes a message beyond its limit.
+// openLocked reports whether a sender may send. While the read loop waits for a receiver of
+// the stream (waitDeliver), senders do not wait for the window: the receiver may be the
+// same goroutine as the sender, and the window frame may be behind the message that has no
+// room. On a strict stream the read loop never waits; on other streams the peer accepts a
+// message beyond its limit.
 func (st *stream) openLocked() bool { return st.flow.send.open() || st.inbox.room != nil }
 
 // wakeSendersLocked wakes the senders that wait for the window.
@@ -129,8 +134,8 @@ func (fl *flow) wakeSendersLocked() {
 	}
 }
 
-// awaitWindow waits until the window is open. It returns the error of ctx, and nil when
-// sending has ended. The caller holds no room.
+// awaitWindow waits until the window is open or sending has ended, and then returns nil. If
+// ctx ends first, it returns the error of ctx. The caller holds no room.
 func (st *stream) awaitWindow(ctx context.Context) error {
 	st.mu.Lock()
 	if st.sendErr != nil || st.openLocked() {
@@ -160,8 +165,8 @@ func (st *stream) awaitWindow(ctx context.Context) error {
 	return nil
 }
 
-// reserveOpen is for a sender that has room for n bytes and finds the window closed: it
-// gives the room back, waits for the window, and takes room again.
+// reserveOpen is called by a sender that has room for n bytes and finds the window closed.
+// It gives the room back, waits for the window, and takes room again.
 func (st *stream) reserveOpen(ctx context.Context, n int) error {
 	st.conn.ch.w.room.give(n)
 	if err := st.awaitWindow(ctx); err != nil {
@@ -173,8 +178,8 @@ func (st *stream) reserveOpen(ctx context.Context, n int) error {
 	return st.keepRoom(ctx, n)
 }
 
-// consumeLocked counts a message that a receiver has taken, or nobody ever will. It
-// reports whether a window frame was queued: then the caller calls flushWindow, without locks.
+// consumeLocked counts a message that a receiver has taken, or that was dropped. It reports
+// whether it has queued a window frame: the caller then calls flushWindow without locks.
 func (st *stream) consumeLocked(cost uint32) (stated bool) {
 	f := st.flow
 	if f == nil || cost == 0 {
@@ -201,9 +206,10 @@ func (st *stream) flushWindow() {
 	st.conn.whenWindowWritten(st.id)
 }
 
-// whenWindowWritten has windowWritten called when a window frame is written, or nothing can
-// be written any more. Until then it keeps no stream in memory that has ended: a peer that
-// does not read could have any number of calls kept.
+// whenWindowWritten calls windowWritten when a window frame is written, or nothing can be
+// written any more. It refers to the stream by its id and so keeps no ended stream in
+// memory: otherwise a peer that does not read could make the connection keep any number of
+// calls.
 func (cn *conn) whenWindowWritten(id streamID) {
 	cn.ch.w.whenFlushed(func() {
 		cn.mu.Lock()
@@ -215,8 +221,9 @@ func (cn *conn) whenWindowWritten(id streamID) {
 	})
 }
 
-// windowWritten states the limit of now, if that has risen since the last window frame. In
-// rare cases that frame was of an earlier stream with the same id: then one more may wait.
+// windowWritten states the current limit if the limit has risen since the last window
+// frame. In rare cases the written frame was that of an earlier stream with the same id;
+// then two window frames may wait at once.
 func (st *stream) windowWritten() {
 	st.mu.Lock()
 	f := st.flow
@@ -234,8 +241,9 @@ func (st *stream) windowWritten() {
 	}
 }
 
-// packLocked has the messages that wait take twice their cost in memory at most, when they
-// take much: a peer that keeps to its window then stays below the limit of the inbox.
+// packLocked limits the memory of the waiting messages to twice their cost, once they take
+// much. The messages of a peer that keeps to its window then stay below the limit of the
+// inbox.
 func (st *stream) packLocked() {
 	if f := st.flow; f != nil && f.recv.size > 0 {
 		waiting := min(f.recv.received-f.recv.consumed, math.MaxInt32/2)

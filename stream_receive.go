@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// This file is the receiving half of a stream: messages come in by push and leave by recv.
+// This file is the receiving half of a stream: messages enter by push and leave by recv.
 
-// push adds a message that has come. It takes over the buffer, unless it returns full.
+// push adds a message that has arrived. It takes over the buffer, unless it returns full.
 func (st *stream) push(m message) pushResult {
 	st.mu.Lock()
 	st.peerClosed = st.peerClosed || m.last
@@ -21,14 +21,15 @@ func (st *stream) push(m message) pushResult {
 	return st.putAndUnlock(m)
 }
 
-// pushAgain is push for a message that found the inbox full, and has arrived then.
+// pushAgain is push for a message that found the inbox full: the message is counted
+// already.
 func (st *stream) pushAgain(m message) pushResult {
 	st.mu.Lock()
 	return st.putAndUnlock(m)
 }
 
-// putAndUnlock adds a message to the inbox, and unlocks mu. The window limits a strict
-// stream, and nothing else does: reading never waits for its receiver.
+// putAndUnlock adds a message to the inbox, and unlocks mu. On a strict stream only the
+// window limits the inbox, so that reading never waits for the receiver.
 func (st *stream) putAndUnlock(m message) pushResult {
 	limit := st.conn.maxInbox
 	if st.flow != nil && st.flow.recv.strict {
@@ -64,8 +65,8 @@ const (
 
 func (pr pushResult) String() string { return [...]string{"pushed", "full", "overrun"}[pr] }
 
-// recv takes the next message, which the caller owns, waiting until there is
-// one, the stream ends or ctx does. It may be called by several goroutines.
+// recv returns the next message, which the caller then owns. It waits until there is a
+// message, the stream ends or ctx ends. Several goroutines may call it.
 func (st *stream) recv(ctx context.Context) (message, error) {
 	done := ctx.Done()
 	for {
@@ -76,7 +77,7 @@ func (st *stream) recv(ctx context.Context) (message, error) {
 		select {
 		case <-st.wake:
 		case <-done:
-			// A message or the end of the stream comes first, if it has come as well.
+			// A message or the end of the stream takes precedence.
 			if m, ok, err := st.poll(); ok || err != nil {
 				return m, err
 			}
@@ -100,7 +101,8 @@ func (st *stream) poll() (m message, ok bool, err error) {
 	return m, ok, err
 }
 
-// awaitRoom is inbox.awaitRoom, and lets senders go on: see openLocked.
+// awaitRoom is inbox.awaitRoom. It also wakes senders that wait for the window: see
+// openLocked.
 func (st *stream) awaitRoom() (<-chan struct{}, time.Duration) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -22,14 +22,14 @@ type ClientStream interface {
 	// CloseSend and SendMsg return an error that matches ErrProtocol.
 	CloseSend() error
 
-	// SendMsg sends a message; nil stands for an empty one. It returns once the message
-	// is queued. If the server does not keep up, SendMsg waits for as long as the context
-	// allows. Queued
-	// messages may be lost if the process exits without Client.Close, or right after it
-	// while the server is not reading. After the server has ended the stream, SendMsg
-	// returns io.EOF, and RecvMsg returns the reason; after CloseSend, SendMsg returns
-	// ErrStreamClosed. It refuses a message over the limit with *OversizedMessageErr; the
-	// stream goes on.
+	// SendMsg sends a message; nil stands for an empty message. It returns once the
+	// message is queued. If the server does not keep up, SendMsg waits for as long as
+	// the context allows. Queued messages may be lost if the process exits without
+	// Client.Close, or right after it while the server is not reading.
+	//
+	// After the server has ended the stream, SendMsg returns io.EOF, and RecvMsg
+	// returns the reason; after CloseSend, SendMsg returns ErrStreamClosed. A message
+	// over the limit is refused with *OversizedMessageErr; the stream goes on.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the next message and decodes it into m. It returns
@@ -44,8 +44,8 @@ type ClientStream interface {
 	RecvMsg(m any) error
 }
 
-// clientEnd is the caller's end of a stream. The table has it until the stream ends, and the
-// caller a clientStream.
+// clientEnd is the state of a client's stream. The table refers to it until the stream
+// ends, and the program by its clientStream.
 type clientEnd struct {
 	stream
 	client  *Client
@@ -72,7 +72,7 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 		if p, err = c.conn.codec.newPayload(req); err != nil {
 			return nil, err
 		}
-		// Tell an empty first message from none.
+		// The server can then tell an empty first message from none.
 		p.explicit = desc.StreamingClient
 	}
 	if c.streamChain != nil {
@@ -116,7 +116,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 	if desc.StreamingClient {
 		fl = flagRemoteOpen
 		if req.payload.kind == payloadAbsent {
-			// Without this the Rust server delivers an empty message.
+			// Without the flag the Rust server delivers an empty message.
 			fl |= flagNoData
 		}
 	}
@@ -141,7 +141,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 		return nil, c.conn.refusal(err)
 	}
 	if err := ctx.Err(); err != nil {
-		// The watch may have come too early to find the stream in the table.
+		// The watch may have run before the stream was in the table.
 		c.abandon(&ce.stream, err)
 	}
 	return newClientStream(ce), nil
@@ -152,7 +152,7 @@ func (ce *clientEnd) sendMsg(m any) error {
 		return errProtocol("the client of this stream does not send")
 	}
 	if err := ce.ctx.Err(); err != nil {
-		return err // the watch on it may not have run yet
+		return err // the watch on ctx may not have run yet
 	}
 	buf, err := ce.encodeData(m, 0)
 	if err != nil {
@@ -175,7 +175,7 @@ func (ce *clientEnd) closeSend() error {
 	}
 	if err := ce.send(ce.ctx, buf, lastFrame); err != nil {
 		if err == io.EOF {
-			return nil // the server ended the stream before
+			return nil // the server has ended the stream
 		}
 		return err
 	}
@@ -189,7 +189,7 @@ func (ce *clientEnd) closeSend() error {
 	select {
 	case <-written:
 		return nil
-	case <-ce.stream.done(): // perhaps because the context has
+	case <-ce.stream.done(): // perhaps because ctx has ended
 	case <-ce.ctx.Done():
 	}
 	return ce.ctx.Err()
@@ -205,9 +205,9 @@ func (ce *clientEnd) recvMsg(m any) error {
 	if msg.typ == messageTypeData && !ce.desc.StreamingServer {
 		err := errProtocol("data from a server that does not stream")
 		ce.client.abandon(&ce.stream, err)
-		ce.drop(err) // if it ended by itself just now
+		ce.drop(err) // if the stream has just ended by itself
 		ce.setRecvErr(err)
-		ce.conn.ch.interrupt() // another receiver, which may lead
+		ce.conn.ch.interrupt() // another receiver of the stream may be the leader
 		return err
 	}
 	return ce.conn.codec.unmarshal(msg.buf.bytes(), m)

@@ -39,8 +39,8 @@
 // for streams. The cancellation itself goes to servers with extensions alone: see
 // WithServerCancellation.
 //
-// A caller receives from a stream until its end, or ends its context. A stream that
-// nothing in the program refers to any more is given up when the collector finds it.
+// A caller should receive from a stream until its end, or cancel its context. The garbage
+// collector ends a stream that the program no longer refers to.
 //
 // A handler's context ends when the handler returns, when the connection ends, at the
 // deadline, and with the context given to Serve. It carries the metadata of the call
@@ -68,9 +68,9 @@
 // If both sides use this library, they negotiate extensions of the protocol: the server
 // learns that a caller has given up (ClientGone), each side knows the longest message that
 // the other side accepts and can notice that the other side is stuck (Client.Ping,
-// Keepalive), a client learns that the server shuts down (Client.Draining), and handlers
-// send metadata with their responses and errors (SetHeader, SetTrailer), which a caller
-// gets by WithResponseMetadata. Each stream has a window in either direction: if its
+// Keepalive), a client learns that the server is shutting down (Client.Draining), and
+// handlers send metadata with their responses and errors (SetHeader, SetTrailer), which a
+// caller gets by WithResponseMetadata. Each stream has a window in either direction: if its
 // receiver is late, SendMsg waits, until its context ends, and no other call is held up.
 // Any other peer gets the same bytes as from a release, except that the client's first
 // requests have one more field, which such a peer skips.
@@ -131,9 +131,9 @@
 //
 // A peer may pass descriptors along with its bytes (SCM_RIGHTS), and closing them may take
 // as long as the peer likes. No call, Close or Shutdown waits for that. Linux 6.16 and later
-// refuse the descriptors, and the peer gets EPERM; only a Handshaker of the user's own may
-// receive some before that. On older kernels, descriptors end the connection, and a peer can
-// still hold
+// refuse the descriptors, and the peer gets EPERM; only a user's own Handshaker may receive
+// some before that. On older kernels, descriptors end the connection, and a peer can still
+// hold
 //
 //   - one thread for each connection that it makes, and up to 253 descriptors, if their
 //     close waits for a filesystem of the peer's;
@@ -258,9 +258,10 @@ package ttrpc
 //     TestServerRejectsUnknownMethod, TestServerIDInUse.
 //  3. The goroutine that reads waits only for frames, with two exceptions, both limited in
 //     time and in the read loop alone: conn.waitDeliver waits for the receiver of a full
-//     stream, if the stream is not strict (stream_flow.go), conn.waitReplies for a peer that does not read the answers to its refused
-//     frames. A read loop runs a handler only if the handler is known to be quick; if it is
-//     not, the watchdog makes another read loop go on.
+//     stream, if the stream is not strict (stream_flow.go), and conn.waitReplies for a peer
+//     that does not read the answers to its refused frames. A read loop runs a handler only
+//     if the handler is known to be quick. If the handler is slow all the same, the watchdog
+//     makes another read loop go on.
 //     TestServerSlowConsumer, TestServerWindowOverrun, TestClientWindowOverrun,
 //     TestServerRepliesUnread, TestLeaderLeavesFullStream,
 //     TestOnlyQuickHandlersOnReadLoop, TestLeaseWalk, TestLifecycleCloseInHandler.

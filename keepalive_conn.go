@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// This file is keepalive on a connection: its options, and the timer that asks. The
-// decisions are in keepalive.go.
+// This file has the options of keepalive and its timer on a connection. keepalive.go makes
+// the decisions.
 
 const (
 	defaultKeepaliveTimeout = 20 * time.Second
 
-	// minKeepalive is the least interval and timeout: for a tenth of it nobody may
-	// read a client's connection.
+	// minKeepalive is the least interval and the least timeout. A client's connection
+	// may go unread for a tenth of it.
 	minKeepalive = 100 * time.Millisecond
 )
 
@@ -78,20 +78,20 @@ func WithServerKeepalive(k Keepalive) ServerOpt {
 	}
 }
 
-// errPeerSilent is in the chain of the error that ends the connection.
+// errPeerSilent is in the chain of the error that keepalive ends a connection with.
 var errPeerSilent = errors.New("the peer is silent")
 
-// A connKeepalive is the keepalive of a connection, made when the negotiation is over.
-// conn.mu guards it, but for heard.
+// A connKeepalive is the keepalive of a connection, made at the end of the negotiation.
+// conn.mu guards it, except for heard.
 type connKeepalive struct {
 	keepalive
 	idle    bool
 	heard   *readClock
 	timer   *time.Timer     // calls conn.lookAtPeer
-	written <-chan struct{} // closed when our last ping is written; nil before the first
+	written <-chan struct{} // closed when the last ping of this side is written; nil before the first
 }
 
-// startKeepaliveLocked starts the timer, if the peer answers pings. k is nil for no
+// startKeepaliveLocked starts the timer if the peer answers pings. A nil k means no
 // keepalive. The goroutine that reads calls it.
 func (cn *conn) startKeepaliveLocked(k *Keepalive) {
 	if k == nil || cn.err != nil || !cn.ext.maySend(featurePing) {
@@ -106,15 +106,16 @@ func (cn *conn) startKeepaliveLocked(k *Keepalive) {
 	}
 }
 
-// stopKeepaliveLocked is called at the end of the connection, which the timer would keep
-// in memory.
+// stopKeepaliveLocked stops the timer at the end of the connection, which the timer would
+// keep in memory.
 func (cn *conn) stopKeepaliveLocked() {
 	if cn.pings != nil && cn.pings.keep != nil {
 		cn.pings.keep.timer.Stop()
 	}
 }
 
-// lookAtPeer is run by the timer.
+// lookAtPeer is run by the timer. It sends a ping, ends the connection, or only restarts
+// the timer.
 func (cn *conn) lookAtPeer() {
 	cn.mu.Lock()
 	if cn.err != nil {
@@ -141,8 +142,8 @@ func (cn *conn) lookAtPeer() {
 	}
 }
 
-// askPeerLocked queues a ping, unless the last one still waits to be written: a peer that
-// sends now and then and never reads gets no more memory.
+// askPeerLocked queues a ping, unless the last ping still waits to be written: a peer that
+// sends now and then and never reads costs no memory.
 func (cn *conn) askPeerLocked() {
 	p := cn.pings
 	if p.keep.written != nil && !isClosed(p.keep.written) {
@@ -153,9 +154,9 @@ func (cn *conn) askPeerLocked() {
 	p.keep.written = cn.ch.w.written()
 }
 
-// A readClock knows when something was read last, or when the last pause in reading was
-// over. The goroutine that reads writes it. A nil one, of a connection without keepalive,
-// takes no notes, and spares reading the clock.
+// A readClock has the time of the last read, or of the end of the last pause in reading.
+// The goroutine that reads writes it. A connection without keepalive has a nil readClock,
+// which records nothing and saves reading the clock.
 type readClock struct {
 	start int64 // when the clock was made; its times count from then
 	last  atomic.Int64
@@ -167,20 +168,20 @@ func newReadClock() *readClock {
 	return rc
 }
 
-// now is a time in nanoseconds, above 0.
+// now returns a time in nanoseconds, above 0.
 func (rc *readClock) now() int64 { return clock() - rc.start + 1 }
 
-// readPaused is the time in a readClock while reading pauses.
+// readPaused is the time of a readClock while reading pauses.
 const readPaused = math.MaxInt64
 
-// note says that something was read, or that a pause is over.
+// note records a read, or the end of a pause.
 func (rc *readClock) note() {
 	if rc != nil {
 		rc.last.Store(rc.now())
 	}
 }
 
-// pause says that nothing is read until note.
+// pause records the beginning of a pause, which ends with note.
 func (rc *readClock) pause() {
 	if rc != nil {
 		rc.last.Store(readPaused)

@@ -54,12 +54,11 @@ type ServiceDesc struct {
 // StreamServer is the handler's end of a stream. Several goroutines may call its methods
 // at once, until the handler returns.
 type StreamServer interface {
-	// SendMsg sends a message; nil stands for an empty one. It returns once the message
-	// is queued, and waits for room if the client does not keep up, for as long as the
-	// call goes on. It
-	// refuses a message over the limit with *OversizedMessageErr; the stream goes on.
-	// After the end of the stream, the connection or the handler's context it returns
-	// the corresponding error.
+	// SendMsg sends a message; nil stands for an empty message. It returns once the
+	// message is queued. If the client does not keep up, SendMsg waits for room for as
+	// long as the call goes on. A message over the limit is refused with
+	// *OversizedMessageErr; the stream goes on. After the end of the stream, the
+	// connection or the handler's context SendMsg returns the corresponding error.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the next message and decodes it into m. It returns

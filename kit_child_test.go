@@ -7,16 +7,16 @@ import (
 	"runtime"
 )
 
-// emulatorVariable names the program that runs this test binary, where the machine itself
-// cannot: qemu-arm and the like. tools/arch sets it.
+// emulatorVariable is the environment variable that names an emulator for this test binary,
+// such as qemu-arm, on machines that cannot run it themselves. tools/arch sets it.
 const emulatorVariable = "TTRPC_TEST_EMULATOR"
 
-// emulated reports whether the tests run under an emulator, which takes several times as
-// long: limits of time do not hold there.
+// emulated reports whether the tests run under an emulator. It takes several times as long,
+// so that time limits do not hold.
 func emulated() bool { return os.Getenv(emulatorVariable) != "" }
 
-// childTest returns a command that runs one test of this binary in a process of its own,
-// which ends with ctx. More arguments are further flags. The caller adds the environment.
+// childTest returns a command that runs one test of this binary in another process, which
+// ends with ctx. flags are further flags. The caller adds the environment.
 func childTest(ctx context.Context, name string, flags ...string) *exec.Cmd {
 	exe, err := os.Executable()
 	if err != nil {
@@ -27,7 +27,7 @@ func childTest(ctx context.Context, name string, flags ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, os.Getenv(emulatorVariable), append([]string{exe}, args...)...)
 	}
 	if runtime.GOOS == "linux" {
-		// By this name other users can run a program whose directory is closed to them.
+		// Other users can run the program by this name even if its directory is closed to them.
 		exe = "/proc/self/exe"
 	}
 	return exec.CommandContext(ctx, exe, args...)

@@ -2,8 +2,8 @@
 
 package ttrpc
 
-// The part of the kit that TestSuite needs. That test is outside the package, because the
-// cases are in a package that imports this one.
+// TestSuite needs this part of the kit. It is outside the package, because its cases are in a
+// package that imports this one.
 var (
 	ListenLocal        = listen
 	DialLocal          = dialLocal

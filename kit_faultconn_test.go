@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// fault is a fault at one byte of a connection.
+// fault is a kind of fault at one byte of a connection.
 type fault uint8
 
 const (
 	faultNone    fault = iota
-	faultSplit         // reads and writes end there
-	faultBytes         // from there on each is of one byte
-	faultDelay         // there is a pause
-	faultStall         // nothing goes on until the connection is closed
-	faultCorrupt       // the byte is another one
+	faultSplit         // a read or write ends there
+	faultBytes         // from there on, each read or write has one byte
+	faultDelay         // a pause precedes the byte
+	faultStall         // reading or writing waits until the connection is closed
+	faultCorrupt       // the byte has another value
 	faultReset         // the connection is reset, in both directions
-	faultEnd           // the direction ends: for the reader with EOF
+	faultEnd           // the direction ends; the reader gets EOF
 	faultError         // reading or writing fails with ENOMEM
 )
 
@@ -26,11 +26,11 @@ var faultNames = [...]string{"none", "split", "bytes", "delay", "stall", "corrup
 
 func (f fault) String() string { return faultNames[f] }
 
-// harmless says whether everything still has to succeed.
+// harmless reports whether everything must succeed in spite of the fault.
 func (f fault) harmless() bool { return f <= faultDelay }
 
-// faultConn is a connection in memory with a fault in one direction, at byte at of
-// it. Equal fields make equal faults.
+// faultConn is a connection in memory with a fault in one direction, at the byte with index
+// at. Equal fields make equal faults.
 type faultConn struct {
 	*memConn
 	kind fault
@@ -55,8 +55,8 @@ func (c *faultConn) Close() error {
 	return c.memConn.Close()
 }
 
-// before applies the fault before byte n. It returns how many bytes may
-// follow, at most want, or an error.
+// before applies the fault before byte n. It returns the number of bytes that may follow,
+// at most want, or an error.
 func (c *faultConn) before(n, want int) (int, error) {
 	if n < c.at {
 		return min(want, c.at-n), nil // up to the fault, and no further

@@ -14,10 +14,10 @@ import (
 
 const testService = "test.Service"
 
-// testTimeout is for immediate steps: it only bounds a failure.
+// testTimeout limits steps that are immediate: only a failure takes so long.
 const testTimeout = 20 * time.Second
 
-// testContext ends at the end of the test, or when it takes too long.
+// testContext returns a context that ends with the test, or after testTimeout.
 func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -158,8 +158,8 @@ func echo(ctx context.Context, c *Client, value string) error {
 	return nil
 }
 
-// wantNoStreams checks that a client has forgotten its streams. It is for a
-// connection that lives: its end empties the table in any case.
+// wantNoStreams checks that the table of a client is empty. The connection must be alive:
+// its end empties the table in any case.
 func wantNoStreams(t testing.TB, c *Client) {
 	t.Helper()
 	if n, err := tableOf(c.conn); err != nil {
@@ -169,8 +169,8 @@ func wantNoStreams(t testing.TB, c *Client) {
 	}
 }
 
-// waitNoStreams is wantNoStreams where contexts have only just ended, and callers
-// with them: the watch on a stream's context may still be on its way.
+// waitNoStreams is wantNoStreams for streams whose contexts have just ended: the watch on a
+// context may not have run yet.
 func waitNoStreams(t testing.TB, c *Client) {
 	t.Helper()
 	waitFor(t, "the client's table to become empty", func() bool {
@@ -180,20 +180,21 @@ func waitNoStreams(t testing.TB, c *Client) {
 	wantNoStreams(t, c)
 }
 
-// tableOf returns how many streams a connection has, and the error that has ended it.
+// tableOf returns the number of streams in the table of a connection, and the error that
+// has ended the connection.
 func tableOf(c *conn) (streams int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.streams), c.err
 }
 
-// tableSize returns how many streams a connection has.
+// tableSize returns the number of streams in the table of a connection.
 func tableSize(c *conn) int {
 	n, _ := tableOf(c)
 	return n
 }
 
-// waitFor waits for a condition that has no event for a test to see.
+// waitFor waits for a condition that has no event. what describes the condition.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); !done(); {

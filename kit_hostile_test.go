@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// The parts that FuzzHostileServer and FuzzHostileClient have in common. Their inputs
-// are programs for a hostile peer in a bubble: frames on a few ids that many calls
-// share, cut anywhere, with pauses and ends between them.
+// FuzzHostileServer and FuzzHostileClient share this file. Their inputs are programs for a
+// hostile peer in a bubble: frames on a few ids that many calls share, cut anywhere, with
+// pauses and ends between them.
 
 // hostileLimits are so small that a program of a few steps reaches them.
 var hostileLimits = Limits{MaxMessageLength: 600, MaxPendingWrite: 300, MaxStreamBuffer: 200}
@@ -21,17 +21,17 @@ var hostileLimits = Limits{MaxMessageLength: 600, MaxPendingWrite: 300, MaxStrea
 // maxHostileProgram is the longest program, in bytes.
 const maxHostileProgram = 400
 
-// hostileIDs are the ids of a program: few, so that it uses one again while it is in
-// use, and when the stream has just ended.
+// hostileIDs are the ids that a program uses. They are few, so that a program often repeats
+// an id that is in use or whose stream has just ended.
 var hostileIDs = [...]streamID{1, 3, 5, 7, 1, 0, 2, 1<<32 - 1}
 
-// hostilePauses go around the limits of the library.
+// hostilePauses are close to the time limits of the library.
 var hostilePauses = [...]time.Duration{
 	100 * time.Microsecond, time.Millisecond, farewell, idleLimit,
 	lingerLimit, slowConsumerLimit / 3, slowConsumerLimit + time.Millisecond, replyTimeout + time.Second,
 }
 
-// endLimit is how long Close may take, and all that it ends.
+// endLimit is the longest time that Close, and everything that it ends, may take.
 const endLimit = maxLinger + 2*lingerLimit
 
 // hostileCode is the rest of a program.
@@ -52,15 +52,15 @@ type hostilePeer struct {
 	capacity  int
 	pending   []byte // frames that the program has made and not sent
 	sent      []byte
-	output    []byte // of the other end, as far as it was read
-	seq       int    // of the messages; each has its own
-	lied      bool   // a header was sent that ends the connection
+	output    []byte // the bytes of the other end that were read
+	seq       int    // the number of the last message
+	lied      bool   // the peer has sent a header that ends the connection
 	closed    bool   // the peer sends nothing any more
 	paused    time.Duration
 }
 
-// newHostilePeer makes a connection whose other end writes up to capacity bytes that
-// nobody reads; 0 is no limit.
+// newHostilePeer makes a connection whose other end can write capacity bytes that nobody
+// reads; 0 means no limit.
 func newHostilePeer(capacity int) *hostilePeer {
 	in, out := newMemHalf(capacity), newMemHalf(0)
 	return &hostilePeer{
@@ -68,7 +68,7 @@ func newHostilePeer(capacity int) *hostilePeer {
 	}
 }
 
-// message is a new one: its value tells its place in the order of all, and its id.
+// message returns a new message. Its value has the number of the message and its id.
 func (p *hostilePeer) message(id streamID, size byte) *KeyValue {
 	p.seq++
 	return text(fmt.Sprintf("%d/%d/%s", p.seq, id, strings.Repeat("x", int(size)*2)))
@@ -76,7 +76,7 @@ func (p *hostilePeer) message(id streamID, size byte) *KeyValue {
 
 func (p *hostilePeer) add(f rawFrame) { p.pending = append(p.pending, f.encode()...) }
 
-// step does one of the steps that both roles have, and reports whether op was one.
+// step does one of the steps that both roles have, and reports whether op is such a step.
 func (p *hostilePeer) step(op byte, code *hostileCode) bool {
 	switch op {
 	case 0: // some of the pending bytes, which need not end with a frame
@@ -102,7 +102,7 @@ func (p *hostilePeer) step(op byte, code *hostileCode) bool {
 		} else {
 			p.add(rawFrame{id: id, typ: typ, flags: fl, body: []byte("no message")})
 		}
-	case 7: // a header, whose body are the frames that follow
+	case 7: // a header; the next frames are its payload
 		h := make([]byte, headerLength)
 		putHeader(h, header{length: uint32(code.next()), id: hostileIDs[code.next()%8], typ: messageType(code.next() % 5)})
 		p.pending = append(p.pending, h...)
@@ -137,7 +137,7 @@ func (p *hostilePeer) send(n int) {
 	p.sent = append(p.sent, b...)
 }
 
-// read reads n bytes, if they come without a pause.
+// read reads n bytes, if they arrive without a pause.
 func (p *hostilePeer) read(n int) {
 	for h := p.near.in; n > 0; {
 		synctest.Wait()
@@ -154,7 +154,7 @@ func (p *hostilePeer) read(n int) {
 	}
 }
 
-// readOn reads for so long, as a peer that means well does.
+// readOn reads for the time d, as a well-behaved peer does.
 func (p *hostilePeer) readOn(d time.Duration) {
 	for step := d / 1000; d > 0; d -= step {
 		p.read(1 << 20)
@@ -163,7 +163,8 @@ func (p *hostilePeer) readOn(d time.Duration) {
 	p.read(1 << 20)
 }
 
-// aligned reports whether whole frames were sent, and none that ends the connection.
+// aligned reports whether the peer has sent only whole frames, none of which ends the
+// connection.
 func (p *hostilePeer) aligned() bool {
 	for _, f := range splitFrames(p.sent, hostileLimits.MaxMessageLength) {
 		if f.err != nil {
@@ -174,7 +175,7 @@ func (p *hostilePeer) aligned() bool {
 	return false
 }
 
-// A hostileWatch knows the goroutines of a program that must come to an end.
+// A hostileWatch knows the goroutines of a program that must end.
 type hostileWatch struct {
 	t       *testing.T
 	running map[string]*hostileTask
@@ -183,10 +184,10 @@ type hostileWatch struct {
 
 type hostileTask struct {
 	ended chan struct{}
-	until time.Time // when it must have ended; zero for none
+	until time.Time // the goroutine must have ended by then; zero for no limit
 }
 
-// run has f run on a goroutine. It must end within limit, unless that is 0.
+// run runs f on a goroutine, which must end within limit; 0 means no limit.
 func (w *hostileWatch) run(what string, limit time.Duration, f func()) {
 	w.started++
 	task := &hostileTask{ended: make(chan struct{})}
@@ -205,8 +206,8 @@ func (w *hostileWatch) run(what string, limit time.Duration, f func()) {
 	}()
 }
 
-// left returns the number of goroutines that run, and fails the test for those that
-// are late.
+// left returns the number of running goroutines, and fails the test for those that are
+// late.
 func (w *hostileWatch) left() (n int) {
 	synctest.Wait()
 	for what, task := range w.running {
@@ -224,7 +225,7 @@ func (w *hostileWatch) left() (n int) {
 	return n
 }
 
-// end waits for the end of everything.
+// end waits for the end of all goroutines.
 func (w *hostileWatch) end(limit time.Duration) {
 	time.Sleep(limit)
 	if w.left() > 0 {
@@ -234,8 +235,8 @@ func (w *hostileWatch) end(limit time.Duration) {
 	}
 }
 
-// rising checks that the messages of a stream come in order and are of its id, if that
-// is known.
+// rising checks that the messages of a stream arrive in order and have its id, if the id is
+// known.
 type rising struct{ last int }
 
 func (r *rising) check(value string, id streamID) error {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// A ledger knows the owner of each buffer. While a test has one open it records
-// every buffer that is taken, and the most bytes that were out at once.
+// A ledger knows the owner of each buffer. While a test has a ledger open, the ledger
+// records every buffer that is taken, and the largest number of bytes in use at once.
 //
-// Released buffers are overwritten, ledger or not: a late reader of one gets nonsense,
-// and the race detector sees it.
+// Released buffers are overwritten, with or without a ledger: a late reader gets nonsense,
+// and the race detector reports it.
 type ledger struct {
 	mu    sync.Mutex
 	owned map[*buffer][]uintptr // the stack of its owner
@@ -23,8 +23,8 @@ type ledger struct {
 
 var openLedger atomic.Pointer[ledger]
 
-// poison fills released buffers: as a header it is a frame of
-// an unknown type, too long for any limit.
+// poison fills released buffers. As a header it is that of a frame of unknown type that is
+// too long for any limit.
 const poison = 0xdb
 
 func init() { bufferHook = recordBuffer }
@@ -54,8 +54,9 @@ func recordBuffer(b *buffer, owned bool) {
 	}
 }
 
-// keepLedger runs f and fails the test when a buffer that was taken during it
-// has not been released by its end. Background work of the test counts, too. It returns the most bytes that were out at once.
+// keepLedger runs f and fails the test if a buffer that was taken meanwhile is not released
+// at the end. Background work of the test counts, too. It returns the largest number of
+// bytes in use at once.
 func keepLedger(t testing.TB, f func()) (peak int) {
 	t.Helper()
 	l := &ledger{owned: make(map[*buffer][]uintptr)}
@@ -72,7 +73,7 @@ func keepLedger(t testing.TB, f func()) (peak int) {
 	return l.peak
 }
 
-// describeLocked lists the owners of buffers that are out.
+// describeLocked lists the owners of the buffers in use.
 func (l *ledger) describeLocked() string {
 	places := make(map[string]int)
 	for _, pcs := range l.owned {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The tests named TestRace repeat something that once raced. `make stress` runs
-// many rounds of them.
+// stressRounds is a number of rounds for the tests named TestRace, which repeat steps that
+// once raced. `make stress` sets it.
 var stressRounds = flag.Int("stress", 0, "run so many rounds of each TestRace test, instead of a few")
 
 // rounds returns the number of repetitions of a TestRace test.
@@ -25,7 +25,7 @@ func rounds(few int) int {
 	return few
 }
 
-// TestMain fails when goroutines of the package are left after the tests.
+// TestMain fails if goroutines of the package are left over after the tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leakedGoroutines waits until no other goroutine runs code of this package,
-// and returns the stacks of those that are left after the limit.
+// leakedGoroutines waits until no other goroutine runs code of this package. At the limit
+// it returns the stacks of the goroutines that are left.
 func leakedGoroutines(limit time.Duration) string {
 	deadline := time.Now().Add(limit)
 	for {
@@ -50,8 +50,8 @@ func leakedGoroutines(limit time.Duration) string {
 	}
 }
 
-// goroutinesOf returns the stacks of the goroutines that have a function of pkg on
-// them, other than those of tests.
+// goroutinesOf returns the stacks of the goroutines that run a function of pkg, other than
+// those of tests.
 func goroutinesOf(pkg string) []string {
 	buf := make([]byte, 256<<10)
 	n := runtime.Stack(buf, true)
@@ -68,7 +68,7 @@ func goroutinesOf(pkg string) []string {
 	return found
 }
 
-// ofTest says whether a test or a fuzzer runs on the goroutine, or the program.
+// ofTest reports whether the goroutine runs a test, a fuzzer, or the program.
 func ofTest(stack string) bool {
 	for _, f := range []string{"testing.tRunner(", "testing.fRunner(", "testing.(*T).Run(", "testing.(*M).Run(", "main.main("} {
 		if strings.Contains(stack, "\n"+f) {

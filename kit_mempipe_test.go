@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// memPipe returns the two ends of a connection in memory. Each direction holds
-// up to capacity bytes, and then writers wait: 0 is no limit. An end that is
-// closed ends the other's reads with io.EOF, after the bytes that it wrote, and its
-// writes with io.ErrClosedPipe. Deadlines do nothing.
+// memPipe returns the two ends of a connection in memory. Each direction holds up to
+// capacity bytes, and then writers wait; 0 means no limit. After one end is closed, the
+// other end reads the bytes that were written and then io.EOF, and its writes return
+// io.ErrClosedPipe. Deadlines have no effect.
 //
-// A goroutine that waits in it is durably blocked, in the words of testing/synctest.
+// A goroutine that waits in a memConn is durably blocked in the sense of testing/synctest.
 func memPipe(capacity int) (a, b *memConn) {
 	ab, ba := newMemHalf(capacity), newMemHalf(capacity)
 	return &memConn{in: ba, out: ab}, &memConn{in: ab, out: ba}
@@ -79,7 +79,7 @@ func (c *memConn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// Close closes both directions: bytes that were written can still be read.
+// Close closes both directions: the other end can still read the bytes that were written.
 func (c *memConn) Close() error {
 	c.in.fail(net.ErrClosed, io.ErrClosedPipe)
 	c.in.discard()
@@ -87,7 +87,7 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-// CloseWrite ends the outgoing direction alone.
+// CloseWrite closes only the outgoing direction.
 func (c *memConn) CloseWrite() error {
 	c.out.fail(io.EOF, net.ErrClosed)
 	return nil
@@ -96,10 +96,10 @@ func (c *memConn) CloseWrite() error {
 // failWrite makes this end's writes return err.
 func (c *memConn) failWrite(err error) { c.out.fail(nil, err) }
 
-// failRead makes this end's reads return err after the bytes that came before.
+// failRead makes this end's reads return err after the bytes that arrived before.
 func (c *memConn) failRead(err error) { c.in.fail(err, nil) }
 
-// fail sets the errors that are not nil, unless there was one before.
+// fail sets the errors that are not nil, unless they were set before.
 func (h *memHalf) fail(readErr, writeErr error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +118,7 @@ func (h *memHalf) discard() {
 	h.buf = nil
 }
 
-// takeAll returns the bytes that the other end wrote, without waiting.
+// takeAll returns the bytes that the other end has written, without waiting.
 func (c *memConn) takeAll() []byte {
 	h := c.in
 	h.mu.Lock()
@@ -129,7 +129,7 @@ func (c *memConn) takeAll() []byte {
 	return b
 }
 
-// ended says whether reading is over: all was read and the other end closed.
+// ended reports whether reading is over: all bytes were read and the other end is closed.
 func (c *memConn) ended() bool {
 	h := c.in
 	h.mu.Lock()
@@ -156,8 +156,7 @@ func newMemListener(capacity int) *memListener {
 	return &memListener{capacity: capacity, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// dial returns the other end of a connection that was accepted, or nil when the
-// listener is closed.
+// dial returns the other end of an accepted connection, or nil if the listener is closed.
 func (l *memListener) dial() *memConn {
 	a, b := memPipe(l.capacity)
 	if !l.hand(b) {
@@ -166,7 +165,7 @@ func (l *memListener) dial() *memConn {
 	return a
 }
 
-// hand has nc accepted.
+// hand makes the listener accept nc.
 func (l *memListener) hand(nc net.Conn) bool {
 	select {
 	case l.conns <- nc:
@@ -197,7 +196,7 @@ type memAddr struct{}
 func (memAddr) Network() string { return "mem" }
 func (memAddr) String() string  { return "memory" }
 
-// countedConn tells of its writes before it makes them, which waits for proceed.
+// countedConn announces each write, and waits for proceed before it makes the write.
 type countedConn struct {
 	net.Conn
 	lengths chan<- int

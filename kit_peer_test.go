@@ -18,11 +18,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The tests of the protocol run in bubbles of testing/synctest, one end of a
-// connection against a peer that is a script of frames. Time is fake there,
-// "nothing happens" can be seen, and a bubble that does not end is a failure.
+// The tests of the protocol run in bubbles of testing/synctest: one end of a connection
+// against a peer that is a script of frames. Time is fake in a bubble, a test can see that
+// nothing happens, and a bubble that does not end is a failure.
 
-// bubble runs f in a bubble, at whose end no goroutine and no buffer may be
+// bubble runs f in a bubble. At the end of the bubble no goroutine and no buffer may be
 // left.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
@@ -35,7 +35,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-// afterwards is longer than anything that goes on after a connection was closed.
+// afterwards is longer than any work that goes on after a connection was closed.
 const afterwards = 2 * lateLimit
 
 // rawFrame is a frame as a script writes it.
@@ -90,8 +90,8 @@ func kindOf(method string) flags {
 	return 0
 }
 
-// response is a successful one, with the empty status that the June 2019 client
-// wants to see.
+// response returns a successful response, with the empty status that the client of June
+// 2019 needs.
 func response(id streamID, m proto.Message) rawFrame {
 	return rawFrame{id: id, typ: messageTypeResponse, body: mustMarshal(&Response{Status: &spb.Status{}, Payload: mustMarshal(m)})}
 }
@@ -100,7 +100,7 @@ func failure(id streamID, code codes.Code, message string) rawFrame {
 	return rawFrame{id: id, typ: messageTypeResponse, body: mustMarshal(&Response{Status: newStatus(code, "%s", message)})}
 }
 
-// data carries m, or nothing for nil.
+// data returns a data frame with m, or without a message for nil.
 func data(id streamID, fl flags, m proto.Message) rawFrame {
 	f := rawFrame{id: id, typ: messageTypeData, flags: fl}
 	if m != nil {
@@ -116,7 +116,7 @@ type peer struct {
 	unread []byte
 }
 
-// send writes frames, all at once.
+// send writes frames in one call.
 func (p *peer) send(frames ...rawFrame) {
 	p.t.Helper()
 	var b []byte
@@ -144,7 +144,7 @@ func (p *peer) receive() {
 	}
 }
 
-// next returns the next frame, which must be there.
+// next returns the next frame, and fails if there is none.
 func (p *peer) next(why string) rawFrame {
 	p.t.Helper()
 	if len(p.unread) < headerLength {
@@ -167,7 +167,7 @@ func (p *peer) next(why string) rawFrame {
 	return f
 }
 
-// want checks that these frames come next. It does not look whether more do.
+// want checks the next frames. It does not check whether more frames follow.
 func (p *peer) want(why string, frames ...rawFrame) {
 	p.t.Helper()
 	for _, want := range frames {
@@ -209,7 +209,7 @@ func (p *peer) wantRequest(why string, id streamID, fl flags) *Request {
 	return req
 }
 
-// wantNothing checks that no frame comes, and that the connection is open.
+// wantNothing checks that no frame arrives and that the connection is open.
 func (p *peer) wantNothing(why string) {
 	p.t.Helper()
 	p.receive()
@@ -224,7 +224,7 @@ func (p *peer) wantNothing(why string) {
 	}
 }
 
-// wantClosed checks that the connection is closed, and that nothing came before.
+// wantClosed checks that the connection is closed and that no frame arrived before.
 func (p *peer) wantClosed(why string) {
 	p.t.Helper()
 	p.receive()
@@ -236,7 +236,7 @@ func (p *peer) wantClosed(why string) {
 	}
 }
 
-// serverTest is a server in a bubble whose handlers are controlled by the test.
+// serverTest is a server in a bubble. The test controls its handlers.
 type serverTest struct {
 	t      *testing.T
 	server *Server
@@ -246,7 +246,7 @@ type serverTest struct {
 	over   chan struct{} // closed at the end of the test
 }
 
-// heldCall is a handler that runs: of Hold, or of a stream Hold….
+// heldCall is a running handler: of Hold, or of a stream Hold….
 type heldCall struct {
 	ctx       context.Context
 	unmarshal func(any) error // of a unary call
@@ -262,7 +262,7 @@ type heldResult struct {
 // returns ends the handler.
 func (c *heldCall) returns(m any, err error) { c.result <- heldResult{m, err} }
 
-// wantRecv checks the handler's next message, which must be there.
+// wantRecv checks the handler's next message, and fails if there is none.
 func (c *heldCall) wantRecv(t *testing.T, why, value string) {
 	t.Helper()
 	if m, err := recvNow(c.ss); err != nil || m.Value != value {
@@ -270,7 +270,7 @@ func (c *heldCall) wantRecv(t *testing.T, why, value string) {
 	}
 }
 
-// wantRecvErr checks that the handler gets err.
+// wantRecvErr checks that RecvMsg of the handler returns want.
 func (c *heldCall) wantRecvErr(t *testing.T, why string, want error) {
 	t.Helper()
 	if m, err := recvNow(c.ss); err != want {
@@ -280,8 +280,8 @@ func (c *heldCall) wantRecvErr(t *testing.T, why string, want error) {
 
 var errNothingYet = errors.New("nothing yet")
 
-// recvNow is RecvMsg of either end when it need not wait. It returns
-// errNothingYet when it must; then the stream is of no more use to the test.
+// recvNow is RecvMsg of either end without waiting. If there is nothing to receive, it
+// returns errNothingYet, and the test can use the stream no more.
 func recvNow(s interface{ RecvMsg(any) error }) (*KeyValue, error) {
 	m := &KeyValue{}
 	result := make(chan error, 1)
@@ -295,8 +295,9 @@ func recvNow(s interface{ RecvMsg(any) error }) (*KeyValue, error) {
 	}
 }
 
-// newServerTest starts a server with the services of echoMethods and, held by
-// the test, Hold, HoldStream (both stream), HoldClient and HoldServer.
+// newServerTest starts a server with the services of echoMethods, and with the methods
+// Hold, HoldStream (both sides stream), HoldClient and HoldServer, whose handlers the test
+// holds.
 func newServerTest(t *testing.T, opts ...ServerOpt) *serverTest {
 	t.Helper()
 	s, err := NewServer(opts...)
@@ -350,14 +351,14 @@ func (st *serverTest) hold(c *heldCall) (any, error) {
 	}
 }
 
-// start sends a request and returns the handler that it starts.
+// start sends a request and returns the handler that the request starts.
 func (st *serverTest) start(p *peer, req rawFrame) *heldCall {
 	st.t.Helper()
 	p.send(req)
 	return st.call()
 }
 
-// call returns the handler that was started.
+// call returns the handler that has started.
 func (st *serverTest) call() *heldCall {
 	st.t.Helper()
 	synctest.Wait()
@@ -378,7 +379,7 @@ func (st *serverTest) dial() *peer {
 	return &peer{t: st.t, conn: conn}
 }
 
-// wantStreams checks how many streams the server's only connection has.
+// wantStreams checks the number of streams of the server's only connection.
 func (st *serverTest) wantStreams(why string, want int) {
 	st.t.Helper()
 	synctest.Wait()
@@ -424,7 +425,7 @@ func clientPeer(t *testing.T, opts ...ClientOpts) (*Client, *peer) {
 	return c, &peer{t: t, conn: far}
 }
 
-// clientCall is a unary call that runs.
+// clientCall is a running unary call.
 type clientCall struct {
 	t      *testing.T
 	resp   KeyValue
@@ -438,7 +439,7 @@ func goCall(t *testing.T, ctx context.Context, c *Client, m any) *clientCall {
 	return call
 }
 
-// err returns the error of the call, which must be over.
+// err returns the error of the call, which must have returned.
 func (c *clientCall) err(why string) error {
 	c.t.Helper()
 	synctest.Wait()

@@ -8,10 +8,10 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// The fuzzers' knowledge of extensions: frames that a script sends, and a model of the
-// answers.
+// This file has the fuzzers' knowledge of extensions: frames that a script sends, and a model
+// of the answers.
 
-// extensionForms are the forms for scriptExtension that differ in kind.
+// extensionForms returns the forms for scriptExtension that differ in kind.
 func extensionForms() (forms []byte) {
 	for typ := byte(0); typ <= 8; typ++ {
 		for shape := byte(0); shape <= 4; shape++ {
@@ -21,8 +21,8 @@ func extensionForms() (forms []byte) {
 	return forms
 }
 
-// scriptExtension is a frame on id 0 about the stream id: the low bits of form say of
-// which type, the high ones whether it is too short, too long, or right.
+// scriptExtension returns a frame on id 0 about the stream id. The low bits of form choose
+// its type; the high bits choose whether the payload is too short, too long, or right.
 func scriptExtension(id streamID, form, detail byte) rawFrame {
 	f := rawFrame{typ: messageTypeSettings + messageType(form&0xf)}
 	limit := []uint64{0, 1, 1000, 10_000, math.MaxInt64, math.MaxUint64 - 1, math.MaxUint64, uint64(detail)}[detail&7]
@@ -64,7 +64,7 @@ func isAck(h header) bool {
 	return h.isExtension() && h.typ == messageTypeSettings && h.flags.has(flagAck)
 }
 
-// offersExtensions reports whether a server reads a good offer in f.
+// offersExtensions reports whether f is a request in which a server finds a valid offer.
 func offersExtensions(f frameRead) bool {
 	var req requestView
 	if f.err != nil || f.oversized || f.h.typ != messageTypeRequest || !f.h.id.isClient() || req.parse(f.body, 1<<20) != nil || req.offer == nil {
@@ -74,11 +74,11 @@ func offersExtensions(f frameRead) bool {
 	return ok
 }
 
-// A negotiationModel is the specification of the state that frames lead to.
+// A negotiationModel specifies the states to which frames lead.
 type negotiationModel struct{ state negotiationState }
 
-// serverReads notes a frame that a server reads. It reports whether f is of extensions
-// and gets no answer by its id.
+// serverReads records a frame that a server reads. It reports whether f is an extension's
+// frame and gets no answer because of its id.
 func (m *negotiationModel) serverReads(f frameRead) (control bool) {
 	switch {
 	case m.state == plain && offersExtensions(f):
@@ -92,8 +92,8 @@ func (m *negotiationModel) serverReads(f frameRead) (control bool) {
 	return f.h.isExtension() && m.state == extended
 }
 
-// clientReads notes a frame that a client reads whose requests have all offered, and
-// that has a stream for each of ids.
+// clientReads records a frame that a client reads. All of the client's requests have the
+// offer, and ids reports whether a stream has an id.
 func (m *negotiationModel) clientReads(f frameRead, ids func(streamID) bool) {
 	if m.state != offering {
 		return
@@ -108,7 +108,7 @@ func (m *negotiationModel) clientReads(f frameRead, ids func(streamID) bool) {
 	}
 }
 
-// ends reports whether a frame ends the connection of a side that is ON.
+// ends reports whether a frame ends the connection of a side in the state ON.
 func (m *negotiationModel) ends(f frameRead, client bool) bool {
 	if m.state != extended || f.oversized || f.h.id != 0 {
 		return false
@@ -148,11 +148,11 @@ func decodeMetadata(b []byte) decodedMetadata {
 	return decodedMetadata{id: view.id, kind: view.kind, size: pairs.metadataSize, err: err}
 }
 
-// A metadataModel is the size of the metadata that each stream has got.
+// A metadataModel has the size of the metadata that each stream has received.
 type metadataModel map[streamID]int
 
-// clientReads notes a frame that a client reads which is ON. It reports whether the frame
-// fails its stream, if there is one.
+// clientReads records a frame that a client in the state ON reads. It reports whether the
+// frame fails its stream, if there is one.
 func (m metadataModel) clientReads(f frameRead) (id streamID, over bool) {
 	md := decodeMetadata(f.body)
 	if !f.h.isExtension() || f.h.typ != messageTypeMetadata || f.oversized || md.kind > metadataTrailer {
@@ -162,11 +162,11 @@ func (m metadataModel) clientReads(f frameRead) (id streamID, over bool) {
 	return md.id, m[md.id] > maxResponseMetadata
 }
 
-// clientFrames is splitFrames for a client whose requests have all offered: it ends with
-// ErrProtocol at a frame of extensions that ends the connection, and where another
-// protocol begins. In the place of metadata beyond the limit is a message over the limit,
-// which fails the stream likewise; and in that of each response to a call that a goaway
-// frame has refused, one with the status Unavailable.
+// clientFrames is splitFrames for a client whose requests all have the offer. It ends with
+// ErrProtocol at an extension's frame that ends the connection, and at the beginning of
+// another protocol. It replaces metadata beyond the limit by a message over the limit,
+// which fails the stream likewise, and each response to a call that a goaway frame has
+// refused by a response with the status Unavailable.
 func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 	if foreignProtocol(b, true) != "" {
 		return []frameRead{{err: ErrProtocol}}
@@ -197,8 +197,8 @@ func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 	return frames
 }
 
-// mayEndByExtension reports whether b has a frame of extensions that some state ends the
-// connection for, after one that may lead to that state.
+// mayEndByExtension reports whether b has an extension's frame that ends the connection in
+// some state, after a frame that may lead to that state.
 func mayEndByExtension(b []byte, limit int) bool {
 	for _, client := range []bool{true, false} {
 		m := negotiationModel{}

@@ -12,24 +12,24 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The common parts of the fuzzers of connections.
+// The fuzzers of connections share this file.
 
-// fuzzMode says how the bytes of an input are used.
+// fuzzMode chooses how a fuzzer uses the bytes of an input.
 type fuzzMode uint8
 
 const (
-	// fuzzSocket runs over a kernel socket, in real time, else over memory
-	// in a bubble.
+	// fuzzSocket uses a kernel socket in real time; otherwise the connection is in
+	// memory, in a bubble.
 	fuzzSocket fuzzMode = 1 << iota
 
-	// fuzzScript makes frames of the bytes: see scriptFrames. Otherwise they
-	// are sent as they are.
+	// fuzzScript makes frames from the bytes: see scriptFrames. Otherwise the bytes are
+	// sent unchanged.
 	fuzzScript
 
-	// fuzzUnread has the peer read nothing. Not with a socket.
+	// fuzzUnread makes the peer read nothing. It does not work with a socket.
 	fuzzUnread
 
-	// fuzzTiny sends them in small pieces.
+	// fuzzTiny sends the bytes in small pieces.
 	fuzzTiny
 )
 
@@ -43,7 +43,7 @@ func (m fuzzMode) bytesOf(b []byte) []byte {
 	return b
 }
 
-// write sends b over nc, until that fails.
+// write writes b to nc until a write fails.
 func (m fuzzMode) write(nc net.Conn, b []byte) {
 	for len(b) > 0 {
 		n := len(b)
@@ -60,9 +60,8 @@ func (m fuzzMode) write(nc net.Conn, b []byte) {
 // fuzzLimits are small, so that short inputs reach them.
 var fuzzLimits = Limits{MaxMessageLength: 3000, MaxPendingWrite: 5000, MaxStreamBuffer: 4000}
 
-// scriptFrames turns bytes into frames that make sense more often than random
-// bytes do: two bytes choose a kind of frame and a stream, and more of them its
-// details.
+// scriptFrames makes frames from bytes. The frames make sense more often than random bytes
+// do: two bytes choose the kind of a frame and its stream, and further bytes the details.
 func scriptFrames(b []byte) []byte {
 	var frames []byte
 	next := func() byte {
@@ -128,7 +127,7 @@ func scriptFrames(b []byte) []byte {
 	return frames
 }
 
-// scriptSeeds are inputs for scriptFrames that do something sensible.
+// scriptSeeds returns inputs for scriptFrames that make sense.
 func scriptSeeds() [][]byte {
 	var seeds [][]byte
 	for method := byte(0); method < 8; method++ {
@@ -162,8 +161,8 @@ func scriptSeeds() [][]byte {
 	)
 }
 
-// splitOutput splits the output of an endpoint, which must be whole frames but for
-// the last, which may be cut off when the connection ended.
+// splitOutput splits the output of an endpoint into frames. The output must consist of
+// whole frames, except for the last one, which the end of the connection may have cut off.
 func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
 	for len(b) >= headerLength {
 		h := parseHeader(b)
@@ -180,9 +179,9 @@ func splitOutput(b []byte, limit int) (frames []rawFrame, err error) {
 	return frames, nil
 }
 
-// checkServerOutput checks the output of a server, given its input: whole frames
-// of the two kinds that servers send, at most one final frame for each frame
-// that can have caused it, and nothing after a final frame.
+// checkServerOutput checks the output of a server, given its input. The output must consist
+// of whole frames of the two types that servers send. There is at most one final frame for
+// each input frame that can have caused it, and no frame follows a final frame.
 func checkServerOutput(sent, output []byte) error {
 	causes := make(map[streamID]int) // how many frames may have caused a final frame
 	offers, acks := false, false
@@ -197,7 +196,7 @@ func checkServerOutput(sent, output []byte) error {
 	if err != nil {
 		return err
 	}
-	begun := make(map[streamID]bool) // data has been sent and no final frame
+	begun := make(map[streamID]bool) // streams with data and without a final frame
 	for _, f := range frames {
 		final := f.typ == messageTypeResponse || f.flags.has(flagRemoteClosed)
 		switch {
@@ -223,7 +222,7 @@ func checkServerOutput(sent, output []byte) error {
 	return nil
 }
 
-// collect reads everything from nc until that fails.
+// collect reads everything from nc until a read fails.
 func collect(nc net.Conn) (wait func() []byte) {
 	var b []byte
 	var wg sync.WaitGroup

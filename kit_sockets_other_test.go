@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// socketPairBuffer is the size of the system's write buffers of a socketPair over TCP:
-// about that of unix sockets.
+// socketPairBuffer is the size of the system's write buffers of a socketPair over TCP,
+// about that of Unix sockets.
 const socketPairBuffer = 200 << 10
 
 // socketPair returns the two ends of a local socket, which are closed at the end of the
-// test at the latest. These systems have no socketpair(2).
+// test. These systems have no socketpair(2).
 func socketPair(t testing.TB) (a, b net.Conn) {
 	t.Helper()
 	l := listen(t)
@@ -24,8 +24,9 @@ func socketPair(t testing.TB) (a, b net.Conn) {
 	}
 	t.Cleanup(func() { b.Close() })
 	for _, nc := range []net.Conn{a, b} {
-		// TCP would take megabytes that nobody reads. Its read buffer does not grow then;
-		// made smaller after the handshake it would drop bytes that the peer may send.
+		// TCP would accept megabytes that nobody reads. A small write buffer also keeps the
+		// peer's read buffer from growing. A read buffer that is made smaller after the
+		// handshake would drop bytes that the peer may send.
 		if tcp, ok := nc.(*net.TCPConn); ok {
 			tcp.SetWriteBuffer(socketPairBuffer)
 		}

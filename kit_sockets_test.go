@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// socketPath returns a path for a unix socket: these are limited in length, and
-// t.TempDir has the name of the test in it.
+// socketPath returns a path for a Unix socket. Such paths are limited in length, and those
+// of t.TempDir include the name of the test.
 func socketPath(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ttrpc")
@@ -21,8 +21,8 @@ func socketPath(t testing.TB) string {
 	return filepath.Join(dir, "s")
 }
 
-// localNetwork is the network of the tests that need any local socket: unix sockets, or TCP
-// on a Windows that has none, such as Wine's.
+// localNetwork returns the network for tests that need any local socket: "unix", or "tcp"
+// on a Windows without Unix sockets, such as Wine's.
 var localNetwork = sync.OnceValue(func() string {
 	if runtime.GOOS != "windows" {
 		return "unix"
@@ -58,7 +58,7 @@ func listen(t testing.TB) net.Listener {
 // dialLocal connects to the address of a listener of localNetwork.
 func dialLocal(addr string) (net.Conn, error) { return net.Dial(localNetwork(), addr) }
 
-// needSockets skips a test of the path for kernel sockets where c is on none, as on Windows.
+// needSockets skips a test of kernel sockets if c has none, as on Windows.
 func needSockets(t testing.TB, c *Client) {
 	t.Helper()
 	if c.conn.ch.sock == nil {
@@ -77,7 +77,7 @@ func tcpPair(t testing.TB) (a, b *net.TCPConn) {
 	if a, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr)); err != nil {
 		t.Fatal(err)
 	}
-	if b, err = l.AcceptTCP(); err != nil { // the kernel has connected it already
+	if b, err = l.AcceptTCP(); err != nil { // the kernel has already made the connection
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// socketPair returns the two ends of a unix socket, closed at the end of the
-// test at the latest.
+// socketPair returns the two ends of a Unix socket, which are closed at the end of the
+// test.
 func socketPair(t testing.TB) (a, b *net.UnixConn) {
 	t.Helper()
 	syscall.ForkLock.RLock()

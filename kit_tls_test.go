@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// newTestCertificate returns a certificate that nobody vouches for.
+// newTestCertificate returns a self-signed certificate.
 func newTestCertificate(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A wire is the end of a real connection whose frames a test reads and writes
-// itself. (The tests in bubbles have a peer for this.) Everything on it fails
-// after testTimeout. Its errors panic, so that any goroutine may use it.
+// A wire is the end of a real connection whose frames a test reads and writes itself.
+// (Tests in bubbles have a peer instead.) Every operation fails after testTimeout. Errors
+// panic, so that any goroutine may use a wire.
 type wire struct{ net.Conn }
 
 // wireFrame is a frame on a wire.
@@ -42,8 +42,7 @@ func wireClient(t testing.TB, opts ...ClientOpts) (*Client, *wire) {
 	return c, newWire(theirs)
 }
 
-// tryWrite sends a frame; the length in its header is that of body unless it is
-// set.
+// tryWrite sends a frame. The length in its header is that of body unless h sets it.
 func (w *wire) tryWrite(h header, body []byte) error {
 	if h.length == 0 {
 		h.length = uint32(len(body))
@@ -69,7 +68,7 @@ func (w *wire) request(id streamID, method string, fl flags, m proto.Message) {
 	w.write(header{id: id, typ: messageTypeRequest, flags: fl}, mustMarshal(req))
 }
 
-// data sends a message on a stream, or nothing for nil.
+// data sends a data frame with m, or without a message for nil.
 func (w *wire) data(id streamID, fl flags, m proto.Message) {
 	var body []byte
 	if m != nil {
@@ -103,7 +102,7 @@ func (w *wire) read() wireFrame {
 	return f
 }
 
-// readResponse returns the next frame, which has to be a response.
+// readResponse returns the next frame, which must be a response.
 func (w *wire) readResponse() (streamID, *Response) {
 	f := w.read()
 	resp := &Response{}
@@ -116,7 +115,7 @@ func (w *wire) readResponse() (streamID, *Response) {
 	return f.id, resp
 }
 
-// readRequest returns the next frame, which has to be a request.
+// readRequest returns the next frame, which must be a request.
 func (w *wire) readRequest() (header, *Request) {
 	f := w.read()
 	req := &Request{}
@@ -129,8 +128,7 @@ func (w *wire) readRequest() (header, *Request) {
 	return f.header, req
 }
 
-// mustMarshal encodes a message with the protobuf runtime, and not with the code under
-// test.
+// mustMarshal encodes a message with the protobuf runtime instead of the code under test.
 func mustMarshal(m proto.Message) []byte {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
@@ -139,14 +137,14 @@ func mustMarshal(m proto.Message) []byte {
 	return b
 }
 
-// goErr runs f on a goroutine of its own.
+// goErr runs f on another goroutine.
 func goErr(f func() error) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- f() }()
 	return result
 }
 
-// within returns a value from a channel, and fails when none comes.
+// within returns a value from a channel, and fails after testTimeout.
 func within[T any](t testing.TB, what string, ch <-chan T) T {
 	t.Helper()
 	timer := time.NewTimer(testTimeout)
@@ -175,8 +173,8 @@ func serveTest(t testing.TB, s *Server, ctx context.Context, opts ...ClientOpts)
 	return dialTest(t, l.Addr().String(), opts...)
 }
 
-// serverIdle waits until the server has no connection left. It does so by
-// Shutdown, after which the server is of no more use.
+// serverIdle waits until the server has no connection. It calls Shutdown, so that the test
+// can use the server no more.
 func serverIdle(t testing.TB, s *Server) {
 	t.Helper()
 	if err := s.Shutdown(testContext(t)); err != nil {

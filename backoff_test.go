@@ -10,8 +10,8 @@ func (bo *backoff) skipped() (n int) {
 	return n
 }
 
-// Each failure costs twice as many uses as the one before, up to a limit, and a time
-// without one halves that.
+// Each failure costs twice as many uses as the failure before, up to a limit. A time
+// without a failure halves the number.
 func TestBackoff(t *testing.T) {
 	var b backoff
 	if n := b.skipped(); n != 0 {

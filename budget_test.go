@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// load returns how many bytes are taken, and how many senders wait.
+// load returns the number of bytes that are taken and the number of waiting senders.
 func (b *budget) load() (reserved, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reserved, b.waitersLocked()
 }
 
-// Room is there while less than the limit is taken, for anything of any size; nobody
-// overtakes a sender that waits; and a closed budget has none.
+// A sender of any size gets room while less than the limit is taken. No sender overtakes a
+// waiting one, and a closed budget refuses all senders.
 func TestBudget(t *testing.T) {
 	errBroken := errors.New("broken")
 	type step struct {
@@ -64,7 +64,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// takeWaiting has a sender wait for n bytes.
+// takeWaiting starts a sender that waits for n bytes.
 func takeWaiting(t *testing.T, b *budget, ctx context.Context, over <-chan struct{}, n int) <-chan error {
 	t.Helper()
 	_, before := b.load()
@@ -76,8 +76,8 @@ func takeWaiting(t *testing.T, b *budget, ctx context.Context, over <-chan struc
 	return result
 }
 
-// Senders get room in the order in which they came, and one that comes then waits
-// behind them even if there is room for it.
+// Senders get room in the order of their arrival. A sender that arrives while others wait
+// queues behind them even if there is room for it.
 func TestBudgetOrder(t *testing.T) {
 	b := &budget{limit: 100}
 	b.tryTake(100)
@@ -103,8 +103,8 @@ func TestBudgetOrder(t *testing.T) {
 	}
 }
 
-// The waiting ends with the context, with the stream, and with the budget, and nothing
-// is taken then.
+// A wait ends with the context, with the stream, and with the budget, and then takes
+// nothing.
 func TestBudgetWaitEnds(t *testing.T) {
 	errBroken := errors.New("broken")
 	for _, test := range []struct {
@@ -132,8 +132,7 @@ func TestBudgetWaitEnds(t *testing.T) {
 	}
 }
 
-// A sender that gives up waiting for room at the moment when it gets it does not keep
-// it.
+// A sender that gives up waiting at the moment when it gets room gives the room back.
 func TestBudgetGivenUp(t *testing.T) {
 	b := &budget{limit: 100}
 	for i := 0; i < 300; i++ {
@@ -160,8 +159,8 @@ func TestBudgetGivenUp(t *testing.T) {
 	}
 }
 
-// Senders that come, wait, give up and give back at once take no more than there is,
-// and leave nothing behind.
+// Senders that arrive, wait, give up and give back at the same time take no more than the
+// limit allows, and leave nothing behind.
 func TestBudgetRace(t *testing.T) {
 	const limit, largest, senders, rounds = 100, 60, 8, 200
 	b := &budget{limit: limit}

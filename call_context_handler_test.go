@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// serveCause serves desc with a context that end ends with a cause.
+// serveCause serves desc with a context that the function end ends with a cause.
 func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelCauseFunc) {
 	t.Helper()
 	s, err := NewServer()
@@ -33,8 +33,8 @@ func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelC
 	return dialTest(t, l.Addr().String(), WithClientExtensions(false)), end
 }
 
-// At any end of a handler's context, err and cause are those of package context, for
-// the handler and for contexts that outlive the call.
+// At every end of a handler's context, its error and cause are those of package context,
+// for the handler and for contexts that outlive the call.
 func TestHandlerCause(t *testing.T) {
 	why := errors.New("why")
 	for _, test := range []struct {
@@ -84,8 +84,8 @@ func TestHandlerCause(t *testing.T) {
 	}
 }
 
-// The end of Serve's context after the call's changes nothing, whether somebody had
-// looked or not.
+// If Serve's context ends after the context of the call, nothing changes, whether or not
+// the handler has used its context before.
 func TestHandlerCauseAfterCall(t *testing.T) {
 	kept := make(chan context.Context, 1)
 	keep := func(look bool) Method {
@@ -110,7 +110,7 @@ func TestHandlerCauseAfterCall(t *testing.T) {
 	}
 }
 
-// A handler that keeps a part of its call does not keep the request with it.
+// A handler that keeps a part of its call does not keep the request.
 func TestKeptContext(t *testing.T) {
 	const calls, size = 10, 1 << 20
 	var mu sync.Mutex

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// newCallContext returns a handler's context as newServerCall and handleRequest make one.
+// newCallContext returns a handler's context, made as newServerCall and handleRequest make
+// it.
 func newCallContext(parent context.Context, timeout time.Duration) *callContext {
 	c := &callContext{call: &serverCall{sc: &serverConn{serving: &serving{ctx: parent}}}}
 	if timeout != 0 {
@@ -21,7 +22,7 @@ func newCallContext(parent context.Context, timeout time.Duration) *callContext 
 	return c
 }
 
-// It behaves as the contexts of the standard library.
+// A callContext behaves like the contexts of the standard library.
 func TestCallContext(t *testing.T) {
 	c := newCallContext(context.Background(), 0)
 	if _, ok := c.Deadline(); ok || c.Err() != nil {
@@ -104,7 +105,8 @@ func TestCallContextDeadline(t *testing.T) {
 	}
 }
 
-// Contexts derived from it end with it in each way, and leave nothing behind.
+// Contexts derived from a callContext end with it, for every reason, and leave nothing
+// behind.
 func TestCallContextChildren(t *testing.T) {
 	type key struct{}
 	parent := context.WithValue(context.Background(), key{}, "parent's")
@@ -136,7 +138,7 @@ func TestCallContextChildren(t *testing.T) {
 	}
 }
 
-// Everything at once.
+// All methods of a callContext are used at the same time.
 func TestRaceCallContext(t *testing.T) {
 	for round := rounds(200); round > 0; round-- {
 		c := newCallContext(context.Background(), time.Duration(round%3)*50*time.Microsecond)
@@ -165,9 +167,9 @@ func TestRaceCallContext(t *testing.T) {
 	}
 }
 
-// TestCallContextStandard compares a handler's context with one of package context
-// that had the same parent and the same life, as seen after each step and however
-// early somebody has looked.
+// TestCallContextStandard compares a handler's context with a context of package context
+// that has the same parent and the same life: after each step, and for every moment of the
+// first use.
 func TestCallContextStandard(t *testing.T) {
 	lives := [][]string{{"call"}, {"parent"}, {"call", "parent"}, {"parent", "call"}}
 	expired := [][]string{{"deadline"}, {"deadline", "call", "parent"}, {"deadline", "parent", "call"}}
@@ -183,7 +185,7 @@ func TestCallContextStandard(t *testing.T) {
 	}
 }
 
-// testContextLife looks before those steps that the bits of looks say.
+// testContextLife uses the context before the steps whose bits are set in looks.
 func testContextLife(t *testing.T, name string, makeParent func(error) (context.Context, func()), timeout time.Duration, steps []string, looks int) {
 	parent, endParent := makeParent(errors.New("why"))
 	defer endParent()
@@ -267,7 +269,7 @@ func describeContext(ctx context.Context) string {
 	return fmt.Sprintf("err %v, cause %v, done %v", ctx.Err(), context.Cause(ctx), done)
 }
 
-// A child that was derived before has the cause of package context.
+// A context that was derived before the end has the cause that package context sets.
 func TestCallContextChildCause(t *testing.T) {
 	why := errors.New("why")
 	parent, end := context.WithCancelCause(context.Background())
@@ -287,7 +289,7 @@ func TestCallContextChildCause(t *testing.T) {
 	}
 }
 
-// A key of the type of package context's own finds the values of Serve's context.
+// A key of the type that package context uses itself finds the values of Serve's context.
 func TestCallContextForeignKey(t *testing.T) {
 	key := new(int)
 	for name, end := range map[string]func(*callContext){"running": func(*callContext) {}, "ended": func(c *callContext) { c.cancel(nil) }} {

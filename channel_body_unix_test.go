@@ -21,8 +21,8 @@ func handshakeTLS(cert tls.Certificate) Handshaker {
 	})
 }
 
-// The length that a frame claims costs nothing before its bytes come, and then in
-// proportion to those.
+// The length that a frame claims costs nothing before the frame's bytes arrive, and then
+// costs in proportion to the bytes that have arrived.
 func TestClaimedLengths(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// While a part of a header waits for the rest, which a peer may never send, a socket
-// holds a small buffer, and not that of a read.
+// While part of a header waits for the rest, which a peer may never send, a socket holds
+// only a small buffer.
 func TestPartialHeaderHoldsLittle(t *testing.T) {
 	_, theirs := servedPair(t, echoMethods())
 	w := newWire(theirs)
@@ -35,9 +35,8 @@ func TestPartialHeaderHoldsLittle(t *testing.T) {
 	})
 }
 
-// A server that drains closes a TCP connection in two steps: the client that sends
-// something at that moment is not reset, which would lose the responses that it has
-// not read yet.
+// A server that drains closes a TCP connection in two steps. A client that sends at that
+// moment gets no reset, which would cost it the responses that it has not read yet.
 func TestDrainHalfClosesTCP(t *testing.T) {
 	const attempts = 5 // on a busy machine lingerLimit may pass in the middle
 	var err error
@@ -75,8 +74,8 @@ func drainTCP(t *testing.T) error {
 	return err
 }
 
-// An interrupt in the middle of a frame, of its header, its payload, or one that is too
-// long, loses nothing of it: the next readFrame goes on there.
+// An interrupt in the middle of a frame (in its header, in its payload, or in an oversized
+// frame) loses no bytes: the next readFrame goes on there.
 func TestInterruptedFrame(t *testing.T) {
 	const limit = 20 << 10
 	for _, test := range []struct {

@@ -16,8 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// faultScenario is something that a client does, and that succeeds when nothing
-// goes wrong.
+// faultScenario is a sequence of a client's operations that succeeds unless a fault occurs.
 type faultScenario struct {
 	name string
 	run  func(ctx context.Context, c *Client) error
@@ -171,7 +170,7 @@ func faultMethods(s *Server) *ServiceDesc {
 	return desc
 }
 
-// orWrong returns err, or an error if there was to be one.
+// orWrong returns err, or another error if err is nil: the operation should have failed.
 func orWrong(err error) error {
 	if err == nil {
 		err = errWrong
@@ -207,11 +206,11 @@ func recvEnd(cs ClientStream) error {
 	}
 }
 
-// faultTime is how long a client in trouble waits.
+// faultTime is the time for which a client in trouble waits.
 const faultTime = 5 * time.Second
 
-// runFault runs a scenario with a fault on one side's end of the connection. It
-// returns how many bytes that side has read and written, and its error.
+// runFault runs a scenario with a fault on one side's end of the connection. It returns the
+// numbers of bytes that this side has read and written, and the error of the scenario.
 func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read bool, at int, mask byte) (nRead, nWrote int, err error) {
 	bubble(t, func(t *testing.T) {
 		s, serr := NewServer(WithServerLogger(discardLogger{}), WithServerLimits(Limits{MaxMessageLength: faultLimit}))
@@ -267,8 +266,8 @@ func runFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, read 
 	return nRead, nWrote, err
 }
 
-// TestFaults runs every scenario with every fault at every byte of either
-// direction, at the client's end and at the server's.
+// TestFaults runs every scenario with every fault at every byte of either direction, at the
+// client's end and at the server's end.
 func TestFaults(t *testing.T) {
 	for _, sc := range faultScenarios {
 		sc := sc
@@ -297,8 +296,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// nextCut goes through every byte of a short frame, and of a long one where it
-// begins, is split and ends.
+// nextCut visits every byte of a short frame, and the bytes near the beginning, the splits
+// and the end of a long frame.
 func nextCut(at, total int, kind fault) int {
 	near := func(n int) bool { return at >= n-25 && at < n+25 }
 	stride := 1
@@ -334,9 +333,9 @@ func checkFault(t *testing.T, sc faultScenario, serverSide bool, kind fault, rea
 	}
 }
 
-// receiveAll receives until a stream has ended and nothing is left in it. An error
-// may be of one message only: the last is one that comes again and again, more
-// often than there can be messages that wait.
+// receiveAll receives until a stream has ended and has no message left. An error may
+// concern only one message; the error of the stream comes more often than messages can
+// wait.
 func receiveAll(cs ClientStream) error {
 	var last error
 	for again := 0; again < 200; {

@@ -2,8 +2,8 @@ package ttrpc
 
 import "testing"
 
-// frameBuffered reports a frame only when the next bytes are a header and all of its
-// payload: in the middle of a frame they are something else.
+// frameBuffered reports true only if the next bytes are a header and its whole payload. In
+// the middle of a frame the next bytes are not a header.
 func TestFrameBuffered(t *testing.T) {
 	frame := func(length int) []byte {
 		return append(rawHeader(length), make([]byte, length)...)

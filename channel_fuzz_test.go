@@ -23,8 +23,7 @@ func (f frameRead) String() string {
 	return fmt.Sprintf("%v %q oversized=%v err=%v", f.h, f.body, f.oversized, f.err)
 }
 
-// splitFrames is the specification of reading: it returns the frames in b, when b
-// is all that a peer sends.
+// splitFrames specifies reading: it returns the frames in b if the peer sends only b.
 func splitFrames(b []byte, limit int) (frames []frameRead) {
 	for {
 		if len(b) == 0 {
@@ -54,8 +53,8 @@ func splitFrames(b []byte, limit int) (frames []frameRead) {
 	}
 }
 
-// chunkConn reads bytes in chunks whose sizes follow a pattern: 0 is a read of no
-// bytes, which a net.Conn may do.
+// chunkConn reads bytes in chunks whose sizes follow a pattern. Size 0 is a read of no
+// bytes, which a net.Conn may return.
 type chunkConn struct {
 	net.Conn
 	b       []byte

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// bufferedConn is a kernel socket that can be told how little to hold.
+// bufferedConn is a kernel socket whose buffers can be made small.
 type bufferedConn interface {
 	net.Conn
 	SetReadBuffer(int) error
@@ -66,8 +66,8 @@ func serveConn(t *testing.T, nc net.Conn) (s *Server, stop func()) {
 	}
 }
 
-// Sockets that take a few hundred bytes at once: every frame is written in many
-// pieces, in both directions at the same time.
+// Sockets accept only a few hundred bytes at once: every frame is written in many pieces,
+// in both directions at the same time.
 func TestTinySockets(t *testing.T) {
 	for kind, pair := range tinySockets(t) {
 		pair := pair
@@ -125,8 +125,8 @@ func tinyStream(t *testing.T, ctx context.Context, c *Client) {
 	}
 }
 
-// When the kernel takes a part of a frame, its caller and all others are free, and
-// the frame goes on where it stopped when the peer reads.
+// If the kernel accepts part of a frame, neither its caller nor any other caller waits, and
+// the rest of the frame follows when the peer reads.
 func TestSocketFullInMidFrame(t *testing.T) {
 	for kind, pair := range tinySockets(t) {
 		pair := pair
@@ -178,7 +178,7 @@ func TestSocketFullInMidFrame(t *testing.T) {
 	}
 }
 
-// A TCP connection that is reset, at either end and in the middle of things.
+// Either end resets a TCP connection in the middle of calls.
 func TestSocketReset(t *testing.T) {
 	a, b := tcpPair(t)
 	c := NewClient(a)
@@ -222,7 +222,7 @@ type listenerFunc struct {
 
 func (l listenerFunc) Accept() (net.Conn, error) { return l.accept() }
 
-// Errors of Accept that pass are waited out; any other ends Serve.
+// Serve waits after a temporary error of Accept; any other error ends Serve.
 func TestAcceptErrors(t *testing.T) {
 	odd := errors.New("odd")
 	for _, passing := range []error{
@@ -248,8 +248,7 @@ func TestAcceptErrors(t *testing.T) {
 
 const childDescriptors = "TTRPC_TEST_CHILD_DESCRIPTORS"
 
-// TestDescriptorsChild runs in a process of its own, which runs out of file
-// descriptors.
+// TestDescriptorsChild runs in a child process, which runs out of file descriptors.
 func TestDescriptorsChild(t *testing.T) {
 	if os.Getenv(childDescriptors) == "" {
 		t.Skip("this is what TestAcceptWithoutDescriptors starts")
@@ -344,7 +343,7 @@ type logFunc func(line string)
 
 func (f logFunc) Printf(format string, args ...any) { f(fmt.Sprintf(format, args...)) }
 
-// A server without file descriptors waits for some, on each of its listeners.
+// A server without free file descriptors waits for one, on each of its listeners.
 func TestAcceptWithoutDescriptors(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout+10*time.Second)
 	defer cancel()

@@ -38,10 +38,10 @@ func (f syscallFault) String() string {
 	return [...]string{"none", "split", "bytes", "EINTR", "pause", "EAGAIN", "ENOMEM", "ECONNRESET", "EPIPE"}[f]
 }
 
-// harmless says whether everything still has to succeed.
+// harmless reports whether everything must succeed in spite of the fault.
 func (f syscallFault) harmless() bool { return f <= syscallAgain }
 
-// faultySocket has a fault in one direction of a socket, at byte at of it.
+// faultySocket has a fault in one direction of a socket, at the byte with index at.
 type faultySocket struct {
 	fd   int
 	kind syscallFault
@@ -94,7 +94,7 @@ func faultyCall(fd int, b []byte, read bool, call func(int, []byte) (int, error)
 	return n, err
 }
 
-// beforeLocked applies the fault when n bytes have been read or written.
+// beforeLocked applies the fault after n bytes have been read or written.
 func (f *faultySocket) beforeLocked(n int) error {
 	if n != f.at {
 		return nil
@@ -201,8 +201,8 @@ func descriptor(t *testing.T, nc *net.UnixConn) (number int) {
 	return number
 }
 
-// TestSyscallFaults runs scenarios with every fault of the system calls at every
-// byte, at the client's end and at the server's.
+// TestSyscallFaults runs scenarios with every fault of the system calls at every byte, at
+// the client's end and at the server's end.
 func TestSyscallFaults(t *testing.T) {
 	strides := map[string]int{"unary": 1, "metadata and deadline": 7, "both stream": 7, "cancelled": 11, "shutdown": 5, "oversized request": 191}
 	for _, sc := range faultScenarios {

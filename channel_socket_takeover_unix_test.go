@@ -20,7 +20,7 @@ import (
 
 type filer interface{ File() (*os.File, error) }
 
-// blockingMode puts a socket into blocking mode, as programs do by the way when they
+// blockingMode puts a socket into blocking mode, as programs do unintentionally when they
 // ask for a socket's options.
 func blockingMode(t testing.TB, nc filer) {
 	t.Helper()
@@ -32,7 +32,7 @@ func blockingMode(t testing.TB, nc filer) {
 	f.Fd()
 }
 
-// A socket in blocking mode: contexts and Close end the waiting of a reader and of a
+// On a socket in blocking mode, contexts and Close end the waits of a receiver and of a
 // sender all the same.
 func TestBlockingSocket(t *testing.T) {
 	for kind, pair := range map[string]func() (net.Conn, net.Conn){
@@ -57,8 +57,8 @@ func TestBlockingSocket(t *testing.T) {
 	}
 }
 
-// A socket that somebody puts into blocking mode when the client has it, which may hold
-// up contexts, is closed all the same, whether the other end is read or not.
+// If a program puts the client's socket into blocking mode, contexts may end late, but
+// Close closes the socket, whether or not the peer reads.
 func TestSocketBlockedLater(t *testing.T) {
 	ours, _ := socketPair(t)
 	c := NewClient(ours)
@@ -84,8 +84,8 @@ func wantClosed(t *testing.T, c *Client) {
 	}
 }
 
-// A handshaker that asks for the options of the socket itself, of its packets, or below
-// TLS: the server ends all the same.
+// A handshaker may ask for the options of the socket itself, of a socket of packets, or of
+// the socket below TLS: the server can still end the connection.
 func TestBlockingSocketOfHandshake(t *testing.T) {
 	for kind, h := range map[string]func(net.Conn) net.Conn{
 		"unix": func(nc net.Conn) net.Conn { return nc },
@@ -134,8 +134,8 @@ func TestBlockingSocketOfHandshake(t *testing.T) {
 	}
 }
 
-// A deadline that is left on the connection, and one that somebody sets when the client
-// has it, in the middle of a write and of a read: calls go on.
+// Calls survive a deadline that is left on the connection, and a deadline that other code
+// sets later, in the middle of a write and of a read.
 func TestDeadlinesOfOthers(t *testing.T) {
 	past := time.Unix(1, 0)
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
@@ -175,7 +175,7 @@ func TestDeadlinesOfOthers(t *testing.T) {
 	}
 }
 
-// timeoutForGood is a connection of which a write that has timed out is the last, as
+// timeoutForGood is a connection that cannot write after a write has timed out, like one
 // with TLS.
 type timeoutForGood struct {
 	net.Conn
@@ -189,7 +189,7 @@ func (c *timeoutForGood) Write(b []byte) (n int, err error) {
 	return n, c.over
 }
 
-// A deadline that is left on a connection that does not survive it.
+// The library clears a deadline that was left on a connection which would not survive it.
 func TestDeadlineFromBefore(t *testing.T) {
 	ours, theirs := net.Pipe()
 	_, stop := serveConn(t, theirs)
@@ -202,7 +202,7 @@ func TestDeadlineFromBefore(t *testing.T) {
 	}
 }
 
-// scriptedWriter is a connection whose writes are the test's.
+// scriptedWriter is a connection whose writes the test controls.
 type scriptedWriter struct {
 	net.Conn
 	write func([]byte) (int, error)
@@ -210,7 +210,7 @@ type scriptedWriter struct {
 
 func (c scriptedWriter) Write(b []byte) (int, error) { return c.write(b) }
 
-// A connection whose writes have timed out for good, as those of TLS do, is over.
+// A connection whose writes have timed out for good, like one with TLS, ends.
 func TestTimeoutForGood(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
@@ -222,8 +222,8 @@ func TestTimeoutForGood(t *testing.T) {
 	}
 }
 
-// Another process may have a duplicate of the socket's descriptor: the peer hears of
-// Close all the same, after everything that was sent before.
+// Another process may have a duplicate of the socket's descriptor. The peer notices Close
+// all the same, after the bytes that were sent before.
 func TestCloseWithDuplicate(t *testing.T) {
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
 		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },

@@ -11,8 +11,8 @@ import (
 
 const bubbleWriteTimeout = 10 * time.Second
 
-// A server ends a connection whose peer has taken nothing for the time of the option,
-// neither earlier nor later, and leaves one alone whose peer takes a little now and then,
+// A server ends a connection whose peer has accepted nothing for the time of the option,
+// neither earlier nor later. A connection goes on whose peer accepts a little now and then,
 // or that has nothing to write.
 func TestWriteTimeoutServer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestWriteTimeoutServer(t *testing.T) {
 	})
 }
 
-// A client does so, too, and its calls return ErrClosed.
+// A client also ends such a connection, and its calls return ErrClosed.
 func TestWriteTimeoutClient(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		near, far := memPipe(packetLength)
@@ -63,8 +63,8 @@ func TestWriteTimeoutClient(t *testing.T) {
 	})
 }
 
-// A process that was stopped itself gives its flusher a moment to find out whether the
-// peer has taken any meanwhile.
+// After this process was stopped, the timer gives the flusher a moment to notice that the
+// peer has accepted bytes.
 func TestWriteTimeoutAfterStop(t *testing.T) {
 	expired := 0
 	w := &writer{flushing: true}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// timeoutPair returns the end of the peer of a connection that a server serves with a
-// limit on writing, and its log.
+// timeoutPair returns the peer's end of a connection that a server serves with a write
+// timeout, and the server's log.
 func timeoutPair(t *testing.T, layer string, limit time.Duration) (*wire, *logRecorder) {
 	log := newLogRecorder()
 	opts := []ServerOpt{WithServerWriteTimeout(limit), WithServerLogger(log)}
@@ -37,7 +37,7 @@ func timeoutPair(t *testing.T, layer string, limit time.Duration) (*wire, *logRe
 // longMessage is more than a socket holds.
 const longMessage = 3 << 20
 
-// A connection of any kind ends when the peer takes nothing.
+// A connection of any kind ends if the peer accepts nothing.
 func TestWriteTimeoutOfHungPeer(t *testing.T) {
 	for _, layer := range []string{"unix", "tls", "wrapped"} {
 		layer := layer
@@ -55,7 +55,7 @@ func TestWriteTimeoutOfHungPeer(t *testing.T) {
 	}
 }
 
-// A part of a message that the peer takes counts.
+// Part of a message that the peer accepts counts as progress.
 func TestWriteTimeoutOfSlowPeer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

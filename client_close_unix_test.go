@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Clients whose servers do not read are closed in turn without a wait for each; the bytes that the
-// connection takes are written.
+// A program closes many clients, one after another, whose servers do not read. No Close
+// waits, and the bytes that the connections accept are written.
 func TestCloseManyUnread(t *testing.T) {
 	const clients = 50
 	for kind, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){

@@ -19,7 +19,7 @@ func goawayOf(last streamID) rawFrame {
 	return frameOf(goaway{lastID: last, text: "the server is shutting down"}.frame())
 }
 
-// wantRefused checks the error of a call that a server which shuts down has not begun.
+// wantRefused checks the error of a call that a server in Shutdown has not begun.
 func wantRefused(t *testing.T, why string, err error) {
 	t.Helper()
 	if err != ErrDraining || !errors.Is(err, ErrClosed) || status.Code(err) != codes.Unavailable {
@@ -27,8 +27,8 @@ func wantRefused(t *testing.T, why string, err error) {
 	}
 }
 
-// wantClosedBy checks the end of a connection whose server has shut down: calls get
-// ErrClosed as it is, and Err tells whether one was cut off.
+// wantClosedBy checks the end of a connection whose server has shut down: calls get bare
+// ErrClosed, and Err says whether a call was cut off.
 func wantClosedBy(t *testing.T, why string, c *Client, cutOff bool) {
 	t.Helper()
 	synctest.Wait()
@@ -43,7 +43,7 @@ func wantClosedBy(t *testing.T, why string, c *Client, cutOff bool) {
 	}
 }
 
-// After a notice the client makes no new calls. Those that the server has begun finish.
+// After a notice the client makes no new calls. Calls that the server has begun finish.
 func TestClientDrains(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -89,7 +89,7 @@ func TestClientDrains(t *testing.T) {
 	})
 }
 
-// A server that runs a call on which the client has given up goes on.
+// A server goes on that still runs a call on which the client has given up.
 func TestClientDrainsSlowly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -110,7 +110,7 @@ func TestClientDrainsSlowly(t *testing.T) {
 	})
 }
 
-// The end of the connection comes with ErrClosed alone, as from releases, and Err tells
+// At the end of the connection calls return only ErrClosed, as from releases, and Err says
 // whether the server has cut a call off.
 func TestClientDrainsToTheEnd(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -20,7 +20,7 @@ func endOf(t *testing.T, c *Client) error {
 	return err
 }
 
-// Err tells why a connection has ended, while calls return ErrClosed.
+// Err returns the reason for the end of a connection, while calls return ErrClosed.
 func TestClientErr(t *testing.T) {
 	errBroken := errors.New("the wire is broken")
 	for name, test := range map[string]struct {

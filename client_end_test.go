@@ -76,7 +76,7 @@ func TestClientErrAfterCalls(t *testing.T) {
 	}
 }
 
-// A net.Conn that is closed behind the client's back is not the peer's doing.
+// If the program closes the net.Conn behind the client's back, Err does not blame the peer.
 func TestClientErrConnClosed(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
@@ -156,8 +156,8 @@ func TestClientShutdown(t *testing.T) {
 	serverIdle(t, s)
 }
 
-// Shutdown gives up with its context, and the shutdown goes on: a second one ends
-// well, and so does Close.
+// Shutdown returns at the end of its context, and the shutdown goes on: a second Shutdown
+// succeeds, and so does Close.
 func TestClientShutdownContext(t *testing.T) {
 	for _, byClose := range []bool{false, true} {
 		g := newGate()
@@ -187,7 +187,7 @@ func TestClientShutdownContext(t *testing.T) {
 	}
 }
 
-// A client whose only call is given up during Shutdown closes, too.
+// A client whose only call is given up during Shutdown also closes.
 func TestClientShutdownAbandonedCall(t *testing.T) {
 	g := newGate()
 	_, addr := newTestServer(t, g.service())
@@ -205,8 +205,7 @@ func TestClientShutdownAbandonedCall(t *testing.T) {
 	}
 }
 
-// Beside callers that do not stop, Shutdown ends, and no call gets anything but its
-// response or ErrClosed.
+// Shutdown ends even if callers do not stop, and each call gets its response or ErrClosed.
 func TestRaceClientShutdown(t *testing.T) {
 	for i := 0; i < 20; i++ {
 		_, addr := newTestServer(t, echoMethods())
@@ -235,7 +234,7 @@ func TestRaceClientShutdown(t *testing.T) {
 	}
 }
 
-// A zero Client is one that is closed.
+// A zero Client behaves like a closed one.
 func TestZeroClient(t *testing.T) {
 	c := &Client{}
 	if err := c.Call(context.Background(), testService, "Echo", &KeyValue{}, &KeyValue{}); err != ErrClosed {

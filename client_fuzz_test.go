@@ -17,9 +17,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// FuzzClient has a client that makes calls and streams read arbitrary bytes.
-// Each call returns the result of the first frame on its stream, and nothing is left
-// when the connection is closed.
+// FuzzClient lets a client with calls and streams read arbitrary bytes. Each call returns
+// the result of the first frame on its stream, and nothing is left when the connection is
+// closed.
 func FuzzClient(f *testing.F) {
 	for _, seed := range scriptSeeds() {
 		for _, mode := range []fuzzMode{0, fuzzSocket, fuzzTiny, fuzzSocket | fuzzTiny} {
@@ -173,7 +173,7 @@ func mustOpen(t *testing.T, ctx context.Context, c *Client, desc *StreamDesc, m 
 	return cs
 }
 
-// readRequests reads until n requests have come, and returns all that it read.
+// readRequests reads until n requests have arrived, and returns all bytes that it has read.
 func readRequests(t *testing.T, nc net.Conn, n int) []byte {
 	t.Helper()
 	var all []byte
@@ -194,8 +194,8 @@ func readRequests(t *testing.T, nc net.Conn, n int) []byte {
 	return all
 }
 
-// checkClientOutput checks the output of a client: requests with ids that rise, data
-// on streams that they began, nothing after a stream's last message. It returns
+// checkClientOutput checks the output of a client: the ids of requests rise, data is on
+// streams that the requests began, and nothing follows a stream's last message. It returns
 // the id of each unary call by the value in its request.
 func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
 	ids = make(map[string]streamID)
@@ -241,8 +241,8 @@ func checkClientOutput(b []byte) (ids map[string]streamID, err error) {
 	return ids, nil
 }
 
-// A tableModel is the specification of a client's table: the streams that are left
-// when the client has read all that was sent, and the connection lives.
+// A tableModel specifies a client's table: the streams that are left when the client has
+// read all bytes and the connection is alive.
 type tableModel struct {
 	open   map[streamID]bool
 	begun  map[streamID]bool // all that the client began
@@ -309,7 +309,7 @@ func (m *tableModel) check(c *Client) error {
 	return nil
 }
 
-// wantedResult is the result that a unary call has to return.
+// wantedResult is the result that a unary call must return.
 type wantedResult struct {
 	value string
 	code  codes.Code // of a status; OK for a value, or with is
@@ -317,7 +317,7 @@ type wantedResult struct {
 	any   bool       // some error of decoding
 }
 
-// callOutcome is the specification of a unary call: its result when the server sends b.
+// callOutcome specifies a unary call: it returns the result if the server sends b.
 func callOutcome(b []byte, id streamID, begun map[streamID]bool) wantedResult {
 	for _, f := range clientFrames(b, fuzzLimits.MaxMessageLength, func(id streamID) bool { return begun[id] }) {
 		if f.err != nil {
@@ -345,7 +345,7 @@ func callOutcome(b []byte, id streamID, begun map[streamID]bool) wantedResult {
 	return wantedResult{is: ErrClosed}
 }
 
-// check compares with the result of a call.
+// check compares w with the result of a call.
 func (w wantedResult) check(err error, value string) error {
 	ok := false
 	switch {

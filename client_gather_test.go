@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 )
 
-// The next flusher lets other callers run first, so that their requests share its write,
-// if several unary calls have been answered since the last one wrote.
+// If several unary calls have been answered since a flusher last wrote, the next flusher
+// lets other callers run first, so that their requests share its write.
 func TestAnsweredCallsAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)

@@ -13,10 +13,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// FuzzHostileClient runs programs of a hostile server against a client whose limits are
-// tiny, with Close anywhere among them. A call or stream ends with its context and with
-// the client, it gets messages that were sent on its id and none twice, the table has no
-// more entries than calls and streams run, and nothing is left.
+// FuzzHostileClient runs programs of a hostile server against a client with tiny limits.
+// Close may come anywhere in a program. A call or stream ends with its context and with the
+// client; it gets only messages that were sent on its id, each once; the table has no more
+// entries than calls and streams are running; and nothing is left at the end.
 func FuzzHostileClient(f *testing.F) {
 	for _, form := range extensionForms() { // a frame of extensions beside a call or stream
 		frame := []byte{6, form, byte(messageTypeSettings) | form&0xf, form}
@@ -135,7 +135,7 @@ func (h *hostileClient) step(code *hostileCode) {
 	}
 }
 
-// start starts a call or a stream, which ends with its context if with nothing else.
+// start starts a call or a stream, which ends with its context if not earlier.
 func (h *hostileClient) start(kind, detail byte) {
 	if len(h.cancels) == 30 {
 		return
@@ -173,7 +173,7 @@ func (h *hostileClient) call(ctx context.Context, name string) {
 	h.results[name] = resp.Value
 }
 
-// stream sends some messages beside receiving to the end.
+// stream sends some messages while it receives to the end.
 func (h *hostileClient) stream(ctx context.Context, desc *StreamDesc, messages byte) {
 	var first any
 	if !desc.StreamingClient {
@@ -213,8 +213,8 @@ func (h *hostileClient) stream(ctx context.Context, desc *StreamDesc, messages b
 	<-sent
 }
 
-// goesOn reports whether an error of a stream was one of a message: the stream runs, or has
-// more messages that wait.
+// goesOn reports whether an error of a stream concerned only one message: the stream is
+// running, or more messages wait.
 func (h *hostileClient) goesOn(cs ClientStream) bool {
 	st := &cs.(*clientStream).stream
 	if h.c.conn.lookup(st.id) == entry(st) {
@@ -225,7 +225,7 @@ func (h *hostileClient) goesOn(cs ClientStream) bool {
 	return st.inbox.size > 0
 }
 
-// check checks that each entry of the table belongs to a call or stream that runs.
+// check checks that each entry of the table belongs to a running call or stream.
 func (h *hostileClient) check() {
 	running := h.watch.left()
 	if streams, _ := tableOf(h.c.conn); streams > running {
@@ -233,8 +233,8 @@ func (h *hostileClient) check() {
 	}
 }
 
-// finish has the server send the rest and read everything. The connection lives on,
-// unless something has ended it.
+// finish makes the server send the rest and read everything. The connection stays alive,
+// unless an earlier step has ended it.
 func (h *hostileClient) finish() {
 	h.p.send(len(h.p.pending))
 	h.p.readOn(3 * time.Minute)
@@ -246,8 +246,8 @@ func (h *hostileClient) finish() {
 	}
 }
 
-// checkOutput checks the frames of the client, and the results of its calls: a response
-// that was sent on the id of the call, and for each call another one.
+// checkOutput checks the frames of the client, and the results of its calls: each call has
+// a different response, which was sent on the id of the call.
 func (h *hostileClient) checkOutput() {
 	ids, err := checkClientOutput(h.p.output)
 	if err != nil {

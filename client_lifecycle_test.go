@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Clients that are closed from wherever a program may do that.
+// In these tests programs close clients in all the places where they may.
 
-// A client may be used, and closed, in its own callback: everything says
-// ErrClosed.
+// The OnClose callback may use and close its own client: everything returns ErrClosed.
 func TestLifecycleCloseInCallback(t *testing.T) {
 	ctx := testContext(t)
 	_, addr := newTestServer(t, echoMethods())
@@ -43,7 +42,7 @@ func TestLifecycleCloseInCallback(t *testing.T) {
 	}
 }
 
-// slowToClose is a connection whose Close waits, as that of TLS may for its peer.
+// slowToClose is a connection whose Close waits, as the Close of TLS may wait for the peer.
 type slowToClose struct {
 	net.Conn
 	n            atomic.Int32 // how often it was closed
@@ -58,8 +57,8 @@ func (c *slowToClose) Close() error {
 	return c.Conn.Close()
 }
 
-// A connection whose Close waits holds up each goroutine that closes it for a tenth of a
-// second, and the callback, too.
+// A connection whose Close waits holds up each goroutine that closes it, and the callback,
+// for a tenth of a second.
 func TestLifecycleSlowToClose(t *testing.T) {
 	goOn := make(chan struct{})
 	defer close(goOn)
@@ -151,7 +150,7 @@ func TestLifecycleSlowToClose(t *testing.T) {
 	}
 }
 
-// countsClose is a connection that knows how often it was closed.
+// countsClose is a connection that counts its calls of Close.
 type countsClose struct {
 	net.Conn
 	n atomic.Int32
@@ -162,8 +161,8 @@ func (c *countsClose) Close() error {
 	return c.Conn.Close()
 }
 
-// Once Close or Shutdown has returned, or the callback runs, the connection is closed,
-// of any kind: a multiplexer may give its number to the next one.
+// When Close or Shutdown returns, or the callback runs, a connection of any kind is closed:
+// a multiplexer may give its number to the next one.
 func TestLifecycleClosedInTime(t *testing.T) {
 	for i := 0; i < 20; i++ {
 		near, far := net.Pipe()
@@ -197,7 +196,7 @@ func TestLifecycleClosedInTime(t *testing.T) {
 	}
 }
 
-// Close under a lock that the callback takes.
+// A program calls Close under a lock that the callback takes.
 func TestLifecycleCloseUnderLock(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods())
 	var mu sync.Mutex
@@ -213,8 +212,7 @@ func TestLifecycleCloseUnderLock(t *testing.T) {
 	}
 }
 
-// UserOnCloseWait waits for the end of the callback, for as long as its context
-// lets it.
+// UserOnCloseWait waits for the end of the callback, until its context ends.
 func TestLifecycleUserOnCloseWait(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods())
 	called, release := make(chan struct{}), make(chan struct{})
@@ -292,14 +290,14 @@ func TestLifecycleCloseInHandler(t *testing.T) {
 	}
 }
 
-// alwaysBusy has a server take each of its connections for a busy one, on which read
-// loops run quick handlers.
+// alwaysBusy makes a server take all of its connections for busy ones, so that read loops
+// run quick handlers.
 func alwaysBusy(c *serverConfig) error {
 	c.busyInterval = time.Hour
 	return nil
 }
 
-// makeQuick has the server believe that a method's handler is quick.
+// makeQuick makes the server believe that a method's handler is quick.
 func makeQuick(t *testing.T, s *Server, name string) {
 	t.Helper()
 	m, _ := s.services.Load().find([]byte(testService), []byte(name))
@@ -314,8 +312,8 @@ func makeQuick(t *testing.T, s *Server, name string) {
 	}
 }
 
-// Close, twice and at once, in the middle of calls and streams, and with a server
-// that goes away at that moment: all return, and the callback is called once.
+// Close is called twice at the same time, in the middle of calls and streams, while the
+// server goes away. All calls return, and the callback runs once.
 func TestRaceClientClose(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods())
 	for round := 0; round < rounds(200); round++ {
@@ -372,6 +370,6 @@ func TestRaceClientClose(t *testing.T) {
 	}
 }
 
-// soon is the time that an immediate answer may take on a busy machine, at the best of a
-// few times.
+// soon is the time that an immediate answer may take on a busy machine, in the best of
+// several attempts.
 const soon = 30 * time.Millisecond

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A call that has its room when writing fails, and comes to the table after the calls
-// that are lost were taken out of it, returns at once: no response will come.
+// A call has its room when writing fails, and enters the table after the lost calls were
+// taken out of it. It returns at once, since no response can arrive.
 func TestOpenAfterWriteFailed(t *testing.T) {
 	c, _ := wireClient(t)
 	for name, open := range map[string]func() error{

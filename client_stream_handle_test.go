@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// The tests here have the collector find streams that nobody has any more.
+// In these tests the garbage collector finds streams that the program has dropped.
 
-// collected waits until done reports true, while the collector runs.
+// collected waits until done reports true, and runs the garbage collector meanwhile.
 func collected(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	waitFor(t, what, func() bool {
@@ -21,7 +21,7 @@ func collected(t *testing.T, what string, done func() bool) {
 	})
 }
 
-// A forgetTest is a server whose handlers say when they have begun and ended.
+// A forgetTest is a server whose handlers report when they begin and end.
 type forgetTest struct {
 	began, ended chan error
 	message      chan struct{} // has Once send
@@ -75,7 +75,7 @@ func newForgetTest(t *testing.T, opts ...ClientOpts) (*forgetTest, *Client, *Ser
 	return ft, c, s
 }
 
-// forget opens a stream and forgets it.
+// forget opens a stream and drops the only reference to it.
 func forget(t *testing.T, c *Client, method string) {
 	t.Helper()
 	desc, req := &StreamDesc{StreamingClient: true, StreamingServer: true}, any(nil)
@@ -87,8 +87,8 @@ func forget(t *testing.T, c *Client, method string) {
 	}
 }
 
-// A stream that its caller has forgotten ends on both sides, while the handler waits for
-// its window, or for its context.
+// A stream that the program has dropped ends on both sides, while the handler waits for its
+// window or for its context.
 func TestForgottenStream(t *testing.T) {
 	for _, method := range []string{"Flood", "Wait"} {
 		ft, c, s := newForgetTest(t)
@@ -104,7 +104,7 @@ func TestForgottenStream(t *testing.T) {
 	}
 }
 
-// Without extensions it ends at the client alone.
+// Without extensions a dropped stream ends only at the client.
 func TestForgottenStreamWithoutExtensions(t *testing.T) {
 	ft, c, s := newForgetTest(t, WithClientExtensions(false))
 	forget(t, c, "Wait")
@@ -118,7 +118,8 @@ func TestForgottenStreamWithoutExtensions(t *testing.T) {
 	}
 }
 
-// A caller that has sent its last and leaves the rest to the handler does not end it.
+// A stream goes on if the program has sent its last message and leaves the rest to the
+// handler.
 func TestForgottenUploadGoesOn(t *testing.T) {
 	for name, send := range map[string]func(*Client) error{
 		"messages": func(c *Client) error {
@@ -155,7 +156,7 @@ func TestForgottenUploadGoesOn(t *testing.T) {
 	}
 }
 
-// A stream that only a waiting method has is not forgotten.
+// A stream to which only a waiting method refers is not dropped.
 func TestWaitingStreamIsNotForgotten(t *testing.T) {
 	ft, c, _ := newForgetTest(t)
 	received := make(chan error, 1)
@@ -179,7 +180,7 @@ func TestWaitingStreamIsNotForgotten(t *testing.T) {
 	}
 }
 
-// A stream that has ended keeps its end when the collector finds it.
+// A stream that has ended keeps its result when the collector finds it.
 func TestForgottenAfterEnd(t *testing.T) {
 	_, c, _ := newForgetTest(t)
 	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingServer: true}, testService, "Repeat", text("x"))
@@ -196,7 +197,7 @@ func TestForgottenAfterEnd(t *testing.T) {
 	}
 }
 
-// Thousands of forgotten streams leave nothing on either side.
+// Thousands of dropped streams leave nothing on either side.
 func TestForgottenStreams(t *testing.T) {
 	const streams = 10_000
 	ft, c, s := newForgetTest(t)
@@ -227,8 +228,8 @@ func TestForgottenStreams(t *testing.T) {
 	}
 }
 
-// A window frame that waits to be written keeps no stream in memory that has ended: a peer
-// that does not read would have each of its calls kept.
+// A window frame that waits to be written keeps no ended stream in memory. Otherwise a peer
+// that does not read could make the server keep all of its calls.
 func TestWindowFrameKeepsNoStream(t *testing.T) {
 	near, far := net.Pipe() // nobody reads
 	defer far.Close()

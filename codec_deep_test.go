@@ -12,12 +12,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// encodedMessage is a message that is encoded already.
+// encodedMessage is a message that is already encoded.
 type encodedMessage []byte
 
 func (m encodedMessage) Marshal() ([]byte, error) { return m, nil }
 
-// deepValue returns lists in lists, as many as a frame has room for.
+// deepValue returns as many nested lists as a frame has room for.
 func deepValue() (b encodedMessage) {
 	for len(b) < 4<<20-1000 { // back to front
 		for _, num := range []protowire.Number{1, 6} {
@@ -47,8 +47,8 @@ var xxxNodeInfo gogo.InternalMessageInfo
 
 func (m *xxxNode) XXX_Unmarshal(b []byte) error { return xxxNodeInfo.Unmarshal(m, b) }
 
-// A peer that sends a message in a message, and so on, does not end the process: the
-// decoders of gogo's messages call themselves, and their stack has an end.
+// A peer that sends deeply nested messages does not end the process: the decoders of gogo's
+// messages are recursive, and their stack is limited.
 func TestDeepMessage(t *testing.T) {
 	deep := deepValue()
 	for _, fresh := range []func() any{

@@ -9,10 +9,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Messages of all the kinds that generators have made over the years. The types
-// here are each generator's KeyValue; the bytes are the same for all.
+// This file has messages of all the kinds that generators have made over the years. Each type
+// is a generator's KeyValue; the bytes are the same for all.
 
-// tagsOnly is the plain kind: struct tags, and the three methods of a message.
+// tagsOnly is the simplest kind: struct tags, and the three methods of a message.
 type tagsOnly struct {
 	Key   string `protobuf:"bytes,1,opt,name=key,proto3"`
 	Value string `protobuf:"bytes,2,opt,name=value,proto3"`
@@ -22,8 +22,8 @@ func (m *tagsOnly) Reset()         { *m = tagsOnly{} }
 func (m *tagsOnly) String() string { return fmt.Sprintf("%+v", *m) }
 func (m *tagsOnly) ProtoMessage()  {}
 
-// golangV1 is a message as golang/protobuf before 1.4 generated it, and gogo without
-// marshalers: the work is in XXX_ methods, which go through a runtime.
+// golangV1 is a message as golang/protobuf before 1.4, and gogo without marshalers,
+// generate it: XXX_ methods do the work through a runtime.
 type golangV1 struct {
 	Key                  string   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Value                string   `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
@@ -59,7 +59,7 @@ func (m *golangOld) String() string              { return fmt.Sprintf("%+v", *m)
 func (m *golangOld) ProtoMessage()               {}
 func (m *golangOld) Descriptor() ([]byte, []int) { return nil, []int{0} }
 
-// gogoSized is gogo with marshalers, since its 1.3.
+// gogoSized is a message of gogo with marshalers, since its 1.3.
 type gogoSized struct {
 	methodMessage
 	used string // the method that encoded last
@@ -77,7 +77,7 @@ func (m *gogoSized) MarshalTo(b []byte) (int, error) {
 	return m.MarshalToSizedBuffer(b[:m.Size()])
 }
 
-// gogoTo is gogo with marshalers before that: MarshalTo writes from the front.
+// gogoTo is a message of earlier gogo with marshalers: MarshalTo writes from the front.
 type gogoTo struct {
 	methodMessage
 	used string
@@ -90,7 +90,7 @@ func (m *gogoTo) MarshalTo(b []byte) (int, error) {
 
 func (m *gogoTo) Marshal() ([]byte, error) { return m.encode(), nil }
 
-// marshalOnly is a message that somebody wrote by hand.
+// marshalOnly is a handwritten message.
 type marshalOnly struct {
 	mergingMessage
 	used string
@@ -125,7 +125,7 @@ func (m *vtMessage) UnmarshalVT(b []byte) error {
 	return proto.UnmarshalOptions{Merge: true}.Unmarshal(b, m.KeyValue)
 }
 
-// mergingMessage has the methods of decoding, and merges, as generated methods do.
+// mergingMessage has the methods for decoding, and merges, as generated methods do.
 type mergingMessage struct {
 	Key, Value string
 }
@@ -156,7 +156,7 @@ func (m *mergingMessage) Unmarshal(b []byte) error {
 	return nil
 }
 
-// methodMessage is one with a Size.
+// methodMessage is a message with a method Size.
 type methodMessage struct{ mergingMessage }
 
 func (m *methodMessage) Size() int { return len(m.encode()) }
@@ -177,7 +177,7 @@ type failingMarshal struct{ mergingMessage }
 
 func (*failingMarshal) Marshal() ([]byte, error) { return nil, errMarshal }
 
-// changingMessage encodes to another length than it said.
+// changingMessage encodes to a length other than its Size.
 type changingMessage struct {
 	methodMessage
 	says, is int
@@ -189,8 +189,8 @@ func (m *changingMessage) MarshalTo(b []byte) (int, error) {
 	return copy(b, make([]byte, m.is)), nil
 }
 
-// changingXXX is the same for XXX_ methods, which return a slice of their own when
-// that is too long.
+// changingXXX does the same with XXX_ methods, which return another slice if that is too
+// long.
 type changingXXX struct {
 	mergingMessage
 	says, is int
@@ -202,8 +202,8 @@ func (m *changingXXX) XXX_Marshal(b []byte, _ bool) ([]byte, error) {
 	return append(b, make([]byte, m.is)...), nil
 }
 
-// nonsenseTags are messages to the compiler alone: a map without the tags of its
-// keys and values, and a number that says it is a string.
+// nonsenseTags is a message only to the compiler: it has a map without the tags of its keys
+// and values, and a number tagged as a string.
 type nonsenseTags struct {
 	Field map[string]int `protobuf:"bytes,1,rep,name=field"`
 }
@@ -220,7 +220,7 @@ func (m *nonsenseKind) Reset()         { *m = nonsenseKind{} }
 func (m *nonsenseKind) String() string { return "" }
 func (m *nonsenseKind) ProtoMessage()  {}
 
-// keeper is a custom type that keeps the slice it is decoded from.
+// keeper is a custom type that keeps the slice from which it is decoded.
 type keeper []byte
 
 func (k *keeper) Unmarshal(b []byte) error { *k = b; return nil }
@@ -253,7 +253,7 @@ func (m *withCustom) Unmarshal(b []byte) error {
 	return m.ID.Unmarshal(v)
 }
 
-// strictSize has a Size that wants a message.
+// strictSize has a Size that needs a message.
 type strictSize struct{ name string }
 
 func (m *strictSize) Reset()                          {}

@@ -43,7 +43,7 @@ func TestLimitsAreChecked(t *testing.T) {
 	}
 }
 
-// A time limit that is not positive is a mistake of the program.
+// A timeout that is not positive is a mistake of the program.
 func TestClientWriteTimeoutIsChecked(t *testing.T) {
 	for d, valid := range map[time.Duration]bool{-1: false, 0: false, 1: true} {
 		func() {
@@ -57,7 +57,7 @@ func TestClientWriteTimeoutIsChecked(t *testing.T) {
 	}
 }
 
-// A limit that is not set keeps its default.
+// A zero field keeps its default.
 func TestLimitsDefaults(t *testing.T) {
 	config := func(maxLength, maxQueued, maxInbox int) connConfig {
 		return connConfig{maxLength: maxLength, maxQueued: maxQueued, maxInbox: maxInbox}
@@ -147,8 +147,8 @@ func TestServerOptions(t *testing.T) {
 	}
 }
 
-// A message may be as long as the limit says, on both sides, up to the last byte
-// below 16 MiB; one byte more is refused.
+// A message may be as long as the limit, on both sides, up to the last byte below 16 MiB.
+// One more byte is refused.
 func TestMessageLengthLimit(t *testing.T) {
 	for _, limit := range []int{100, 4<<20 + 1, 1<<24 - 1} {
 		l := Limits{MaxMessageLength: limit}
@@ -199,8 +199,8 @@ func TestMessageLengthLimit(t *testing.T) {
 	}
 }
 
-// envelopeAround is how many bytes a request of n bytes has around the value of its
-// KeyValue.
+// envelopeAround returns the number of bytes around the value of the KeyValue in a request
+// of n bytes.
 func envelopeAround(req *Request, n int) int {
 	fields := len(mustMarshal(&Request{Service: req.Service, Method: req.Method}))
 	header := func(length int) int { return len(mustMarshal(&KeyValue{Value: strings.Repeat("x", length)})) - length }
@@ -208,8 +208,8 @@ func envelopeAround(req *Request, n int) int {
 	return around + header(n-around) // and in it the value's
 }
 
-// As many calls run at once on each connection as the option says; one more is
-// refused at once, and when one has ended there is room again.
+// As many calls as the option allows run at once on each connection. One more is refused at
+// once, and after the end of a call there is room again.
 func TestMaxCalls(t *testing.T) {
 	g := newGate()
 	_, addr := newTestServer(t, g.service(), WithServerMaxCalls(3))
@@ -233,7 +233,7 @@ func TestMaxCalls(t *testing.T) {
 	}
 }
 
-// The limit on metadata counts keys, values, and something for each entry.
+// The limit on metadata counts keys, values, and a constant for each entry.
 func TestMaxMetadata(t *testing.T) {
 	const limit = 1000
 	_, addr := newTestServer(t, metadataService(), WithServerMaxMetadata(limit))

@@ -46,7 +46,8 @@ func TestUntrustedPeers(t *testing.T) {
 	}
 }
 
-// The memory of a server with WithServerUntrustedPeers has the documented bound, and one user cannot take all of its calls.
+// The memory of a server with WithServerUntrustedPeers has the documented bound, and one
+// user cannot take all of its calls.
 func TestUntrustedPeersFigures(t *testing.T) {
 	if untrustedConnsPerUID*untrustedCalls >= untrustedHandlers || untrustedConnsPerUID >= untrustedConns {
 		t.Error("one user can take all of a server's calls or connections")

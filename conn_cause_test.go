@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A causeTest is a call whose connection ends, and the causes that its handler finds.
+// A causeTest is a call whose connection ends, with the causes that its handler finds.
 type causeTest struct {
 	end     func(s *Server, client *memConn)
 	cause   error // that the causes are
@@ -19,8 +19,9 @@ type causeTest struct {
 	look    bool // the handler waits for its context, and has derived one from it
 }
 
-// The cause of a handler's context says why the connection ended, with a deadline or
-// without, whether somebody had looked or not; ServeConn and the log say the same.
+// The cause of a handler's context says why the connection ended, with or without a
+// deadline, and whether or not the handler has used the context before. ServeConn and the
+// log give the same reason.
 func TestHandlerCauseOfConnection(t *testing.T) {
 	errBroken := errors.New("the wire is broken")
 	for name, test := range map[string]causeTest{

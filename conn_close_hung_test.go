@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A peer that hangs holds up nobody for good, with any number of callers: their contexts
-// and Close work as ever, and nothing is left behind.
+// In these tests the peer hangs. Any number of callers can be ended by their contexts and by
+// Close as usual, and nothing is left behind.
 
 const (
 	hungCallers = 1002 // which three share
@@ -22,11 +22,12 @@ const (
 	hungBound = 5 * time.Second
 )
 
-// hungMessage is their message: together they are far more than a socket holds.
+// hungMessage is the message of all callers: together they are far more than a socket
+// holds.
 var hungMessage = &KeyValue{Value: strings.Repeat("x", 16<<10)}
 
-// withHungPeer runs f over each kind of connection, and checks that it leaves no
-// goroutine and no buffer.
+// withHungPeer runs f over each kind of connection, and checks that f leaves no goroutine
+// and no buffer.
 func withHungPeer(t *testing.T, f func(t *testing.T, ours, theirs net.Conn)) {
 	for name, pair := range map[string]func(testing.TB) (net.Conn, net.Conn){
 		"unix": func(t testing.TB) (net.Conn, net.Conn) { return socketPair(t) },
@@ -49,8 +50,8 @@ func withHungPeer(t *testing.T, f func(t *testing.T, ours, theirs net.Conn)) {
 	}
 }
 
-// waitingCalls is how many calls and streams wait on a client's connection: those in
-// the table, and those that have no room yet to be sent.
+// waitingCalls returns the number of calls and streams that wait on a client's connection:
+// those in the table, and those that still wait for room.
 func waitingCalls(c *conn) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +59,7 @@ func waitingCalls(c *conn) int {
 	return len(c.streams) + waiting
 }
 
-// wantSoon checks that n calls return want, and that the last one does so in time.
+// wantSoon checks that n calls return want, and that the last one returns in time.
 func wantSoon(t *testing.T, what string, n int, results <-chan error, want error) {
 	t.Helper()
 	start := time.Now()
@@ -72,8 +73,8 @@ func wantSoon(t *testing.T, what string, n int, results <-chan error, want error
 	}
 }
 
-// The peer reads nothing and writes until that blocks, which it does while a stream
-// that nobody receives from has its connection wait: both directions are full.
+// The peer reads nothing, and writes until a write blocks. It blocks because the connection
+// waits for the receiver of a stream that nobody reads: both directions are full.
 func TestThousandCallersOnHungPeer(t *testing.T) {
 	withHungPeer(t, func(t *testing.T, ours, theirs net.Conn) {
 		c := NewClient(ours, WithClientLimits(Limits{MaxStreamBuffer: 64 << 10}))
@@ -140,7 +141,7 @@ func TestThousandCallersOnHungPeer(t *testing.T) {
 	})
 }
 
-// The peer that hangs closes its connection in the middle of a frame.
+// The hung peer closes its connection in the middle of a frame.
 func TestThousandCallersOnBrokenFrame(t *testing.T) {
 	withHungPeer(t, func(t *testing.T, ours, theirs net.Conn) {
 		c := NewClient(ours)
@@ -161,8 +162,8 @@ func TestThousandCallersOnBrokenFrame(t *testing.T) {
 	})
 }
 
-// A client that sends a thousand requests and reads no response: all of them are
-// read, and the end of the connection, by either side, ends their calls.
+// A client sends a thousand requests and reads no response. The server reads all of them,
+// and the end of the connection, by either side, ends their calls.
 func TestThousandCallsOfHungPeer(t *testing.T) {
 	for name, end := range map[string]func(*Server, net.Conn){
 		"client closes": func(_ *Server, theirs net.Conn) { theirs.Close() },

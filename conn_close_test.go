@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A connection that is to end at two times ends at the earlier one, set first or
-// second, and no timer keeps it after that.
+// A connection with two times for its end ends at the earlier one, whether that was set
+// first or second, and no timer keeps the connection in memory after that.
 func TestFailAfterTwice(t *testing.T) {
 	for _, times := range [][2]time.Duration{
 		{time.Millisecond, time.Hour},

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// packetPair returns the two ends of a unix socket of packets.
+// packetPair returns the two ends of a Unix socket of packets.
 func packetPair(t *testing.T) (a, b net.Conn) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
 	if err != nil {
@@ -27,8 +27,8 @@ func packetPair(t *testing.T) (a, b net.Conn) {
 	return a, b
 }
 
-// shortWriter is a connection whose second write leaves a byte out, and says so by its
-// count alone.
+// shortWriter returns a connection whose second write omits a byte, and reports that only
+// by its count.
 func shortWriter(nc net.Conn) net.Conn {
 	writes := 0
 	return scriptedWriter{nc, func(b []byte) (int, error) {
@@ -39,9 +39,9 @@ func shortWriter(nc net.Conn) net.Conn {
 	}}
 }
 
-// A call whose request cannot be written fails at once, with the reason unless that is
-// that the peer is gone. A call that was written before gets its answer, and then the
-// connection is over.
+// A call whose request cannot be written fails at once, with the reason unless the reason
+// is that the peer is gone. A call that was written before gets its response, and then the
+// connection ends.
 func TestUnwritableRequest(t *testing.T) {
 	for name, test := range map[string]struct {
 		packets bool
@@ -110,7 +110,7 @@ func TestUnwritableRequest(t *testing.T) {
 
 func closeRead(nc net.Conn) { nc.(*net.UnixConn).CloseRead() }
 
-// A server whose client reads no more has nobody to wait for.
+// A server whose client reads no more does not wait for the client.
 func TestUnwritableConnsOfServer(t *testing.T) {
 	sc, theirs := servedPair(t, echoMethods())
 	w := newWire(theirs)
@@ -123,8 +123,8 @@ func TestUnwritableConnsOfServer(t *testing.T) {
 	}
 }
 
-// The messages that a client sent before it went away still arrive, after a response
-// that did not: most of them are read when the write of that has failed.
+// The messages that a client sent before it went away arrive even if writing a response
+// fails before most of them are read.
 func TestUnwritableResponseThenMessages(t *testing.T) {
 	const messages = 20
 	received := make(chan int, 1)

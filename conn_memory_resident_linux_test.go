@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// hungryServer has a child process of TestResidentMemory serve the address.
+// hungryServer is the environment variable with the address that a child process of
+// TestResidentMemory serves.
 const hungryServer = "TTRPC_TEST_HUNGRY_SERVER"
 
 // hungryCalls is the n of connectionCost in TestResidentMemory.
 const hungryCalls = 4
 
-// A process takes no more memory than the documentation says, with a limit that the
-// runtime is given and without: doc.go, "Limits". The server has a process of its own,
-// and hostile connections that come one after another and leave garbage.
+// A process takes no more memory than the documentation says, with and without a memory
+// limit for the runtime: doc.go, "Limits". The server has its own process. Hostile
+// connections come one after another and leave garbage.
 func TestResidentMemory(t *testing.T) {
 	if addr := os.Getenv(hungryServer); addr != "" {
 		serveHungry(t, addr)
@@ -55,7 +56,7 @@ func TestResidentMemory(t *testing.T) {
 	}
 }
 
-// serveHungry is the child process. It ends when its standard input does.
+// serveHungry is the child process. It ends at the end of its standard input.
 func serveHungry(t *testing.T, addr string) {
 	big := &KeyValue{Value: strings.Repeat("b", defaultMaxMessageLength-100)}
 	var floods atomic.Int64 // that run
@@ -81,7 +82,7 @@ func serveHungry(t *testing.T, addr string) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// startHungry returns the child process when it serves.
+// startHungry starts the child process and returns when it serves.
 func startHungry(t *testing.T, addr, env string) *exec.Cmd {
 	t.Helper()
 	cmd := childTest(context.Background(), "TestResidentMemory")
@@ -110,7 +111,7 @@ func startHungry(t *testing.T, addr, env string) *exec.Cmd {
 	return cmd
 }
 
-// doWorst has a connection cost the server as much as it can, and ends it.
+// doWorst makes a connection that costs the server as much as possible, and ends it.
 func doWorst(t *testing.T, addr string) {
 	t.Helper()
 	w := dialWire(t, addr)
@@ -150,7 +151,7 @@ func awaitEnd(t *testing.T, addr string) {
 	})
 }
 
-// peakResident returns the most memory that a process had, in bytes.
+// peakResident returns the largest resident memory of a process, in bytes.
 func peakResident(t *testing.T, pid int) int64 {
 	t.Helper()
 	_, rest, _ := strings.Cut(readFile(t, fmt.Sprintf("/proc/%d/status", pid)), "VmHWM:")

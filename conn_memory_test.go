@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The tests here bound the cost of a call and of a connection. The
-// figures are those of both sides, as they run in one process.
+// These tests bound the cost of a call and of a connection. The figures are those of both
+// sides, which run in one process.
 
 const (
 	// callAllocations is the number of allocations of a unary call: of the client the
@@ -28,9 +28,9 @@ const (
 	idleBuffers = 2 * 4864
 )
 
-// onEachConn runs f with a client of echoMethods on a kernel socket, where there are raw
-// ones, and on a connection that the library takes for none. dial makes another client
-// of the same kind.
+// onEachConn runs f with a client of echoMethods on a kernel socket, if the system has raw
+// access to sockets, and on a connection that the library does not recognize as a socket.
+// dial makes another client of the same kind.
 func onEachConn(t *testing.T, f func(t *testing.T, socket bool, dial func() *Client)) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and needs memory of its own")
@@ -57,7 +57,7 @@ func onEachConn(t *testing.T, f func(t *testing.T, socket bool, dial func() *Cli
 	})
 }
 
-// plainListener accepts connections that show no more than net.Conn.
+// plainListener accepts connections that have only the methods of net.Conn.
 type plainListener struct{ net.Listener }
 
 func (l plainListener) Accept() (net.Conn, error) {
@@ -132,8 +132,8 @@ func testStreamMessageAllocations(t *testing.T, socket bool, dial func() *Client
 	}
 }
 
-// TestIdleConnection holds the heap and the goroutines of idle connections, of
-// client and server together.
+// TestIdleConnection limits the heap and the goroutines of idle connections, for client and
+// server together.
 func TestIdleConnection(t *testing.T) {
 	onEachConn(t, testIdleConnection)
 }

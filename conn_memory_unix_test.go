@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// connectionCost is the most that one connection of a server may cost with the
-// default limits and n calls, in bytes: doc.go, "Limits".
+// connectionCost returns the largest cost of one connection of a server with the default
+// limits and n calls, in bytes: doc.go, "Limits".
 func connectionCost(n int64) int64 {
 	const m, w, s, d = 4 << 20, 1 << 20, 4 << 20, 1 << 20
 	return n*(s+3*m+d*5/4+16<<10) + 2*w + 2*m + 1<<20
 }
 
-// A peer that does all it can to cost memory costs no more than the documentation
-// says, and its worst comes close to that.
+// A peer that tries to cost memory costs no more than the documentation says, and the worst
+// case comes close to that bound.
 func TestHostileConnectionMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")

@@ -14,15 +14,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Other implementations as scripts: PROTOCOL.md, section "Other peers". The tests of
-// ../interop run real ones; these are for those with streams and for those that are not
-// to be had. Each frame of ours is compared whole.
+// These tests run scripts of other implementations: PROTOCOL.md, section "Other peers". The
+// module interop runs real peers; the scripts stand for those with streams and for those that
+// are not available. Each frame of the library is compared completely.
 
-// A foreignServer returns the frames that it answers a frame with, and whether it then
-// ends the connection. Its methods Echo and EchoStream echo; it holds an Echo of "hold".
+// A foreignServer returns the frames with which it answers a frame, and whether it then
+// ends the connection. Its methods Echo and EchoStream echo, except that it holds an Echo
+// of "hold".
 type foreignServer func(f rawFrame) (answers []rawFrame, ends bool)
 
-// rustServer is that of ttrpc-rust 0.9, on a single thread.
+// rustServer is the server of ttrpc-rust 0.9, on a single thread.
 func rustServer(f rawFrame) (answers []rawFrame, ends bool) {
 	refusal := []rawFrame{failure(f.id, codes.InvalidArgument, "invalid")}
 	switch {
@@ -46,7 +47,7 @@ func rustServer(f rawFrame) (answers []rawFrame, ends bool) {
 	return []rawFrame{f}, false
 }
 
-// trapezeServer is that of trapeze, without streams.
+// trapezeServer is the server of trapeze, without streams.
 func trapezeServer(f rawFrame) (answers []rawFrame, ends bool) {
 	if f.typ != messageTypeRequest || f.flags != 0 {
 		return []rawFrame{failure(f.id, codes.InvalidArgument, "invalid")}, false
@@ -54,7 +55,7 @@ func trapezeServer(f rawFrame) (answers []rawFrame, ends bool) {
 	return echoed(f), false
 }
 
-// swiftServer is that of ttrpc-swift, without streams.
+// swiftServer is the server of ttrpc-swift, without streams.
 func swiftServer(f rawFrame) (answers []rawFrame, ends bool) {
 	if f.typ == messageTypeRequest && f.flags == 0 {
 		return echoed(f), false
@@ -79,7 +80,7 @@ func echoed(f rawFrame) []rawFrame {
 	return []rawFrame{response(f.id, m)}
 }
 
-// want checks that the client sends these frames next, and nothing else, and answers each.
+// want checks that the client sends exactly these frames next, and answers each of them.
 func (react foreignServer) want(p *peer, why string, frames ...rawFrame) {
 	p.t.Helper()
 	for _, f := range frames {
@@ -93,7 +94,7 @@ func (react foreignServer) want(p *peer, why string, frames ...rawFrame) {
 	p.wantNothing(why)
 }
 
-// Servers that know nothing but requests get nothing else, however a call ends.
+// A server that knows only requests gets nothing else, however a call ends.
 func TestForeignServerUnary(t *testing.T) {
 	for name, server := range map[string]foreignServer{"rust": rustServer, "trapeze": trapezeServer, "swift": swiftServer} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +134,8 @@ func TestForeignServerUnary(t *testing.T) {
 	}
 }
 
-// A Rust server delivers each message once, and no message that is none.
+// A Rust server delivers each message once, and delivers nothing for a frame without a
+// message.
 func TestForeignServerStreams(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -187,8 +189,8 @@ func TestForeignServerStreams(t *testing.T) {
 	}
 }
 
-// On several threads a Rust server sends the frames of a stream in any order. A message
-// that the end has overtaken is lost, and no more than that.
+// On several threads a Rust server sends the frames of a stream in any order. The client
+// loses only the messages that the end of the stream has overtaken.
 func TestForeignServerReorders(t *testing.T) {
 	for name, frames := range map[string][]rawFrame{
 		"end":      {data(1, flagRemoteClosed|flagNoData, nil), data(1, 0, text("b"))},
@@ -224,7 +226,8 @@ type exchange struct {
 	want []rawFrame
 }
 
-// foreignClients returns scripts of clients, by name, with all that the server sends.
+// foreignClients returns scripts of clients, by name, with everything that the server
+// sends.
 func foreignClients() map[string][]exchange {
 	return map[string][]exchange{
 		// It fails a call on a frame of an unknown type, and takes any other end of a
@@ -261,14 +264,14 @@ func foreignClients() map[string][]exchange {
 	}
 }
 
-// withUnknownField adds a field to a request that nobody knows.
+// withUnknownField adds an unknown field to a request.
 func withUnknownField(f rawFrame) rawFrame {
 	f.body = append(f.body, 0xfa, 0x01, 1, 'x')
 	return f
 }
 
-// A server sends nothing to a client of other implementations that the client cannot
-// take: each frame is an answer, and the connection ends without a word.
+// A server sends a client of another implementation nothing that this client cannot handle:
+// each frame is an answer, and the connection ends without a frame.
 func TestForeignClients(t *testing.T) {
 	for name, steps := range foreignClients() {
 		t.Run(name, func(t *testing.T) {

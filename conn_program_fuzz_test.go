@@ -17,10 +17,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// FuzzProgram runs a random program of operations on a client and a server, and
-// checks each result against a model of a few lines: in a bubble, where inboxes are
-// small and streams that nobody reads fail, with extensions in a bubble, where their
-// senders wait, and over a kernel socket, where time is real and inboxes are large.
+// FuzzProgram runs a random program of operations on a client and a server, and checks each
+// result against a small model. It runs in a bubble, where inboxes are small and unread
+// streams fail; in a bubble with extensions, where the senders of such streams wait; and
+// over a kernel socket, where time is real and inboxes are large.
 func FuzzProgram(f *testing.F) {
 	f.Add([]byte{0, 0, 5, 0, 200})                                    // calls
 	f.Add([]byte{1, 1, 9, 4, 7, 0, 5, 6, 0})                          // errors between calls
@@ -95,14 +95,14 @@ func (p programPlace) limits() Limits {
 	return l
 }
 
-// freeCost is the cost that a receiver may leave waiting and be sure that its sender does
-// not wait for the window: the limit is stated anew after half of it.
+// freeCost is the cost of the messages that a receiver may leave waiting without making the
+// sender wait for the window: the receiver states a new limit after half of the window.
 var freeCost = int(windowOf(programInbox)) / 2
 
-// programInbox is how much may wait in a stream.
+// programInbox is the limit of a stream's inbox.
 const programInbox = 2500
 
-// programMethods answers with twice what it gets, or with less if that is too long.
+// programMethods answers with its input doubled, or with less if that is too long.
 func programMethods(place programPlace) *ServiceDesc {
 	double := func(m *KeyValue) *KeyValue { return text(m.Value + m.Value) }
 	doubles := func(pause time.Duration) Stream {
@@ -143,7 +143,7 @@ func programMethods(place programPlace) *ServiceDesc {
 	return desc
 }
 
-// tooLongToSend is what a handler sends instead of what it may not send.
+// tooLongToSend replaces a message that the handler may not send.
 const tooLongToSend = "too long"
 
 // doubled is the model of Double.
@@ -154,13 +154,13 @@ func doubled(value string) string {
 	return value + value
 }
 
-// programMessage is one that is sent or to be sent, until it is received.
+// programMessage is a message from its sending until it is received.
 type programMessage struct {
 	value   string // as the client receives it
 	request string // as the server does; empty if it does not
 }
 
-// programStream is the model of a stream: what it has yet to receive.
+// programStream is the model of a stream: the messages that are still to be received.
 type programStream struct {
 	cs        ClientStream
 	cancel    context.CancelFunc
@@ -173,8 +173,8 @@ type programStream struct {
 	failed    bool // it has
 }
 
-// waits returns the least and the most that a stream's inbox has, beside the last
-// message, when nothing is received any more.
+// waits returns the least and the most that a stream's inbox holds besides the last message
+// when nothing more is received.
 func (ps *programStream) waits() (least, most int) {
 	for i, m := range ps.pending {
 		n := len(mustMarshal(text(m.value)))
@@ -304,8 +304,8 @@ func (p *program) open() (least, most int) {
 	return least, most
 }
 
-// serving says whether a handler runs. Without extensions it goes on when the client
-// gives its stream up.
+// serving reports whether a handler is running. Without extensions the handler goes on when
+// the client gives its stream up.
 func (p *program) serving() bool {
 	for _, ps := range p.streams {
 		if !ps.closed && !(ps.cancelled && p.place == programWithWindows) {
@@ -315,8 +315,8 @@ func (p *program) serving() bool {
 	return false
 }
 
-// mayEnd says whether the connection may have ended without the model's knowing:
-// the server of a stream that failed may know, and end with its last call.
+// mayEnd reports whether the connection may have ended without the model's knowledge: the
+// server of a stream that failed may know the end, and end with its last call.
 func (p *program) mayEnd() bool {
 	if !p.draining {
 		return false
@@ -329,7 +329,7 @@ func (p *program) mayEnd() bool {
 	return p.unsettled && !p.serving()
 }
 
-// wantTable checks the table of the client, when everything has come to rest.
+// wantTable checks the table of the client when everything is at rest.
 func (p *program) wantTable() {
 	p.t.Helper()
 	if p.place == programOnSocket {
@@ -370,8 +370,8 @@ func (p *program) checkTable() error {
 	return nil
 }
 
-// end notes that the connection ends by what happens elsewhere. Where it stands
-// still the client does not see it at once.
+// end records that the connection ends by another operation. While the connection pauses,
+// the client does not notice the end at once.
 func (p *program) end() {
 	p.ended = true
 	if p.unsettled {
@@ -379,8 +379,8 @@ func (p *program) end() {
 	}
 }
 
-// settle waits until everything that the connection stands still for is over. Then
-// a stream has failed if too much waits in it, and has not if that never was so.
+// settle waits until all pauses of the connection are over. By then a stream has failed if
+// and only if too much has been waiting in it.
 func (p *program) settle() {
 	if p.place != programOnSocket {
 		time.Sleep(2 * time.Minute)
@@ -407,7 +407,7 @@ func (p *program) settle() {
 	}
 }
 
-// noteWaiting notes what a stream that gets messages may come to.
+// noteWaiting records the possible fates of a stream that gets messages.
 func (p *program) noteWaiting(ps *programStream) {
 	if p.place == programOnSocket {
 		return
@@ -441,7 +441,7 @@ func hasCode(code codes.Code) func(error) bool {
 	return func(err error) bool { return err != nil && status.Code(err) == code }
 }
 
-// step does one operation of those that change nothing for others.
+// step does one of the operations that affect no other stream.
 func (p *program) step(op byte, arg int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	accepted := noError
@@ -559,19 +559,19 @@ func (p *program) openStream(method string, desc *StreamDesc, arg int) {
 	p.noteWaiting(ps)
 }
 
-// orLate allows for the error of a stream that nobody reads, too.
+// orLate also allows the error of an unread stream.
 func (ps *programStream) orLate(want func(error) bool) func(error) bool {
 	return func(err error) bool { return want(err) || ps.late && isLate(err) }
 }
 
-// isLate says whether err is what a stream gets that nobody reads: on our side or
-// on the server's.
+// isLate reports whether err is the error of an unread stream, from this side or from the
+// server.
 func isLate(err error) bool {
 	return errors.Is(err, ErrStreamFull) || status.Code(err) == codes.ResourceExhausted || err == io.EOF
 }
 
-// wantSent is want for a stream's sender. The error of a stream that failed, as late
-// says, also comes after the end of the connection.
+// wantSent is want for a stream's sender. A sender may get the error of a stream that
+// failed, as late describes it, even after the end of the connection.
 func (p *program) wantSent(ps *programStream, what string, got error, late func(error) bool) {
 	p.t.Helper()
 	if p.ended && ps.late && late(got) {
@@ -610,7 +610,7 @@ func (p *program) send(ps *programStream, arg int) {
 	}
 }
 
-// receive receives when the model knows that there is something.
+// receive receives if the model knows that there is a message.
 func (p *program) receive(ps *programStream) {
 	if len(ps.pending) == 0 && !ps.closed && !ps.cancelled && !ps.failed && !p.ended {
 		return // it would wait

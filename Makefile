@@ -173,8 +173,8 @@ fuzz: ## Fuzz each target for a while (FUZZTIME=30s, FUZZ=regexp)
 	done
 
 # make mutate MUTATEFLAGS="-files '^server_' -long" or '-sample 20 -seed 7 -least 97';
-# the other flags: go -C tools/mutate run . -h. All mutants take some hours.
-MUTATEFLAGS ?= -sample 20
+# the other flags: go -C tools/mutate run . -h. All mutants take an hour or two.
+MUTATEFLAGS ?= -sample 60
 
 .PHONY: mutate
 mutate: ## Change the package in one place at a time and see its tests fail (MUTATEFLAGS=)

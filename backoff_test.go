@@ -65,3 +65,26 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("%d uses are skipped after failures that cost nothing, want %d", n, firstBackoff)
 	}
 }
+
+// A backoff is halved after just as many uses as it says, each time anew, and at the
+// shortest one forgotten.
+func TestBackoffForgets(t *testing.T) {
+	var b backoff
+	for i := 0; i < 2; i++ {
+		b.failed()
+		b.skipped()
+	}
+	uses := 1 // skipped has counted one
+	for _, length := range []int{2 * firstBackoff, firstBackoff} {
+		for ; uses <= goodUses*length; uses++ {
+			if got := int(b.length.Load()); got != length {
+				t.Fatalf("the length is %d after %d uses, want %d", got, uses, length)
+			}
+			b.ready()
+		}
+		uses = 0
+	}
+	if got := b.length.Load(); got != 0 {
+		t.Errorf("the length is %d, want 0", got)
+	}
+}

@@ -85,3 +85,32 @@ func TestWriteTimeoutAfterStop(t *testing.T) {
 		t.Error("the connection goes on after the second look")
 	}
 }
+
+// The timer ends with the flusher, and the next flusher starts it again. It does not start
+// after an error, nor anew while it runs.
+func TestWriteTimeoutRestarts(t *testing.T) {
+	fires := make(chan struct{}, 1)
+	w := &writer{}
+	w.timeout = &writeTimeout{limit: time.Hour, expire: func(error) {}}
+	w.watchPeer()
+	defer func() { w.timeout.timer.Stop() }()
+	w.checkPeer() // without a flusher
+	if w.timeout.runs {
+		t.Fatal("the timer runs without a flusher")
+	}
+	w.watchPeer()
+	if !w.timeout.runs {
+		t.Fatal("the timer does not run for the next flusher")
+	}
+	w.timeout.timer.Stop()
+	w.timeout.timer = time.AfterFunc(0, func() { fires <- struct{}{} })
+	w.watchPeer()
+	within(t, "the timer that runs", fires)
+
+	failed := &writer{err: ErrClosed, timeout: &writeTimeout{limit: time.Hour}}
+	failed.watchPeer()
+	if timer := failed.timeout.timer; timer != nil {
+		timer.Stop()
+		t.Error("the timer runs after an error")
+	}
+}

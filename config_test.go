@@ -261,3 +261,14 @@ func TestMaxMetadata(t *testing.T) {
 		}
 	}
 }
+
+// A chain of no interceptors leaves room for an unchained one.
+func TestEmptyChain(t *testing.T) {
+	one := func(ctx context.Context, _ Unmarshaler, _ *UnaryServerInfo, _ Method) (any, error) { return nil, nil }
+	if _, err := NewServer(WithChainUnaryServerInterceptor(), WithUnaryServerInterceptor(one)); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewServer(WithChainUnaryServerInterceptor(one), WithUnaryServerInterceptor(one)); err == nil {
+		t.Error("no error for an unchained interceptor after a chain")
+	}
+}

@@ -326,3 +326,14 @@ func testLocalDeadline(t *testing.T, opts ...ClientOpts) {
 		}
 	}
 }
+
+// After the deadline other errors than its own stay as they are.
+func TestLocalDeadlineAlone(t *testing.T) {
+	ctx, cancel := context.WithDeadline(context.Background(), time.Time{})
+	defer cancel()
+	for _, err := range []error{nil, ErrClosed, status.Error(codes.Internal, "no")} {
+		if got := localDeadline(ctx, err); got != err {
+			t.Errorf("got %v, want %v", got, err)
+		}
+	}
+}

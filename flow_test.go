@@ -334,3 +334,13 @@ func TestDataCost(t *testing.T) {
 		}
 	}
 }
+
+// A stream without a limit of its own states none when it begins.
+func TestReceiveWindowOfNoSize(t *testing.T) {
+	for size, want := range map[uint32]bool{0: false, 1: true} {
+		var rw receiveWindow
+		if limit, send := rw.begin(size); send != want {
+			t.Errorf("size %d: the first limit is %d, sent: %v", size, limit, send)
+		}
+	}
+}

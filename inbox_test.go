@@ -162,3 +162,36 @@ func TestInboxLateness(t *testing.T) {
 	}
 	in.discard(io.EOF)
 }
+
+// An inbox that holds just its limit has no room.
+func TestInboxAwaitsRoomAtLimit(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.put(waiting("x"), 1<<20, 0)
+	defer in.discard(io.EOF)
+	if room, _ := in.awaitRoom(in.size, 0); isClosed(room) {
+		t.Error("there is room at the limit")
+	}
+	if room, _ := in.awaitRoom(in.size+1, 0); !isClosed(room) {
+		t.Error("there is no room below the limit")
+	}
+}
+
+// A full queue, most of whose messages were taken, moves the rest to its front and does
+// not grow.
+func TestInboxReusesQueue(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.queue = make([]message, 0, 8)
+	defer in.discard(io.EOF)
+	for i := 0; i < 8; i++ {
+		in.put(waiting("x"), 1<<20, 0)
+	}
+	for i := 0; i < 5; i++ {
+		takeText(&in)
+	}
+	in.put(waiting("x"), 1<<20, 0)
+	if n := cap(in.queue); n != 8 {
+		t.Errorf("the queue of 4 messages has grown to %d", n)
+	}
+}

@@ -257,3 +257,14 @@ func TestPingBetweenCalls(t *testing.T) {
 		t.Errorf("200 calls and pings took %v", d)
 	}
 }
+
+// A peer may repeat its pong before the caller has seen the first.
+func TestPongTwice(t *testing.T) {
+	w := &pingWaiter{number: 1, answered: make(chan struct{})}
+	cn := &conn{pings: &pings{last: 1, waiters: []*pingWaiter{w}}}
+	cn.pongCame(1)
+	cn.pongCame(1)
+	if !isClosed(w.answered) {
+		t.Error("the ping is not answered")
+	}
+}

@@ -11,20 +11,27 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// A mutant replaces the bytes from start to end of a file.
+// A mutant is one change of a file. The text of its wraps makes the change while the
+// program runs, if the mutant is the active one.
 type mutant struct {
 	file     string // in the package's directory
 	line     int
 	function string
 	operator string
-	before   string // the source that is replaced, on one line
+	before   string // the source that is changed, on one line
 	again    int    // how many mutants of the function have the same text before this one
-	start    int
-	end      int
-	after    string
+	start    int    // of the source that is changed, in the file
+	wraps    [3]wrap
+}
+
+// A wrap puts text around a part of a file. A "#" in it is the mutant's number.
+type wrap struct {
+	start, end    int
+	before, after string
 }
 
 func (m mutant) String() string {
@@ -116,35 +123,60 @@ type visitor struct {
 	source   []byte
 	file     *token.File
 	function string
+	fixed    []ast.Stmt // see simple
 	mutants  []mutant
 }
 
 func (v *visitor) visit(n ast.Node) bool {
 	switch n := n.(type) {
+	case *ast.GenDecl:
+		return n.Tok != token.CONST
 	case *ast.IfStmt:
 		v.negate(n.Cond)
+		v.simple(n.Init)
 	case *ast.ForStmt:
 		if n.Cond != nil {
 			v.negate(n.Cond)
 		}
+		v.simple(n.Init, n.Post)
+	case *ast.SwitchStmt:
+		v.simple(n.Init)
+	case *ast.TypeSwitchStmt:
+		v.simple(n.Init)
+	case *ast.CommClause:
+		v.simple(n.Comm)
 	case *ast.BinaryExpr:
 		v.binary(n)
-	case *ast.ExprStmt:
-		if _, ok := n.X.(*ast.CallExpr); ok {
-			v.drop("drop call", n)
-		}
-	case *ast.DeferStmt, *ast.GoStmt:
-		v.drop("drop call", n)
-	case *ast.SendStmt:
-		v.drop("drop send", n)
-	case *ast.IncDecStmt:
-		v.drop("drop increment", n)
-	case *ast.AssignStmt:
-		if n.Tok != token.DEFINE && !blank(n) {
-			v.drop("drop assignment", n)
+	case ast.Stmt:
+		if operator := dropped(n); operator != "" && !slices.Contains(v.fixed, n) {
+			v.drop(operator, n)
 		}
 	}
 	return true
+}
+
+// simple remembers statements that stand where the language allows no if.
+func (v *visitor) simple(statements ...ast.Stmt) { v.fixed = append(v.fixed, statements...) }
+
+// dropped returns the name of the mutant without the statement, or "".
+func dropped(n ast.Stmt) string {
+	switch n := n.(type) {
+	case *ast.ExprStmt:
+		if _, ok := n.X.(*ast.CallExpr); ok {
+			return "drop call"
+		}
+	case *ast.DeferStmt, *ast.GoStmt:
+		return "drop call"
+	case *ast.SendStmt:
+		return "drop send"
+	case *ast.IncDecStmt:
+		return "drop increment"
+	case *ast.AssignStmt:
+		if n.Tok != token.DEFINE && !blank(n) {
+			return "drop assignment"
+		}
+	}
+	return ""
 }
 
 // blank reports whether the statement assigns to nothing, as `_ = x` does.
@@ -163,14 +195,30 @@ var operators = map[token.Token]string{
 	token.EQL: "!=", token.NEQ: "==",
 }
 
+// comparisons names the functions that stand for the operators, in testdata/support/compare.go.
+var comparisons = map[token.Token]string{
+	token.LSS: "mutateLess", token.LEQ: "mutateLessOrEqual",
+	token.GTR: "mutateGreater", token.GEQ: "mutateGreaterOrEqual",
+}
+
 func (v *visitor) binary(n *ast.BinaryExpr) {
 	to, ok := operators[n.Op]
 	if !ok {
 		return
 	}
-	from := v.file.Offset(n.OpPos)
 	m := v.mutant("put "+to+" in", n)
-	m.start, m.end, m.after = from, from+len(n.Op.String()), to
+	switch name := comparisons[n.Op]; {
+	case name != "":
+		m.wraps[0] = v.wrap(n, name+"(#, ", ")")
+		op := v.file.Offset(n.OpPos)
+		m.wraps[1] = wrap{op, op + len(n.Op.String()), "/*", "*/,"}
+	case n.Op == token.LAND || n.Op == token.LOR: // a || b is !(!a && !b)
+		m.wraps[0] = v.wrap(n, "((", ") != mutated(#))")
+		m.wraps[1] = v.wrap(n.X, "(", ") != mutated(#)")
+		m.wraps[2] = v.wrap(n.Y, "(", ") != mutated(#)")
+	default:
+		m.wraps[0] = v.wrap(n, "((", ") != mutated(#))")
+	}
 	v.add(m)
 }
 
@@ -180,15 +228,18 @@ func (v *visitor) negate(cond ast.Expr) {
 		return
 	}
 	m := v.mutant("negate", cond)
-	m.after = "!(" + string(v.source[m.start:m.end]) + ")"
+	m.wraps[0] = v.wrap(cond, "((", ") != mutated(#))")
 	v.add(m)
 }
 
-// drop keeps the statement where it never runs, so that all that it names stays in use.
 func (v *visitor) drop(operator string, n ast.Node) {
 	m := v.mutant(operator, n)
-	m.after = "if false { " + string(v.source[m.start:m.end]) + " }"
+	m.wraps[0] = v.wrap(n, "if !mutated(#) { ", " }")
 	v.add(m)
+}
+
+func (v *visitor) wrap(n ast.Node, before, after string) wrap {
+	return wrap{v.file.Offset(n.Pos()), v.file.Offset(n.End()), before, after}
 }
 
 func (v *visitor) add(m mutant) {
@@ -211,7 +262,6 @@ func (v *visitor) mutant(operator string, n ast.Node) mutant {
 		operator: operator,
 		before:   shorten(strings.Join(strings.Fields(string(v.source[start:end])), " ")),
 		start:    start,
-		end:      end,
 	}
 }
 

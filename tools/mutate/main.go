@@ -7,7 +7,13 @@
 //	go run . -sample 20 -seed 7 ../..    of a random sample
 //	go run . -list ../..                 no run: the mutants alone
 //
-// The tests are built once for each mutant, through an overlay: the tree stays as it is.
+// All mutants are in one build of the tests, through an overlay: the tree stays as it is.
+// A variable of the environment chooses the mutant that a run of the tests is for. Each
+// test first runs without a mutant, in one build that chooses none and in one that records
+// the mutants that the test reaches. A mutant then runs the tests that reach it alone, at
+// first those of its file, until one fails. A comparison such as a < b is reached by equal
+// operands alone: with others a <= b is the same.
+//
 // Equivalent mutants, which behave as the original does, are listed with the reason in
 // equivalent.txt beside this file; mutate leaves them out.
 package main
@@ -35,7 +41,7 @@ type options struct {
 	seed       int64
 	least      float64
 	list       bool
-	runner
+	runOptions
 }
 
 func main() {
@@ -59,8 +65,9 @@ func parse(args []string) (*options, error) {
 	f.Float64Var(&o.least, "least", 0, "fail below this score, in `percent` killed")
 	f.BoolVar(&o.list, "list", false, "list the mutants and run none")
 	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "run `n` mutants at a time")
-	f.DurationVar(&o.timeout, "timeout", 0, "limit of one mutant's tests; 0: five times what they take on the original, at least 30s")
+	f.DurationVar(&o.timeout, "timeout", 0, "limit of one run of tests; 0: 5s and five times what they take on the original, at least 10s")
 	f.BoolVar(&o.long, "long", false, "run the long tests, too: without -short")
+	f.BoolVar(&o.verbose, "v", false, "print the killed mutants, too, and the test that killed each")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -102,7 +109,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return nil
 	}
 	start := time.Now()
-	results, err := o.runner.all(ctx, o.dir, mutants, out)
+	results, err := o.runOptions.run(ctx, o.dir, mutants, out)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func TestVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results, err := runner{jobs: 2, timeout: 5 * time.Second}.all(context.Background(), "testdata/pkg", mutants, new(bytes.Buffer))
+	results, err := runOptions{jobs: 2, timeout: 5 * time.Second}.run(context.Background(), "testdata/pkg", mutants, new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,26 +44,64 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestFailingOriginal(t *testing.T) {
-	dir := t.TempDir()
+// copyPackage returns a copy of testdata/pkg with one more file of tests.
+func copyPackage(t *testing.T, tests string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/pkg")); err != nil {
 		t.Fatal(err)
 	}
-	text := "package pkg\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fail() }\n"
-	if err := os.WriteFile(filepath.Join(dir, "fails_test.go"), []byte(text), 0o600); err != nil {
+	text := "package pkg\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\n" + tests
+	if err := os.WriteFile(filepath.Join(dir, "more_test.go"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := runner{jobs: 1}.all(context.Background(), dir, nil, new(bytes.Buffer))
+	return dir
+}
+
+func TestFailingOriginal(t *testing.T) {
+	dir := copyPackage(t, "func TestFails(t *testing.T) { _ = os.Args; t.Fail() }\n")
+	_, err := runOptions{jobs: 1}.run(context.Background(), dir, nil, new(bytes.Buffer))
 	if err == nil || !strings.Contains(err.Error(), "tests of the original fail") || !strings.Contains(err.Error(), "TestFails") {
 		t.Errorf("got %v", err)
 	}
 }
 
+// A mutant survives a test that fails once, and is killed by one that fails again.
+func TestFailsTwice(t *testing.T) {
+	mutants, err := find("testdata/pkg", regexp.MustCompile(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return m.function != "Unguarded" })
+	for fails, want := range map[string]verdict{"": survived, "1": survived, "11": killed} {
+		dir := copyPackage(t, `func TestFailsSomeTimes(t *testing.T) {
+	Unguarded(new(int))
+	name := "fails"
+	text, _ := os.ReadFile(name)
+	if os.Getenv("MUTATE_ACTIVE") != "" && len(text) > 0 {
+		os.WriteFile(name, text[1:], 0o600)
+		t.Fail()
+	}
+}
+`)
+		if err := os.WriteFile(filepath.Join(dir, "fails"), []byte(fails), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		results, err := runOptions{jobs: 1}.run(context.Background(), dir, mutants, new(bytes.Buffer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := results[0]; r.verdict != want || r.reached != 2 {
+			t.Errorf("%d failures: got %v", len(fails), r)
+		}
+	}
+}
+
 func TestScore(t *testing.T) {
 	results := []result{
-		{mutant{file: "a.go"}, killed, ""},
-		{mutant{file: "b.go"}, survived, ""},
-		{mutant{file: "b.go"}, invalid, ""},
+		{mutant: mutant{file: "a.go"}, verdict: killed},
+		{mutant: mutant{file: "b.go"}, verdict: survived},
+		{mutant: mutant{file: "b.go"}, verdict: invalid},
 	}
 	var out bytes.Buffer
 	if err := report(&out, results, 50, time.Second); err != nil {
@@ -123,6 +161,55 @@ func TestSameTextTwice(t *testing.T) {
 	want := []string{"f: drop increment: a++", "f: drop increment: a++ (2)", "f: drop increment: a++ (3)"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The source with all mutants keeps its lines. Statements where the language allows no if
+// and constants have no mutants.
+func TestRender(t *testing.T) {
+	const source = `package p
+
+func f(a, b int, c chan int) bool {
+	const less = 1 < 2
+	for a = 0; a < 3; a++ { // up
+		c <- a
+	}
+	select {
+	case b = <-c:
+	default:
+	}
+	return (a == 1 ||
+		b>=2) && less
+}
+`
+	const want = `package p
+
+func f(a, b int, c chan int) bool {
+	const less = 1 < 2
+	for a = 0; ((mutateLess(2, a /*<*/, 3)) != mutated(1)); a++ { // up
+		if !mutated(3) { c <- a }
+	}
+	select {
+	case b = <-c:
+	default:
+	}
+	return (((((((((a == 1) != mutated(6))) != mutated(5) ||
+		(mutateGreaterOrEqual(7, b/*>=*/,2)) != mutated(5)) != mutated(5)))) != mutated(4) && (less) != mutated(4)) != mutated(4))
+}
+`
+	mutants, err := mutate("p.go", []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := schemata{mutants: mutants, invalid: make([]bool, len(mutants))}
+	if got := s.render("p.go", source); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	for i := range s.invalid {
+		s.invalid[i] = true
+	}
+	if got := s.render("p.go", source); got != source {
+		t.Errorf("without mutants: got:\n%s\nwant:\n%s", got, source)
 	}
 }
 

@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,17 +30,37 @@ type result struct {
 	mutant
 	verdict verdict
 	by      string // what killed it
+	reached int    // by how many tests
 }
 
-// A runner runs the tests of mutants, several at a time.
-type runner struct {
+func (r result) String() string {
+	switch r.verdict {
+	case killed:
+		return fmt.Sprintf("killed    %v: by %s", r.mutant, r.by)
+	case survived:
+		return fmt.Sprintf("survived  %v: %d tests reach it", r.mutant, r.reached)
+	default:
+		return fmt.Sprintf("invalid   %v", r.mutant)
+	}
+}
+
+type runOptions struct {
 	jobs    int
 	timeout time.Duration
 	long    bool
+	verbose bool
 }
 
-// all runs the original, whose tests must pass, and then each mutant.
-func (r runner) all(ctx context.Context, dir string, mutants []mutant, out io.Writer) ([]result, error) {
+// A runner runs the tests of a schemata, several at a time.
+type runner struct {
+	runOptions
+	*schemata
+	binary string
+	tmp    string // for the files of tests: one that is killed leaves some
+}
+
+// run runs the original, whose tests must pass, and then each mutant.
+func (o runOptions) run(ctx context.Context, dir string, mutants []mutant, out io.Writer) ([]result, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -50,193 +70,170 @@ func (r runner) all(ctx context.Context, dir string, mutants []mutant, out io.Wr
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	most, err := r.original(ctx, dir, tmp, mutants)
+	if err := os.Chmod(tmp, 0o711); err != nil { // some tests run as other users
+		return nil, err
+	}
+	r := &runner{runOptions: o, tmp: tmp, schemata: &schemata{dir: dir, mutants: mutants, invalid: make([]bool, len(mutants))}}
+	if r.binary, err = r.build(ctx, filepath.Join(tmp, "choose"), choose); err != nil {
+		return nil, err
+	}
+	recorder, err := r.build(ctx, filepath.Join(tmp, "record"), record)
+	if err != nil {
+		return nil, err
+	}
+	tests, err := r.survey(ctx, tmp, recorder)
 	if err != nil {
 		return nil, err
 	}
 	results := make([]result, len(mutants))
-	var lock sync.Mutex // of out and failed
-	var failed error
+	var lock sync.Mutex // of out
+	err = r.parallel(ctx, len(mutants), func(i int) error {
+		var err error
+		results[i], err = r.one(ctx, filepath.Join(tmp, fmt.Sprint(i)), i, tests[i])
+		if err == nil && (r.verbose || results[i].verdict == survived) {
+			lock.Lock()
+			defer lock.Unlock()
+			fmt.Fprintln(out, results[i])
+		}
+		return err
+	})
+	return results, err
+}
+
+// parallel calls f with 0 to n-1, jobs of them at a time, until one fails.
+func (o runOptions) parallel(ctx context.Context, n int, f func(int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range r.jobs {
+	for range o.jobs {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
 			for i := range next {
-				res, err := r.one(ctx, dir, filepath.Join(tmp, fmt.Sprint(i)), mutants[i], most)
-				results[i] = res
-				lock.Lock()
-				failed = errors.Join(failed, err)
-				if res.verdict == survived && err == nil {
-					fmt.Fprintf(out, "survived  %v\n", res)
+				if err := f(i); err != nil {
+					cancel(err)
 				}
-				lock.Unlock()
 			}
 		}()
 	}
-	for i := range mutants {
-		if ctx.Err() != nil {
-			break
-		}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		next <- i
 	}
 	close(next)
 	workers.Wait()
-	return results, errors.Join(failed, context.Cause(ctx))
+	return context.Cause(ctx)
 }
 
-// limits are those of the time of a mutant's tests.
-type limits struct {
-	all  time.Duration
-	near map[string]time.Duration // of the near tests of a file
-}
-
-// original checks that the tests pass without a mutation, and returns the limits of time
-// for those of a mutant. Many a mutant waits for ever: the less time the near tests take,
-// the sooner that is found out.
-func (r runner) original(ctx context.Context, dir, tmp string, mutants []mutant) (limits, error) {
-	most := limits{r.timeout, make(map[string]time.Duration)}
-	binary := filepath.Join(tmp, "original")
-	if text, err := build(ctx, dir, binary, ""); err != nil {
-		return most, fmt.Errorf("the tests of the original do not build: %w\n%s", err, text)
-	}
-	limit := func(selection string) (time.Duration, error) {
-		start := time.Now()
-		text, err := r.test(ctx, dir, binary, selection, cmp.Or(r.timeout, 20*time.Minute))
-		if err != nil {
-			return 0, fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+// one tests the mutant of that index. A mutant that does not compile with the others has
+// a last chance without them.
+func (r *runner) one(ctx context.Context, tmp string, i int, tests []test) (result, error) {
+	res := result{mutant: r.mutants[i], reached: len(tests)}
+	number := i + 1
+	if r.invalid[i] {
+		alone := &schemata{dir: r.dir, mutants: r.mutants[i : i+1], invalid: make([]bool, 1)}
+		binary, err := alone.build(ctx, tmp, choose)
+		if alone.invalid[0] || err != nil {
+			res.verdict = invalid
+			return res, err
 		}
-		return cmp.Or(r.timeout, max(5*time.Since(start), 30*time.Second)), nil
+		defer os.RemoveAll(tmp)
+		r = &runner{runOptions: r.runOptions, schemata: alone, binary: binary, tmp: r.tmp}
+		number = 1
 	}
 	var err error
-	if most.all, err = limit(""); err != nil {
-		return most, err
+	res.by, err = r.kill(ctx, number, tests)
+	if res.by == "" {
+		res.verdict = survived
 	}
-	for _, m := range mutants {
-		if most.near[m.file] != 0 {
-			continue
-		}
-		if most.near[m.file], err = limit(near(dir, m.file)); err != nil {
-			return most, err
-		}
-	}
-	return most, nil
+	return res, err
 }
 
-// one builds and tests a mutant in the directory tmp, which it removes.
-func (r runner) one(ctx context.Context, dir, tmp string, m mutant, most limits) (result, error) {
-	res := result{mutant: m}
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return res, err
-	}
-	defer os.RemoveAll(tmp)
-	overlay, err := m.overlay(dir, tmp)
-	if err != nil {
-		return res, err
-	}
-	binary := filepath.Join(tmp, "test")
-	if _, err := build(ctx, dir, binary, overlay); err != nil {
-		res.verdict = invalid
-		return res, ctx.Err()
-	}
-	// The tests of files of that name are the likeliest to notice.
-	for _, tests := range []struct {
-		selection string
-		limit     time.Duration
-	}{{near(dir, m.file), most.near[m.file]}, {"", most.all}} {
-		text, err := r.test(ctx, dir, binary, tests.selection, tests.limit)
-		if ctx.Err() != nil {
-			return res, ctx.Err()
-		}
-		if err != nil {
-			res.by = firstFailure(text, err)
-			return res, nil
+// kill runs the tests of a mutant, those that take little time first, and names the one
+// that fails. It must fail twice, or hang for long: on a busy machine a test may fail now
+// and then.
+func (r *runner) kill(ctx context.Context, number int, tests []test) (string, error) {
+	active := "MUTATE_ACTIVE=" + strconv.Itoa(number)
+	for budget := 250 * time.Millisecond; len(tests) > 0; budget *= 4 {
+		some, took := batch(tests, budget)
+		tests = tests[len(some):]
+		limit := cmp.Or(r.timeout, max(10*time.Second, 5*took+5*time.Second))
+		for len(some) > 0 {
+			text, err := r.test(ctx, r.binary, some, limit, active)
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			if err == nil {
+				break
+			}
+			failed, hung := failed(text, some)
+			if hung && limit > 20*took {
+				return oneOf(failed), nil
+			}
+			if _, err := r.test(ctx, r.binary, failed, limit, active); err != nil {
+				return oneOf(failed), ctx.Err()
+			}
+			some = slices.DeleteFunc(some, func(name string) bool { return slices.Contains(failed, name) })
 		}
 	}
-	res.verdict = survived
-	return res, nil
+	return "", nil
 }
 
-// overlay writes the mutant and the file by which go build takes it for the original.
-func (m mutant) overlay(dir, tmp string) (string, error) {
-	original := filepath.Join(dir, m.file)
-	source, err := os.ReadFile(original)
-	if err != nil {
-		return "", err
+func oneOf(names []string) string {
+	if len(names) == 1 {
+		return names[0]
 	}
-	mutated := filepath.Join(tmp, m.file)
-	text := string(source[:m.start]) + m.after + string(source[m.end:])
-	if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(tmp, "overlay.json")
-	return name, os.WriteFile(name, list, 0o600)
+	return fmt.Sprintf("%s or %d more", names[0], len(names)-1)
 }
 
-func build(ctx context.Context, dir, binary, overlay string) (string, error) {
-	args := []string{"test", "-c", "-vet=off", "-o", binary}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
+// batch returns the names of the first tests that together take no longer than budget, of
+// one at least, and the time that they take.
+func batch(tests []test, budget time.Duration) ([]string, time.Duration) {
+	names, took := []string{tests[0].name}, tests[0].took
+	for _, t := range tests[1:] {
+		if took+t.took > budget {
+			break
+		}
+		names, took = append(names, t.name), took+t.took
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
-	cmd.Dir = dir
-	text, err := cmd.CombinedOutput()
-	return string(text), err
+	return names, took
 }
 
-// test runs the tests that selection names, all if it is empty, and ends them with all
-// of their children at the limit.
-func (r runner) test(ctx context.Context, dir, binary, selection string, limit time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// test runs tests and ends them at the limit, and all of their children when they fail.
+func (r *runner) test(ctx context.Context, binary string, names []string, limit time.Duration, env ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit+2*time.Second)
 	defer cancel()
-	args := []string{"-test.failfast", "-test.run", selection}
+	args := []string{"-test.failfast", "-test.run=^(" + strings.Join(names, "|") + ")$", "-test.timeout=" + limit.String()}
 	if !r.long {
 		args = append(args, "-test.short")
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Dir = dir
+	cmd.Dir = r.dir
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+r.tmp), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
 	err := cmd.Run()
+	if err != nil && cmd.Process != nil {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
 	return text.String(), err
 }
 
-var testName = regexp.MustCompile(`(?m)^func (Test\w+|Fuzz\w+|Example\w*)\(`)
+var (
+	failure = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+	hanging = regexp.MustCompile(`(?m)^panic: test timed out after .*\n\s+running tests:\n\s+([^\s/]+)`)
+)
 
-// near returns a pattern of the tests in the files that begin as name does: of
-// server_stop.go, those in server_stop_test.go, server_stop_listener_test.go and so on.
-func near(dir, name string) string {
-	stem := strings.TrimSuffix(name, ".go")
-	files, _ := filepath.Glob(filepath.Join(dir, stem+"*_test.go"))
-	var tests []string
-	for _, file := range files {
-		source, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for _, m := range testName.FindAllSubmatch(source, -1) {
-			tests = append(tests, string(m[1]))
+// failed returns the test that failed, or all if the output does not tell, and reports
+// whether it was still running at the limit.
+func failed(text string, names []string) (which []string, hung bool) {
+	for _, expression := range []*regexp.Regexp{failure, hanging} {
+		if m := expression.FindStringSubmatch(text); m != nil && slices.Contains(names, m[1]) {
+			return m[1:], expression == hanging
 		}
 	}
-	if tests == nil {
-		return "^$"
-	}
-	return "^(" + strings.Join(tests, "|") + ")$"
-}
-
-var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
-
-func firstFailure(text string, err error) string {
-	if m := failure.FindStringSubmatch(text); m != nil {
-		return m[1]
-	}
-	return err.Error()
+	return names, false
 }

@@ -1,0 +1,48 @@
+package ttrpc
+
+import (
+	"testing"
+	"time"
+)
+
+// The watchdog ends with the last connection of a server that accepts none.
+func TestWatchdogEndsWithConns(t *testing.T) {
+	for _, test := range []struct {
+		state serverState
+		conns int
+		want  bool
+	}{{serverOpen, 0, false}, {serverOpen, 1, false}, {serverClosed, 1, false}, {serverClosed, 0, true}} {
+		s := &Server{state: test.state, conns: make(map[*serverConn]struct{})}
+		for i := 0; i < test.conns; i++ {
+			s.conns[&serverConn{}] = struct{}{}
+		}
+		s.endWatchdogLocked()
+		if got := s.watchdog.ended; got != test.want {
+			t.Errorf("%+v: got %v", test, got)
+		}
+	}
+}
+
+// The end stops the watchdog's goroutine, too.
+func TestWatchdogEndStops(t *testing.T) {
+	var wd watchdog
+	wd.add(&serverConn{})
+	wd.end()
+	if !isClosed(wd.quit) {
+		t.Error("the goroutine goes on")
+	}
+	wd.end()
+}
+
+// A server is busy when a request comes soon after another.
+func TestServerBusy(t *testing.T) {
+	s := &Server{cfg: serverConfig{busyInterval: time.Second}}
+	for _, test := range []struct {
+		now  time.Duration
+		want bool
+	}{{time.Hour, false}, {time.Hour + time.Second/2, true}, {time.Hour + 3*time.Second/2, false}} {
+		if got := s.busy(int64(test.now)); got != test.want {
+			t.Errorf("at %v: got %v", test.now, got)
+		}
+	}
+}

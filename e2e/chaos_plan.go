@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -69,7 +70,8 @@ const (
 	mostSpare  = 3
 )
 
-// storm is a few faults that overlap, and the calm after them.
+// storm is a few faults that overlap, each of another kind, and the calm after them. Two
+// of one kind could give each other's limit back, or remove each other's file.
 type storm struct {
 	faults []fault
 	calm   time.Duration
@@ -99,7 +101,8 @@ func (f *forecast) next(keepDaemon bool) storm {
 			pick:  f.rng.IntN(1 << 16),
 			spare: f.rng.IntN(mostSpare + 1),
 		}
-		if !keepDaemon || !drawn.kind.endsDaemon() {
+		again := slices.ContainsFunc(s.faults, func(f fault) bool { return f.kind == drawn.kind })
+		if !again && (!keepDaemon || !drawn.kind.endsDaemon()) {
 			s.faults = append(s.faults, drawn)
 		}
 	}

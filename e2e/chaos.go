@@ -214,8 +214,7 @@ func (c *chaos) scanLog() error {
 	return nil
 }
 
-// note adds a line for the reader to the ledger; past some they are only printed.
+// note prints a line that explains the ledger.
 func (c *chaos) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	fmt.Printf("  %s\n", text)
+	fmt.Printf("  "+format+"\n", args...)
 }

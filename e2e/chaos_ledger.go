@@ -193,9 +193,6 @@ func (l *ledger) print(title string, ends map[ending]int, faults *faultLog) stri
 	for _, kind := range remainKinds {
 		line(l.left[kind], "left: "+kind)
 	}
-	for _, note := range l.notes {
-		fmt.Fprintf(&b, "        %s\n", note)
-	}
 	return b.String()
 }
 

@@ -135,23 +135,32 @@ func (c *chaos) exec1(ctx context.Context, r *record, name string, plan execPlan
 // with their shim.
 const killedCode = 137
 
-// judge checks a command's exit code: it is the one wanted, or a fault struck the
-// container and there is an error text or the code of a process that was killed.
+// judge checks the end of a command.
 func (c *chaos) judge(r *record, result ctrResult, code int) {
-	if result.err != nil || result.code == code && result.stderr == "" {
-		return // the caller has noted a command that hung
-	}
 	touched := c.faults.touching(r.id, r.from, time.Now())
-	switch {
-	case len(touched) == 0:
-		c.fail("error", "%s met no fault and got an error: %s, want exit %d", r.id, result, code)
-	case result.code != code && result.code != killedCode && result.stderr == "":
-		if result.code == unknownCode {
-			c.ledger.change(func() { c.ledger.unknownCodes++ })
-			return
-		}
-		c.fail("code", "%s got a wrong exit code: %s, want exit %d (%v)", r.id, result, code, touched)
+	if what := wrong(result, code, touched); what != "" {
+		c.fail("wrong", "%s: %s: %s, want exit %d (%v)", r.id, what, result, code, touched)
 	}
+	if result.code == unknownCode {
+		c.ledger.change(func() { c.ledger.unknownCodes++ })
+	}
+}
+
+// wrong says why faults do not explain the end of a command that was to pass on an exit
+// code, or returns "". Where a fault did harm, an error text explains itself, and so does
+// the code of a process that was killed or lost.
+func wrong(result ctrResult, code int, touched []faultKind) string {
+	switch {
+	case result.err != nil: // it hung, which is noted
+		return ""
+	case result.code == code && result.stderr == "":
+		return ""
+	case !slices.ContainsFunc(touched, harms):
+		return "an error without a fault that does harm"
+	case result.stderr == "" && result.code != killedCode && result.code != unknownCode:
+		return "a wrong exit code"
+	}
+	return ""
 }
 
 // unknownCode is the exit code that containerd gives a process whose shim was lost.

@@ -30,7 +30,7 @@ type ending string
 const (
 	byEvent    ending = "ended, exit event seen"
 	byDeletion ending = "ended, task deleted as stopped"
-	withShim   ending = "ended with their shim or their daemon's memory of it"
+	withShim   ending = "ended, gone after a fault"
 	notSeen    ending = "not accounted for"
 )
 
@@ -128,6 +128,9 @@ func (l *ledger) settle(faults *faultLog) map[ending]int {
 			l.failures = append(l.failures, r.id+" was not removed")
 		}
 		if !r.started {
+			if r.startFail == "" {
+				l.failures = append(l.failures, r.id+" did not start, and there was no error")
+			}
 			continue
 		}
 		touched := faults.touching(r.id, r.from, r.to)
@@ -144,41 +147,52 @@ func (l *ledger) settle(faults *faultLog) map[ending]int {
 	return n
 }
 
+// tally is the sum of all records.
+type tally struct {
+	started, refused, struck, calm int
+	execs, execsFail               int
+}
+
+func (l *ledger) tallyLocked(faults *faultLog) tally {
+	var t tally
+	for _, r := range l.records {
+		touched := faults.touching(r.id, r.from, r.to)
+		if len(touched) == 0 {
+			t.calm++
+		}
+		if r.started {
+			t.started++
+		} else {
+			t.refused++
+		}
+		if r.started && slices.ContainsFunc(touched, faultKind.endsShim) {
+			t.struck++
+		}
+		t.execs += r.execs
+		t.execsFail += r.execsFail
+	}
+	return t
+}
+
 // print is the ledger's text, once it is settled.
 func (l *ledger) print(title string, ends map[ending]int, faults *faultLog) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b strings.Builder
-	line := func(n int, what string) { fmt.Fprintf(&b, "%6d  %s\n", n, what) }
+	line := func(n int, text string) { fmt.Fprintf(&b, "%6d  %s\n", n, text) }
 	fmt.Fprintf(&b, "Ledger of %s\n", title)
-	var started, refused, struck, execs, execsFail, calm int
-	for _, r := range l.records {
-		touched := faults.touching(r.id, r.from, r.to)
-		if len(touched) == 0 {
-			calm++
-		}
-		if r.started {
-			started++
-		} else {
-			refused++
-		}
-		if r.started && slices.ContainsFunc(touched, faultKind.endsShim) {
-			struck++
-		}
-		execs += r.execs
-		execsFail += r.execsFail
-	}
+	t := l.tallyLocked(faults)
 	line(len(l.records), "containers")
-	line(started, "  started")
-	line(refused, "  failed to start, by a fault")
+	line(t.started, "  started")
+	line(t.refused, "  failed to start, by a fault")
 	for _, end := range []ending{byEvent, byDeletion, withShim, notSeen} {
 		line(ends[end], "  "+string(end))
 	}
-	line(struck, "  of these had their shim killed or terminated")
-	line(calm, "  met no fault, and so no error")
-	line(execs, "execs ended with the right code")
-	line(execsFail, "execs failed, by a fault")
-	line(l.unknownCodes, "exit codes of 255 for processes whose shim was lost")
+	line(t.struck, "  of these had their shim killed or terminated")
+	line(t.calm, "  met no fault, and so no error")
+	line(t.execs, "execs ended with the right code")
+	line(t.execsFail, "execs failed, by a fault")
+	line(l.unknownCodes, "exit codes of 255, of processes whose shim was lost")
 	line(l.commands, "commands of ctr, the longest of "+l.took.Round(10*time.Millisecond).String()+": "+l.command())
 	line(l.failed, "commands failed or passed on an exit code")
 	n := faults.counts()

@@ -154,7 +154,8 @@ func TestLedgerSettles(t *testing.T) {
 		fail string
 	}{
 		{"all well", "", func(*record) {}, byEvent, ""},
-		{"never started", "", func(r *record) { r.started, r.exitEvent = false, false }, "", ""},
+		{"never started", rootFull, func(r *record) { r.started, r.startFail = false, "ctr: x" }, "", ""},
+		{"never started, no error", rootFull, func(r *record) { r.started = false }, "", "there was no error"},
 		{"not removed", shimKilled, func(r *record) { r.removed = false }, byEvent, "not removed"},
 		{"event lost by a fault", daemonKilled, func(r *record) { r.exitEvent, r.deleted = false, true }, byDeletion, ""},
 		{"gone with its shim", shimKilled, func(r *record) { r.exitEvent = false }, withShim, ""},

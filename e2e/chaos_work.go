@@ -74,8 +74,8 @@ func (c *chaos) live(ctx context.Context, id string, l life) {
 		result := c.command(ctx, args...)
 		c.judge(r, result, l.code)
 		c.ledger.change(func() {
-			r.started = result.code == l.code && result.stderr == ""
-			// With --rm ctr deletes the task before it passes on the code.
+			// ctr passes on a code once it has deleted the task.
+			r.started = result.err == nil && result.stderr == ""
 			r.deleted = r.started
 			r.startFail = result.stderr
 		})

@@ -139,6 +139,13 @@ e2e: ## Run real containers on this library (PAIRINGS=, REPEAT=, MEMORY=0)
 	cd e2e && $(GO) build -o build/e2e . && build/e2e $(if $(PAIRINGS),-pairings '$(PAIRINGS)') \
 		-repeat $(REPEAT) -memory=$(MEMORY) $(E2EFLAGS)
 
+# make chaos MINUTES=1.5 E2EFLAGS='-seed 7' PAIRINGS=stock+stock
+.PHONY: chaos
+chaos: MINUTES = 10
+chaos: PAIRINGS = ours+ours
+chaos: ## Strike daemons and shims while containers come and go (MINUTES=10, PAIRINGS=, E2EFLAGS=)
+	cd e2e && $(GO) build -o build/e2e . && build/e2e -chaos $(MINUTES)m -pairings '$(PAIRINGS)' $(E2EFLAGS)
+
 # make interop INTEROPFLAGS="-versions 'v1.2.*' -cases '*10000'"; the other
 # flags: go -C interop run . -h.
 INTEROPFLAGS ?=

@@ -39,13 +39,14 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 func (e *env) socket() string      { return filepath.Join(e.dir, "c.sock") }
 func (e *env) debugSocket() string { return filepath.Join(e.dir, "debug.sock") }
+func (e *env) rootDir() string     { return filepath.Join(e.dir, "root") }
 func (e *env) stateDir() string    { return filepath.Join(e.dir, "state") }
 
 // writeConfig writes the daemon's configuration: everything it keeps is inside
 // the job's directory.
 func (e *env) writeConfig(level string) error {
 	return os.WriteFile(filepath.Join(e.dir, "config.toml"), fmt.Appendf(nil, configTemplate,
-		filepath.Join(e.dir, "root"), e.stateDir(), e.socket(), e.socket()+".ttrpc",
+		e.rootDir(), e.stateDir(), e.socket(), e.socket()+".ttrpc",
 		e.debugSocket(), level, filepath.Join(e.dir, "opt")), 0o644)
 }
 
@@ -176,9 +177,12 @@ func (e *env) pprof(ctx context.Context, profile string, each func(line string) 
 // dumpStacks writes the stacks of the daemon and of all shims to the logs, to
 // explain a failed step.
 func (e *env) dumpStacks(step string) {
-	if e.daemon == nil {
-		return
+	if e.daemon != nil {
+		e.writeStacks(step)
 	}
+}
+
+func (e *env) writeStacks(step string) {
 	file, err := os.Create(e.logPath(strings.ReplaceAll(step, " ", "-") + ".goroutines"))
 	if err != nil {
 		return

@@ -250,10 +250,17 @@ func (e *env) leftovers() ([]string, error) {
 func (e *env) killedShimSockets() []string {
 	var names []string
 	for _, id := range e.killedShims {
-		path := filepath.Join(e.socket(), e.job.Namespace, id)
-		for _, path := range []string{path, filepath.Join(path, "debug")} {
-			names = append(names, fmt.Sprintf("%x", sha256.Sum256([]byte(path))))
-		}
+		names = append(names, e.shimSockets(id)...)
+	}
+	return names
+}
+
+// shimSockets are the file names of the sockets of a container's shim.
+func (e *env) shimSockets(id string) []string {
+	var names []string
+	path := filepath.Join(e.socket(), e.job.Namespace, id)
+	for _, path := range []string{path, filepath.Join(path, "debug")} {
+		names = append(names, fmt.Sprintf("%x", sha256.Sum256([]byte(path))))
 	}
 	return names
 }

@@ -13,6 +13,7 @@ import (
 const (
 	kindSteps  = "steps"
 	kindMemory = "memory"
+	kindChaos  = "chaos"
 )
 
 // The outer process starts itself as "init" in new mount and PID namespaces.
@@ -43,9 +44,10 @@ type job struct {
 	Pairing   pairing
 	Tools     tools
 	Dir       string
-	Namespace string // containerd namespace, and so the cgroup parent
-	Run       string // kindSteps: regular expression on step names
-	Execs     int    // kindMemory
+	Namespace string       // containerd namespace, and so the cgroup parent
+	Run       string       // kindSteps: regular expression on step names
+	Execs     int          // kindMemory
+	Chaos     chaosOptions // kindChaos
 }
 
 // result is the driver's answer.
@@ -53,6 +55,7 @@ type result struct {
 	Pairing pairing
 	Steps   []stepResult
 	Memory  *memorySample `json:",omitempty"`
+	Ledger  string        `json:",omitempty"` // of chaos, as it is printed
 	Err     string        // why the job could not run, or things that it left behind
 }
 

@@ -44,7 +44,8 @@ type options struct {
 	execs    int
 	rounds   int
 	keepLogs bool
-	build    string // directory kept between runs: binaries, packages, logs
+	chaos    chaosOptions // runs in place of steps and memory if its time is set
+	build    string       // directory kept between runs: binaries, packages, logs
 }
 
 func main() {
@@ -92,8 +93,15 @@ func parseOptions(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds in the memory report, for medians")
 	fs.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of jobs that pass, too")
 	fs.StringVar(&o.build, "build", "build", "directory for binaries, packages and logs")
+	o.chaos.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return o, err
+	}
+	if err := o.chaos.check(); err != nil {
+		return o, err
+	}
+	if o.chaos.Time > 0 {
+		o.memory = false
 	}
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
@@ -143,7 +151,9 @@ func runAll(ctx context.Context, o options) error {
 		if o.repeat > 1 {
 			title = fmt.Sprintf("Repeat %d of %d", round, o.repeat)
 		}
-		fmt.Print("\n", stepTable(title, results), "\n")
+		if o.chaos.Time == 0 {
+			fmt.Print("\n", stepTable(title, results), "\n")
+		}
 		for _, r := range results {
 			if bad := r.failures(); bad != "" {
 				problems = append(problems, fmt.Sprintf("repeat %d, %s: %s", round, r.Pairing, bad))
@@ -182,12 +192,11 @@ func runPairings(ctx context.Context, o options, t tools, round int) []result {
 			break
 		}
 		fmt.Printf("\n%s\n", p)
-		results = append(results, runJob(ctx, o, job{
-			Kind:    kindSteps,
-			Pairing: p,
-			Tools:   t,
-			Run:     o.run,
-		}, fmt.Sprintf("%s-%d", p, round)))
+		j := job{Kind: kindSteps, Pairing: p, Tools: t, Run: o.run}
+		if o.chaos.Time > 0 {
+			j.Kind, j.Chaos = kindChaos, o.chaos
+		}
+		results = append(results, runJob(ctx, o, j, fmt.Sprintf("%s-%d", p, round)))
 	}
 	return results
 }

@@ -19,3 +19,9 @@ func removeStale() error { return errCannotRun }
 func runJob(context.Context, options, job, string) result { panic("BUG: not Linux") }
 
 func initMain(string) int { panic("BUG: not Linux") }
+
+func limitDescriptors(int, uint64) (uint64, error) { panic("BUG: not Linux") }
+
+func mountDisk(string, int) error { panic("BUG: not Linux") }
+
+func unmount(string) error { panic("BUG: not Linux") }

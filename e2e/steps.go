@@ -64,6 +64,8 @@ func driveMain(path string) int {
 		r = e.runSteps(context.Background())
 	case j.Kind == kindMemory:
 		r = e.runMemory(context.Background())
+	case j.Kind == kindChaos:
+		r = e.runChaos(context.Background())
 	default:
 		r.Err = "unknown kind of job " + j.Kind
 	}

@@ -1,7 +1,5 @@
 package frame
 
-import "strings"
-
 // foreignProtocols are the protocols most likely reached by mistake. None of their
 // beginnings is the beginning of a frame.
 var foreignProtocols = []struct{ beginning, name string }{
@@ -19,9 +17,11 @@ const settingsHeader = 9
 // Foreign returns the protocol of a connection's first bytes, or "" if it is ttrpc
 // or unknown. fromServer is set if a server has sent the bytes.
 func Foreign(b []byte, fromServer bool) string {
-	for _, p := range foreignProtocols {
-		if strings.HasPrefix(string(b), p.beginning) {
-			return p.name
+	if len(b) > 0 && b[0] != 0 { // no frame
+		for _, p := range foreignProtocols {
+			if n := len(p.beginning); len(b) >= n && string(b[:n]) == p.beginning {
+				return p.name
+			}
 		}
 	}
 	// A server of HTTP/2 begins with SETTINGS, of six bytes each, on stream 0. As a

@@ -331,13 +331,17 @@ func (ch *channel) close() {
 	ch.closed.Do(func() { closeConn(ch.conn) })
 }
 
-// closeConn closes a connection. Except on a TCP socket, it runs Close on its own goroutine
-// and waits for lingerLimit at most: Close may wait for the peer, as it does with TLS and
-// with a Unix socket that holds passed descriptors, or for anything else.
+// closeConn closes a connection. Except on a TCP socket and an empty Unix socket, it runs
+// Close on its own goroutine and waits for lingerLimit at most: Close may wait for the peer,
+// as it does with TLS and with a Unix socket that holds passed descriptors, or for anything
+// else.
 func closeConn(nc net.Conn) {
 	switch sock := nc.(type) {
 	case *net.UnixConn:
-		shutSocket(sock)
+		if shutUnix(sock) {
+			sock.Close()
+			return
+		}
 	case *net.TCPConn: // its Close waits only if the user has called SetLinger
 		shutSocket(sock)
 		sock.Close()

@@ -7,8 +7,8 @@ import "net"
 // newSocket returns nil on systems without raw access to sockets: every connection takes
 // the path of connections that are not kernel sockets.
 type socket struct {
-	w       *writer
-	refuses bool
+	w                *writer
+	refuses, passing bool
 }
 
 func newSocket(net.Conn) *socket { return nil }
@@ -25,7 +25,13 @@ func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets her
 func unblock(net.Conn) {}
 
 // refuseDescriptors does nothing: these systems pass no descriptors.
-func refuseDescriptors(net.Conn) bool { return false }
+func refuseDescriptors(net.Conn) (refused, none bool) { return false, false }
+
+// shutUnix shuts a Unix socket down. Whether it is empty for good is not known.
+func shutUnix(sock *net.UnixConn) (empty bool) {
+	shutSocket(sock)
+	return false
+}
 
 // refuseDescriptors does nothing.
 func (s *Server) refuseDescriptors(net.Listener) {}

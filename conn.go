@@ -155,8 +155,11 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	cn := &conn{endpoint: e, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	cn.maxLength.Store(uint32(cfg.maxLength))
 	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
-	if !cfg.passing && refuseDescriptors(nc) && cn.ch.sock != nil {
-		cn.ch.sock.refuses = true
+	if !cfg.passing {
+		refused, none := refuseDescriptors(nc)
+		if sk := cn.ch.sock; sk != nil {
+			sk.refuses, sk.passing = refused, sk.passing && !none
+		}
 	}
 	_, cn.ch.isClient = e.(*Client)
 	return cn

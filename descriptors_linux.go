@@ -34,11 +34,57 @@ func setPassRights(sc syscall.Conn) bool {
 	return err == nil && refused
 }
 
-// refuseDescriptors calls setPassRights for a Unix socket, also one below TLS. It reports
-// whether the kernel refuses descriptors, false for other connections.
-func refuseDescriptors(nc net.Conn) bool {
+// refuseDescriptors makes the kernel refuse descriptors for a Unix socket, also one below
+// TLS. It reports whether the kernel does, false for other connections, and whether the
+// socket holds none from before: a listener has refused them, or the socket is empty.
+func refuseDescriptors(nc net.Conn) (refused, none bool) {
 	sock, ok := kernelSocket(nc).(*net.UnixConn)
-	return ok && setPassRights(sock)
+	if !ok {
+		return false, false
+	}
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return false, false
+	}
+	raw.Control(func(fd uintptr) {
+		if rights, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights); err != nil {
+			return
+		} else if rights == 0 {
+			refused, none = true, true
+			return
+		}
+		refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights, 0) == nil
+		none = refused && isStream(sock) && isEmpty(fd)
+	})
+	return refused, none
+}
+
+// isStream reports whether sock is a stream socket. A packet may have descriptors and no
+// bytes.
+func isStream(sock *net.UnixConn) bool {
+	addr := sock.LocalAddr()
+	return addr != nil && addr.Network() == "unix"
+}
+
+// isEmpty reports whether a Unix stream socket has no bytes to read, and so no descriptors,
+// which come with bytes.
+func isEmpty(fd uintptr) bool {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+	return err == nil && n == 0
+}
+
+// shutUnix shuts a Unix socket down and reports whether it is empty for good. The close of
+// an empty socket does not wait.
+func shutUnix(sock *net.UnixConn) (empty bool) {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return false
+	}
+	raw.Control(func(fd uintptr) {
+		err := unix.Shutdown(int(fd), unix.SHUT_RDWR)
+		empty = err == nil && isStream(sock) && isEmpty(fd)
+	})
+	return empty
 }
 
 // refuseDescriptors calls setPassRights for a listener of Unix sockets, so that a peer can

@@ -285,3 +285,55 @@ func TestTakingDescriptorsAllocations(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods(), takesDescriptors)
 	wantCallAllocations(t, dialTest(t, addr, clientTakesDescriptors), callAllocations)
 }
+
+// A connection to a listener that refuses descriptors, and a client whose socket is empty
+// when the kernel begins to refuse them, are read as any other from the beginning.
+func TestRefusedDescriptorsReadPlainly(t *testing.T) {
+	needPassRights(t)
+	l := listen(t)
+	newServer(t).refuseDescriptors(l)
+	client := newConn(dialRaw(t, l.Addr().String()), &Client{}, defaultConnConfig)
+	if sk := client.ch.sock; !sk.refuses || sk.passing {
+		t.Errorf("client: refuses %v, passing %v, want true and false", sk.refuses, sk.passing)
+	}
+	if _, err := client.ch.conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	server := newConn(nc, &serverConn{}, defaultConnConfig)
+	if sk := server.ch.sock; !sk.refuses || sk.passing {
+		t.Errorf("server: refuses %v, passing %v, want true and false", sk.refuses, sk.passing)
+	}
+}
+
+// A Unix socket is empty for good when it is shut down and has nothing to read. A packet
+// may have descriptors and no bytes.
+func TestShutUnix(t *testing.T) {
+	for name, test := range map[string]struct {
+		packets bool
+		unread  string
+		want    bool
+	}{
+		"nothing to read": {want: true},
+		"bytes to read":   {unread: "x"},
+		"packets":         {packets: true},
+	} {
+		var ours, theirs net.Conn = socketPair(t)
+		if test.packets {
+			ours, theirs = packetPair(t)
+		}
+		if _, err := theirs.Write([]byte(test.unread)); err != nil {
+			t.Fatal(err)
+		}
+		if got := shutUnix(ours.(*net.UnixConn)); got != test.want {
+			t.Errorf("%s: empty for good: %v, want %v", name, got, test.want)
+		}
+		if _, err := theirs.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("%s: a write after the shutdown: got %v, want EPIPE", name, err)
+		}
+	}
+}

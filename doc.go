@@ -194,11 +194,13 @@ package ttrpc
 //	lingering  conn.linger. Started by conn.fail when this side closes while frames are
 //	           being written. Closes the socket after lingerLimit without progress, or
 //	           after maxLinger; ends when all frames are written.
-//	Close      of the net.Conn, started by closeConn except for TCP sockets. Ends when
-//	           that Close returns; closeConn waits for lingerLimit at most.
-//	first reads  socket.receiveApart, of a unix socket on Linux until it is empty for the
-//	           first time, if the kernel refuses descriptors. Started by the goroutine that
-//	           reads, which waits for it. Ends with the system call, which does not wait.
+//	Close      of the net.Conn, started by closeConn except for TCP sockets and empty Unix
+//	           sockets. Ends when that Close returns; closeConn waits for lingerLimit at
+//	           most.
+//	first reads  socket.receiveApart, of a Unix socket on Linux that held something when the
+//	           kernel began to refuse descriptors, until it is empty for the first time.
+//	           Started by the goroutine that reads, which waits for it. Ends with the
+//	           system call, which does not wait.
 //	passed     closePassed, started by the goroutine that reads when the peer has passed
 //	           descriptors. Ends when they are closed.
 //

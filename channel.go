@@ -296,7 +296,11 @@ func (ch *channel) read(p []byte) (int, error) {
 func (ch *channel) flushReplies() {
 	if ch.unflushed {
 		ch.unflushed = false
-		ch.w.flush()
+		if ch.isClient {
+			ch.w.flushLater() // the stack of an idle read loop stays small
+		} else {
+			ch.w.flush()
+		}
 	}
 }
 

@@ -85,7 +85,7 @@ func (c *Client) takeSettings(b []byte) {
 	}
 	conn.mu.Unlock()
 	if ack {
-		conn.ch.w.flushLater() // on another goroutine, so that the stack of an idle read loop stays small
+		conn.ch.unflushed = true // the next request shares the write, if it comes soon
 	}
 }
 

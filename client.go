@@ -31,8 +31,8 @@ type Client struct {
 	userClosed chan struct{}
 }
 
-// NewClient returns a client for a connection of any kind, and starts to read from the
-// connection. It panics if conn is nil, as after a failed Dial.
+// NewClient returns a client for a connection of any kind, and takes over the connection. It
+// panics if conn is nil, as after a failed Dial.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	if isNil(conn) {
 		panic("ttrpc: nil connection")
@@ -52,7 +52,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	if c.cfg.extensions {
 		c.conn.ext.set(offering)
 	}
-	go c.readLoop()
+	c.startReading()
 	return c
 }
 

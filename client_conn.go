@@ -154,10 +154,13 @@ func (c *Client) ended(error) {
 	c.conn.mu.Lock()
 	c.conn.notice.tellLocked()
 	c.conn.mu.Unlock()
+	c.endUnread()
+	if c.cfg.onClose == nil {
+		close(c.userClosed)
+		return
+	}
 	go func() {
 		defer close(c.userClosed)
-		if c.cfg.onClose != nil {
-			c.cfg.onClose()
-		}
+		c.cfg.onClose()
 	}()
 }

@@ -27,8 +27,20 @@ type clientReader struct {
 // twice as long. Until then the end of the connection may go unnoticed.
 const idleLimit = 10 * time.Millisecond
 
-// readLoop is the goroutine of the read loop. NewClient starts it; it ends with the
-// connection.
+// startReading has the first caller read, and the read loop if none calls soon. On
+// connections that are not kernel sockets, the read loop reads from the beginning.
+func (c *Client) startReading() {
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	if c.conn.ch.sock != nil {
+		c.leaveTurnLocked()
+	} else {
+		c.giveBackLocked()
+	}
+}
+
+// readLoop is the goroutine of the read loop. It starts when the loop first gets the turn,
+// and ends with the connection.
 func (c *Client) readLoop() {
 	for c.conn.readNext() {
 		if !c.stepDown() {
@@ -80,8 +92,19 @@ func (c *Client) senderWaits(s *slot) {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
 	c.reader.turn.park(s)
-	if c.reader.turn.holder == heldByNobody {
-		c.reader.turn.giveBack()
+	c.ensureReaderLocked()
+}
+
+// ensureReaderLocked has the read loop read if nobody does.
+func (c *Client) ensureReaderLocked() {
+	if c.reader.turn.holder == heldByNobody && c.conn.err == nil {
+		c.giveBackLocked()
+	}
+}
+
+func (c *Client) giveBackLocked() {
+	if c.reader.turn.giveBack() {
+		go c.readLoop()
 	}
 }
 
@@ -134,7 +157,7 @@ func (c *Client) passTurn(e entry, again bool) {
 		if conn.streams[e.place().id] == e && !e.receivable() {
 			r.turn.park(e.place()) // ctx has ended, but another receiver of e may wait
 		}
-		r.turn.giveBack()
+		c.giveBackLocked()
 	default:
 		c.leaveTurnLocked()
 	}
@@ -167,8 +190,30 @@ func (c *Client) startTimerLocked() {
 func (c *Client) expireTurn() {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	if c.conn.err == nil && c.reader.turn.expire() {
+	if c.conn.err != nil {
+		return
+	}
+	again, giveBack := c.reader.turn.expire()
+	if again {
 		c.startTimerLocked()
+	}
+	if giveBack {
+		c.giveBackLocked()
+	}
+}
+
+// endUnread calls endRead for a connection that has ended while nobody read and no read
+// loop ran. It also stops the timer, which would keep the connection in memory.
+func (c *Client) endUnread() {
+	c.conn.mu.Lock()
+	unread := c.reader.turn.holder == heldByNobody && !c.reader.turn.loopRuns
+	if c.reader.timer != nil {
+		c.reader.timer.Stop()
+	}
+	c.conn.mu.Unlock()
+	if unread {
+		c.forgetWatch()
+		c.conn.endRead()
 	}
 }
 

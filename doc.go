@@ -177,13 +177,14 @@ package ttrpc
 //
 // Of each connection, on either side:
 //
-//	read loop  Client.readLoop, started by NewClient, which takes turns with leaders
-//	           (turn.go); or serverConn.readLoop, on the goroutine that Server.startConn
-//	           starts, after the handshake. Owns the reading half of the channel while it
-//	           has the right to read. Ends with the connection, or with a handshaker that
-//	           goes on for longer. If a handler that a server's read loop runs takes too
-//	           long, another read loop takes its place (serverConn.startReadLoop), and the
-//	           first one ends with that call.
+//	read loop  Client.readLoop, which takes turns with leaders (turn.go), started when it
+//	           first gets the turn: by NewClient, a timer, a receiver or a sender; or
+//	           serverConn.readLoop, on the goroutine that Server.startConn starts, after
+//	           the handshake. Owns the reading half of the channel while it has the right
+//	           to read. Ends with the connection, or with a handshaker that goes on for
+//	           longer. If a handler that a server's read loop runs takes too long, another
+//	           read loop takes its place (serverConn.startReadLoop), and the first one ends
+//	           with that call.
 //	writing    writer.writeAll, the flusher. Started by a sender if the socket has not
 //	           accepted all bytes at once, if the sender has more to send, or if the
 //	           connection is not a kernel socket. Owns the frames of its round. Ends when

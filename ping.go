@@ -101,9 +101,7 @@ func (c *Client) sendPing(ctx context.Context) (*pingWaiter, error) {
 	p.waiters = append(p.waiters, w)
 	cn.ch.w.enqueue(w.number.frame(messageTypePing))
 	c.reader.turn.park(&w.slot)
-	if c.reader.turn.holder == heldByNobody {
-		c.reader.turn.giveBack()
-	}
+	c.ensureReaderLocked()
 	return w, nil
 }
 

@@ -4,11 +4,12 @@ package ttrpc
 // the channel. On a kernel socket, a receiver that waits for a frame reads the frame itself
 // if nobody else is reading: this saves a wake-up. The turn has one holder at a time:
 //
-//   - the read loop holds it at first, while several receivers wait, and while no receiver
-//     waits: the loop then notices the next frame, or the end of the connection;
 //   - a leader, a receiver that reads, handles every frame until its own frame arrives;
-//   - nobody holds it for a short time after that, and the next receiver leads. If none
-//     arrives, a timer gives the turn to the read loop.
+//   - nobody holds it for a short time at first and after each leader, and the next
+//     receiver leads. If none arrives, a timer gives the turn to the read loop;
+//   - the read loop holds it while several receivers wait, and while no receiver waits: the
+//     loop then notices the next frame, or the end of the connection. Its goroutine starts
+//     when it first gets the turn.
 //
 // A turn only keeps state and decides: it does no I/O, starts no timers and takes no
 // locks. conn.mu guards it. TestTurnWalk tries all orders of its methods.
@@ -23,9 +24,11 @@ type turn struct {
 	timed, used bool
 	holder      turnHolder
 
-	// resume carries a token when the read loop gets the turn back. leave makes it; only
-	// the read loop receives from it, so that a send never blocks.
-	resume chan struct{}
+	// loopRuns is set when the read loop has a goroutine. resume carries a token when the
+	// loop gets the turn back. leave makes it; only the read loop receives from it, so that
+	// a send never blocks.
+	loopRuns bool
+	resume   chan struct{}
 }
 
 // turnHolder names the holder of a turn.
@@ -83,7 +86,7 @@ func (t *turn) mayLeave() bool { return t.parked == 0 }
 // leave leaves the turn to nobody. It reports whether the caller must start the
 // timer that calls expire.
 func (t *turn) leave() (startTimer bool) {
-	if t.resume == nil {
+	if t.loopRuns && t.resume == nil {
 		t.resume = make(chan struct{}, 1)
 	}
 	t.holder = heldByNobody
@@ -94,25 +97,27 @@ func (t *turn) leave() (startTimer bool) {
 	return true
 }
 
-// giveBack gives the turn to the read loop. The leader calls it, or the timer if nobody
-// holds the turn.
-func (t *turn) giveBack() {
+// giveBack gives the turn to the read loop. The leader calls it, or anybody while nobody
+// holds the turn. It reports whether the caller must start the goroutine of the read loop.
+func (t *turn) giveBack() (startLoop bool) {
 	t.holder = heldByLoop
-	t.resume <- struct{}{}
-}
-
-// expire is called by the timer. It gives the turn to the read loop if nobody holds it and
-// no receiver has led since the timer started. It reports whether the caller must start
-// the timer again.
-func (t *turn) expire() (startTimer bool) {
-	t.timed = false
-	if t.holder != heldByNobody {
-		return false
-	}
-	if t.used {
-		t.timed, t.used = true, false
+	if !t.loopRuns {
+		t.loopRuns = true
 		return true
 	}
-	t.giveBack()
+	t.resume <- struct{}{}
 	return false
+}
+
+// expire is called by the timer. It reports whether the caller must start the timer again,
+// or call giveBack, because nobody holds the turn and no receiver has led since the timer
+// started.
+func (t *turn) expire() (startTimer, giveBack bool) {
+	t.timed = false
+	if t.holder != heldByNobody {
+		return false, false
+	}
+	startTimer = t.used
+	t.timed, t.used = startTimer, false
+	return startTimer, !startTimer
 }

@@ -18,7 +18,12 @@ type turnWalker struct {
 	}
 }
 
-func newTurnWalker() *turnWalker { return &turnWalker{loopReads: true, leader: -1} }
+// newTurnWalker begins as Client.startReading does on a kernel socket.
+func newTurnWalker() *turnWalker {
+	w := &turnWalker{leader: -1}
+	w.leave()
+	return w
+}
 
 // turnMoves are the moves by name. Each reports whether it is possible now, and makes
 // it if so.
@@ -81,10 +86,17 @@ func (w *turnWalker) giveUp(i int) bool {
 func (w *turnWalker) pass() {
 	w.leader = -1
 	if !w.turn.mayLeave() {
-		w.turn.giveBack()
+		w.giveBack()
 		return
 	}
 	w.leave()
+}
+
+// giveBack is Client.giveBackLocked.
+func (w *turnWalker) giveBack() {
+	if w.turn.giveBack() {
+		w.loopReads = true
+	}
 }
 
 func (w *turnWalker) leave() {
@@ -115,7 +127,11 @@ func (w *turnWalker) fire() bool {
 	if !w.timer {
 		return false
 	}
-	w.timer = w.turn.expire()
+	again, giveBack := w.turn.expire()
+	w.timer = again
+	if giveBack {
+		w.giveBack()
+	}
 	return true
 }
 
@@ -173,7 +189,7 @@ func replay(path []int) (w *turnWalker, possible bool, err error) {
 
 // state is everything that later moves depend on.
 func (w *turnWalker) state() string {
-	return fmt.Sprint(w.turn.holder, w.turn.parked, w.turn.timed, w.turn.used, len(w.turn.resume),
+	return fmt.Sprint(w.turn.holder, w.turn.parked, w.turn.timed, w.turn.used, w.turn.loopRuns, len(w.turn.resume),
 		w.loopReads, w.timer, w.leader, w.receivers)
 }
 
@@ -234,10 +250,17 @@ func TestTurnExpire(t *testing.T) {
 	if tn.leave() {
 		t.Fatal("leave starts a timer that runs")
 	}
-	if !tn.expire() {
+	if again, giveBack := tn.expire(); !again || giveBack {
 		t.Fatal("the timer ends although a receiver has led")
 	}
-	if tn.expire() || tn.holder != heldByLoop || len(tn.resume) != 1 {
+	if again, giveBack := tn.expire(); again || !giveBack {
+		t.Fatal("the timer does not give the turn to the read loop")
+	}
+	if !tn.giveBack() || tn.holder != heldByLoop {
+		t.Fatalf("the read loop is not started: the turn is with %v", tn.holder)
+	}
+	tn.leave()
+	if tn.giveBack() || tn.holder != heldByLoop || len(tn.resume) != 1 {
 		t.Fatalf("the read loop is not woken: the turn is with %v", tn.holder)
 	}
 }

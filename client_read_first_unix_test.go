@@ -14,12 +14,6 @@ func readsYet(c *Client) bool {
 	return c.reader.turn.loopRuns
 }
 
-// waitForLoop waits until the read loop of a client without calls reads.
-func waitForLoop(t testing.TB, c *Client) {
-	t.Helper()
-	waitFor(t, "the read loop", func() bool { return holderOfTurn(c) == heldByLoop })
-}
-
 // The first caller reads its own response: a client that makes one call needs no
 // goroutine. The end releases the bytes that the caller has read of the next frame.
 func TestFirstCallerReads(t *testing.T) {

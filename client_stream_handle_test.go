@@ -201,11 +201,7 @@ func TestForgottenAfterEnd(t *testing.T) {
 func TestForgottenStreams(t *testing.T) {
 	const streams = 10_000
 	ft, c, s := newForgetTest(t)
-	waitFor(t, "the client's read loop", func() bool {
-		c.conn.mu.Lock()
-		defer c.conn.mu.Unlock()
-		return c.reader.turn.holder == heldByLoop
-	})
+	waitForLoop(t, c)
 	goroutines := runtime.NumGoroutine()
 	var opened sync.WaitGroup
 	for i := 0; i < 10; i++ {

@@ -185,6 +185,7 @@ func TestGoroutinesAfterCalls(t *testing.T) {
 	if err := echo(ctx, c, "x"); err != nil {
 		t.Fatal(err)
 	}
+	waitForLoop(t, c)
 	before := runtime.NumGoroutine()
 	var wg sync.WaitGroup
 	for i := 0; i < 100; i++ {

@@ -66,6 +66,17 @@ func needSockets(t testing.TB, c *Client) {
 	}
 }
 
+// waitForLoop waits until the read loop of a client reads: after NewClient and after calls,
+// nobody does for a moment.
+func waitForLoop(t testing.TB, c *Client) {
+	t.Helper()
+	waitFor(t, "the read loop", func() bool {
+		c.conn.mu.Lock()
+		defer c.conn.mu.Unlock()
+		return c.reader.turn.holder == heldByLoop
+	})
+}
+
 // tcpPair returns the two ends of a TCP connection over loopback.
 func tcpPair(t testing.TB) (a, b *net.TCPConn) {
 	t.Helper()

@@ -36,3 +36,15 @@ func TestBodySizeOfLastStep(t *testing.T) {
 		}
 	}
 }
+
+// The replies in the queue are over the limit only beyond it: then the read loop waits for
+// all of them, otherwise for the round alone.
+func TestReplyRoomAtLimit(t *testing.T) {
+	for queued, want := range map[int]int64{replyLimit: 10, replyLimit + 1: 20} {
+		w := &writer{queueReplies: queued, roundReplies: 1, roundEnd: 10, queueEnd: 20}
+		w.replyRoom()
+		if got := w.marks[0].offset; got != want {
+			t.Errorf("with %d bytes of replies: waits for %d, want %d", queued, got, want)
+		}
+	}
+}

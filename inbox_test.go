@@ -195,3 +195,31 @@ func TestInboxReusesQueue(t *testing.T) {
 		t.Errorf("the queue of 4 messages has grown to %d", n)
 	}
 }
+
+// The waiting messages move only if that avoids growing the queue.
+func TestInboxMovesSeldom(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.queue = make([]message, 0, 8)
+	defer in.discard(io.EOF)
+	for i := 0; i < 3; i++ {
+		in.put(waiting("x"), 1<<20, 0)
+	}
+	takeText(&in)
+	in.put(waiting("x"), 1<<20, 0)
+	if in.head != 1 {
+		t.Error("the messages were moved, although the queue had room")
+	}
+}
+
+// A closed inbox has room, however much it holds: it drops more messages.
+func TestInboxClosedHasRoom(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.put(waiting("x"), 1<<20, 0)
+	in.close(io.EOF)
+	defer in.discard(io.EOF)
+	if room, _ := in.awaitRoom(in.size, 0); !isClosed(room) {
+		t.Error("there is no room")
+	}
+}

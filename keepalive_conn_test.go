@@ -223,3 +223,12 @@ func TestServerSkipsLongExtension(t *testing.T) {
 		p.alive("after that", 3)
 	})
 }
+
+// The timer may fire at the end of the connection.
+func TestKeepaliveAfterEnd(t *testing.T) {
+	cn := &conn{err: ErrClosed}
+	cn.lookAtPeer()
+	if !cn.mu.TryLock() {
+		t.Error("the connection is still locked")
+	}
+}

@@ -46,3 +46,24 @@ func TestServerBusy(t *testing.T) {
 		}
 	}
 }
+
+// One goroutine is enough for all connections, and there is none after the end. The list
+// keeps none of the connections that it has dropped.
+func TestWatchdogGoroutines(t *testing.T) {
+	for _, test := range []struct {
+		wd   *watchdog
+		runs bool
+	}{{&watchdog{runs: true}, true}, {&watchdog{ended: true}, false}} {
+		wd := test.wd
+		wd.add(&serverConn{})
+		if n := len(goroutinesOf("ttrpc.(*watchdog)")); n > 0 || wd.runs != test.runs {
+			t.Errorf("%d goroutines, runs: %v, want %v", n, wd.runs, test.runs)
+		}
+		list := wd.conns
+		wd.look(0)
+		if list[0] != nil {
+			t.Error("the list keeps a connection that it has dropped")
+		}
+		wd.end()
+	}
+}

@@ -141,7 +141,7 @@ func (c *chaos) prepare(ctx context.Context) error {
 }
 
 // storms lets faults happen until time is up. In the last third the daemon is not
-// replaced, so that its descriptors and goroutines tell at the end what it holds.
+// replaced, so that at the end its descriptors and goroutines tell of leaks.
 func (c *chaos) storms(ctx context.Context) error {
 	start, total := time.Now(), c.job.Chaos.Time
 	weather := newForecast(c.job.Chaos.Seed, c.job.Chaos.kinds())

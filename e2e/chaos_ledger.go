@@ -59,7 +59,6 @@ type ledger struct {
 	unknownCodes int            // of execs and containers whose shim was lost
 	cleaned      map[string]int // remains of containers that a fault struck, by kind
 	left         map[string]int // things left at last, by kind; all must be 0
-	notes        []string       // lines for the reader
 	failures     []string
 }
 

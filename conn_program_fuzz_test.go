@@ -289,7 +289,7 @@ func runProgram(t *testing.T, code []byte, place programPlace) {
 	})
 }
 
-// open is how many streams the client must have, and may have.
+// open returns the least and the largest number of streams that the client may have.
 func (p *program) open() (least, most int) {
 	for _, ps := range p.streams {
 		switch {

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Handlers that panic, end their goroutine, or keep others waiting.
+// In these tests handlers panic, end their goroutine, or hold up others.
 
 // syncBuffer is a bytes.Buffer for several goroutines.
 type syncBuffer struct {

@@ -465,8 +465,7 @@ func (s *countingStream) SendMsg(m any) error {
 	return s.StreamServer.SendMsg(m)
 }
 
-// The callback of WithOnClose runs after the end of the connection, whichever side ended
-// it.
+// The callback of WithOnClose runs after the end of the connection, by either side.
 func ExampleWithOnClose() {
 	socket, stop := serveShelf()
 	client := dialShelf(socket, ttrpc.WithOnClose(func() { fmt.Println("the connection is closed") }))

@@ -70,7 +70,7 @@ func TestNilRegistered(t *testing.T) {
 		s.RegisterService("a.S", &ServiceDesc{Streams: map[string]Stream{"M": {StreamingServer: true}}})
 	})
 	wantPanic(t, "no description", "ttrpc: nil description of service a.S registered", func() { s.RegisterService("a.S", nil) })
-	s.RegisterService("a.S", echoMethods()) // nothing is left of what was refused
+	s.RegisterService("a.S", echoMethods()) // refused registrations leave nothing behind
 }
 
 func TestMaxCallsText(t *testing.T) {

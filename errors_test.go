@@ -54,7 +54,7 @@ func TestOversizedMessageError(t *testing.T) {
 		t.Errorf("MaximumLength: got %d, want %d", got, limit)
 	}
 	if got := status.Code(oversized.Unwrap()); got != codes.ResourceExhausted {
-		t.Errorf("code of what it wraps: got %v, want ResourceExhausted", got)
+		t.Errorf("code of the wrapped error: got %v, want ResourceExhausted", got)
 	}
 	if st, ok := status.FromError(err); !ok || st.Code() != codes.ResourceExhausted {
 		t.Errorf("status: got %v, %v, want ResourceExhausted", st, ok)

@@ -55,7 +55,7 @@ func serveUntilSignal(path string, ready chan<- struct{}) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err := server.Shutdown(ctx)
-		server.Close() // what is left
+		server.Close() // ends the calls that are left
 		shutdown <- err
 	}()
 	close(ready)

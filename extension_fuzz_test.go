@@ -166,7 +166,7 @@ func checkExtensionFrame(t testing.TB, frame *buffer, h header, payload []byte) 
 		t.Fatalf("got the frame %v: %q\nwant %v: %q", got, frame.b[headerLength:], h, payload)
 	}
 	if !got.isExtension() {
-		t.Fatalf("%v is no frame of an extension", got)
+		t.Fatalf("%v is not an extension's frame", got)
 	}
 }
 

@@ -268,7 +268,7 @@ func TestFlowOverrun(t *testing.T) {
 	}
 	full := newReceiveWindow(100)
 	if !full.arrive(100) || full.arrive(1) {
-		t.Error("data after as much as the limit is no overrun")
+		t.Error("data after the limit was reached is not an overrun")
 	}
 	var old receiveWindow
 	old.arrive(5000)

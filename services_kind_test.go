@@ -32,7 +32,7 @@ func TestKindOfMethod(t *testing.T) {
 		for kind, fl := range kinds {
 			bubble(t, func(t *testing.T) {
 				st, p := serverPeer(t)
-				// With and without what clients of the one kind or the other add.
+				// Clients of some kinds add further flags.
 				for i, fl := range []flags{fl, fl | flagNoData, fl | 0x80} {
 					id := streamID(1 + 2*i)
 					if want[kind] == fits {

@@ -137,7 +137,7 @@ func TestBudgetGivenUp(t *testing.T) {
 	b := &budget{limit: 100}
 	for i := 0; i < 300; i++ {
 		if !b.tryTake(100) {
-			t.Fatalf("round %d: there is no room: %d bytes are taken by nobody", i, b.reserved)
+			t.Fatalf("round %d: there is no room, although no sender has taken the %d reserved bytes", i, b.reserved)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		result := takeWaiting(t, b, ctx, nil, 50)

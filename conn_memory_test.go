@@ -22,9 +22,9 @@ const (
 	// a goroutine, whose function is one allocation.
 	writeAllocations = 2
 
-	// idleBuffers is what idle connections hold of the heap, on both sides together, on
-	// such a connection: a buffer of minReadLength and a header on each side, in which it
-	// waits for the next frame. The allocator rounds it up.
+	// idleBuffers is the size of the buffers of an idle connection of this kind, on both
+	// sides together: each side waits for the next frame with a buffer for minReadLength
+	// and a header, which the allocator rounds up.
 	idleBuffers = 2 * 4864
 )
 

@@ -70,9 +70,9 @@ const (
 	// programWithWindows is a bubble with extensions and small windows.
 	programWithWindows
 
-	// programOnSocket is in real time: what waits for long waits a hundredth of
-	// that, inboxes have room for everything, and the state that the model
-	// wants may take a moment to come.
+	// programOnSocket runs in real time: long waits last a hundredth of their time,
+	// inboxes have room for everything, and the state that the model wants may take a
+	// moment to appear.
 	programOnSocket
 )
 
@@ -244,7 +244,7 @@ func runProgram(t *testing.T, code []byte, place programPlace) {
 			p.end()
 		case 13:
 			if place == programOnSocket && !p.ended && !p.draining {
-				// The server has read what came before.
+				// The server has read all earlier frames after this call.
 				p.want("Echo", echo(testContext(t), p.c, "before Shutdown"), noError)
 			}
 			p.draining = true
@@ -289,13 +289,13 @@ func runProgram(t *testing.T, code []byte, place programPlace) {
 	})
 }
 
-// open is how many streams the client must have, and may have.
+// open returns the least and the largest number of streams that the client may have.
 func (p *program) open() (least, most int) {
 	for _, ps := range p.streams {
 		switch {
 		case ps.cancelled || ps.failed:
 		case p.unsettled || p.place == programWithWindows && ps.held():
-			most++ // what ends a stream may be on its way still
+			most++ // the end of the stream may still be in transit
 		case !ps.closed:
 			least++
 			most++

@@ -19,8 +19,8 @@ func holderOfTurn(c *Client) turnHolder {
 	return c.reader.turn.holder
 }
 
-// leads waits a moment for a receiver to take the turn, and reports whether one has.
-// It is a matter of time, for nobody holds the turn for a moment only.
+// leads reports whether a receiver takes the turn within a moment. A test must wait because
+// nobody holds the turn only for a short time.
 func leads(c *Client) bool {
 	for deadline := time.Now().Add(5 * time.Millisecond); time.Now().Before(deadline); {
 		if holderOfTurn(c) == heldByLeader {
@@ -31,9 +31,9 @@ func leads(c *Client) bool {
 	return false
 }
 
-// leading starts waits until one of them leads, after calls that have the reading
-// goroutine leave the role. It returns the error that wait will return, and what
-// ends its context.
+// leading starts waits until one of them leads, after calls that make the read loop leave
+// the turn. It returns the error that wait will return, and the function that ends its
+// context.
 func leading(t *testing.T, c *Client, wait func(context.Context) error) (result <-chan error, cancel context.CancelFunc) {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); {
@@ -56,8 +56,7 @@ func leading(t *testing.T, c *Client, wait func(context.Context) error) (result 
 	return nil, nil
 }
 
-// The end of a caller's context ends the read of the caller who leads, of unary
-// calls and of streams.
+// The end of a leader's context ends its read, for unary calls and for streams.
 func TestCancelOfLeader(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	for name, wait := range map[string]func(context.Context) error{
@@ -91,8 +90,8 @@ func TestCancelOfLeader(t *testing.T) {
 	}
 }
 
-// Close returns the call of the caller who leads while the socket is still open,
-// because what streams have sent is still being written.
+// Close ends the leader's call while the socket is still open for messages that streams
+// have sent.
 func TestCloseEndsLeader(t *testing.T) {
 	for attempt := 0; ; attempt++ {
 		ours, theirs := socketPair(t)
@@ -155,9 +154,8 @@ func TestCloseEndsLeader(t *testing.T) {
 	}
 }
 
-// A leader that comes upon a message for a stream that is full leaves it to the read
-// loop, which may wait for the stream's receiver: the leader's context still ends its
-// call.
+// A leader that reads a message for a full stream leaves the message to the read loop,
+// which may wait for the stream's receiver. The leader's context still ends its call.
 func TestLeaderLeavesFullStream(t *testing.T) {
 	desc := echoMethods()
 	send := make(chan struct{})

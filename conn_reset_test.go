@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A server that goes away before it has read the acknowledgement ends the connection as
-// any other.
+// A server that goes away before it has read the acknowledgement ends the connection as any
+// other server does.
 func TestEndWithUnreadAcknowledgement(t *testing.T) {
 	near, far := socketPair(t)
 	c := NewClient(near)

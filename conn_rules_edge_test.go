@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// The limit on calls counts handlers: a client that breaks the rules to be rid of its
-// streams, while their handlers run, gets no more of them.
+// The limit on calls counts handlers: a client that breaks rules to end its streams while
+// their handlers run gets no more handlers.
 func TestServerMaxCallsCountsHandlers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t, WithServerMaxCalls(2))
@@ -47,8 +47,8 @@ func TestServerMaxCallsCountsHandlers(t *testing.T) {
 	})
 }
 
-// An empty frame is a request for the method "" of the service "". With any method
-// there, and with any other meaning of an empty frame, the server serves on.
+// An empty request is a request for the method "" of the service "". The server goes on
+// after every empty frame, even if that method exists.
 func TestServerEmptyFrames(t *testing.T) {
 	handler := func(_ context.Context, ss StreamServer) (any, error) {
 		err := ss.RecvMsg(&KeyValue{})
@@ -117,7 +117,7 @@ func TestClientEmptyFrames(t *testing.T) {
 	}
 }
 
-// A frame over the limit is answered on an even id, whatever its type.
+// A frame over the limit on an even id gets an answer, for every type.
 func TestServerOversizedOnEvenID(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const limit = 1000
@@ -150,7 +150,7 @@ func TestServerOversizedRequestInUse(t *testing.T) {
 	})
 }
 
-// A status that cannot be encoded is an Internal one to the client.
+// The client gets Internal for a status that cannot be encoded.
 func TestServerUnencodableStatus(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)
@@ -166,7 +166,7 @@ func TestServerUnencodableStatus(t *testing.T) {
 	})
 }
 
-// To send nil, on either side, is to send a message of no bytes.
+// Sending nil, on either side, sends a message of no bytes.
 func TestClientSendNil(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -250,7 +250,7 @@ func TestReadBreaksContract(t *testing.T) {
 	}
 }
 
-// lateListener accepts once more after it was closed.
+// lateListener accepts one more connection after it was closed.
 type lateListener struct {
 	*memListener
 	late chan net.Conn
@@ -268,7 +268,7 @@ func (l lateListener) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// A connection that is accepted as the server ends is closed, without a handshake.
+// A connection that is accepted while the server ends is closed without a handshake.
 func TestAcceptAfterEnd(t *testing.T) {
 	for name, end := range map[string]func(*Server) error{
 		"Close":    (*Server).Close,
@@ -296,7 +296,7 @@ func TestAcceptAfterEnd(t *testing.T) {
 	}
 }
 
-// timedListener fails as often as it says, and notes when it was asked.
+// timedListener fails a given number of times, and records the times of Accept.
 type timedListener struct {
 	*memListener
 	failures int
@@ -313,8 +313,8 @@ func (l *timedListener) Accept() (net.Conn, error) {
 	return l.memListener.Accept()
 }
 
-// While accepting fails the tries are twice as far apart each time, up to a second;
-// after one that succeeds it begins anew.
+// While Accept fails, the pause before the next attempt doubles each time, up to a second.
+// After a success it starts anew.
 func TestAcceptBacksOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		log := newLogRecorder()
@@ -346,7 +346,7 @@ func TestAcceptBacksOff(t *testing.T) {
 	})
 }
 
-// The end of reading frees the message that has stalled.
+// The end of reading releases the stalled message.
 func TestEndReadFreesStalledMessage(t *testing.T) {
 	settle(t)
 	keepLedger(t, func() {

@@ -22,12 +22,12 @@ import (
 
 var soakTime = flag.Duration("soak", 0, "how long TestSoak runs; without it, a moment with few callers")
 
-// TestSoak runs a server under a load that does everything at once: thousands of
-// callers and streams over tens of connections of several kinds, with extensions and
-// without, random sizes, deadlines, cancels, slow readers, and connections that are closed
-// or lost. Each response is checked against its request, and each error against what may
-// cause it. At the end nothing may be left. A third of the time goes to each mode of
-// cancellation. `make soak` runs it for long.
+// TestSoak runs a server under every load at once: thousands of callers and streams over
+// tens of connections of several kinds, with and without extensions, with random sizes,
+// deadlines, cancellations, slow readers, and connections that are closed or lost. It
+// checks each response against its request, and each error against its possible causes. At
+// the end nothing may be left. A third of the time goes to each mode of cancellation. `make
+// soak` runs it for long.
 func TestSoak(t *testing.T) {
 	for _, mode := range []CancelMode{CancelNone, CancelStreams, CancelAll} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -66,8 +66,8 @@ func (s *soak) runMeasured() {
 		before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10)
 }
 
-// makeGoroutines has n goroutines at once. The runtime keeps the structure of each
-// for good, half a kilobyte, which is then no part of what has come afterwards.
+// makeGoroutines runs n goroutines at once. The runtime keeps half a kilobyte for each of
+// them forever, which then does not count as a leak of the load.
 func makeGoroutines(n int) {
 	var wg sync.WaitGroup
 	end := make(chan struct{})
@@ -82,7 +82,7 @@ func makeGoroutines(n int) {
 	wg.Wait()
 }
 
-// measured is what must be the same before and after.
+// measured has the figures that must be the same before and after the load.
 type measured struct {
 	goroutines, files int
 	heap              uint64
@@ -124,7 +124,7 @@ type soak struct {
 	kept   int             // how many of them the server had at the end
 }
 
-// soakSlot is a place for a connection that is replaced now and then.
+// soakSlot is a place for a connection, which is replaced now and then.
 type soakSlot struct {
 	mu     sync.Mutex
 	client *Client
@@ -199,9 +199,9 @@ func (s *soak) run() {
 	}
 }
 
-// checkServer checks the tables of the connections that live, when no caller does:
-// in each are streams whose handlers run, and those wait for clients that left them
-// open. It returns the connections.
+// checkServer checks the tables of the live connections when no caller is active: every
+// stream in them has a running handler, which waits for a client that left the stream open.
+// It returns the connections.
 func (s *soak) checkServer() []*serverConn {
 	t := s.t
 	s.server.mu.Lock()
@@ -230,7 +230,7 @@ func (s *soak) checkServer() []*serverConn {
 	return conns
 }
 
-// countServed counts what is in the table of a server's connection.
+// countServed counts the entries in the table of a server's connection.
 func (s *soak) countServed(sc *serverConn) (unary, streams int, over bool) {
 	c := sc.started()
 	if c == nil {
@@ -264,8 +264,8 @@ func (s *soak) listen(network string) net.Listener {
 	return l
 }
 
-// dial makes a connection of the kind that the slot's number says: two of three
-// are unix sockets, some of them wrapped, and every fifth is without extensions.
+// dial makes a connection of the kind that belongs to the slot's number: two of three are
+// Unix sockets, some of them wrapped, and every fifth is without extensions.
 func (s *soak) dial(slot int) (*Client, net.Conn) {
 	var nc net.Conn
 	switch l := s.listeners[0]; slot % 6 {
@@ -314,8 +314,8 @@ func (s *soak) pause(d time.Duration) {
 	}
 }
 
-// disconnect replaces connections: some it closes, at once or after their last
-// call, some it takes away.
+// disconnect replaces connections. It closes some of them, at once or after their last
+// call, and breaks others.
 func (s *soak) disconnect(r *rand.Rand) {
 	for {
 		s.pause(time.Duration(r.Intn(100)) * time.Millisecond)
@@ -345,8 +345,8 @@ func (s *soak) disconnect(r *rand.Rand) {
 	}
 }
 
-// soakPatience is how long a call without a deadline may take, on a machine that
-// has thousands of others to do, and whatever else.
+// soakPatience is the time that a call without a deadline may take on a busy machine with
+// thousands of other calls.
 const soakPatience = 3 * time.Minute
 
 // waitIdle waits until the client has no streams.
@@ -363,7 +363,7 @@ func (s *soak) waitIdle(c *Client) {
 	}
 }
 
-// caller is one of thousands.
+// caller is the loop of one of thousands of callers.
 func (s *soak) caller(r *rand.Rand) {
 	for !s.isOver() {
 		slot := &s.slots[r.Intn(len(s.slots))]
@@ -377,7 +377,7 @@ func (s *soak) caller(r *rand.Rand) {
 	}
 }
 
-// context returns one of those that callers use, and whether it ends by itself.
+// context returns a context of a caller, and whether it ends by itself.
 func (s *soak) context(r *rand.Rand) (ctx context.Context, cancel func(), ends bool) {
 	after := time.Duration(r.Intn(20_000)) * time.Microsecond
 	switch r.Intn(4) {
@@ -393,7 +393,7 @@ func (s *soak) context(r *rand.Rand) (ctx context.Context, cancel func(), ends b
 	return ctx, cancel, false
 }
 
-// check tells errors that something has caused from those that nothing has.
+// check reports errors that have no cause.
 func (s *soak) check(ends bool, c *Client, what string, err error) {
 	switch {
 	case err == nil:
@@ -415,14 +415,14 @@ func (s *soak) check(ends bool, c *Client, what string, err error) {
 	}
 }
 
-// leave notes that a stream may have been left open.
+// leave records that a stream may have been left open.
 func (s *soak) leave(c *Client) {
 	s.leftMu.Lock()
 	defer s.leftMu.Unlock()
 	s.left[c]++
 }
 
-// value is random, and of a size that is usually small.
+// value returns a random value, usually a small one.
 func (s *soak) value(r *rand.Rand) string {
 	n := r.Intn(300)
 	switch r.Intn(200) {
@@ -472,7 +472,7 @@ func (s *soak) do(ctx context.Context, c *Client, r *rand.Rand) (what string, er
 	}
 }
 
-// echoStream sends and receives by turns, and sometimes leaves.
+// echoStream sends and receives in turn, and sometimes leaves early.
 func (s *soak) echoStream(ctx context.Context, c *Client, r *rand.Rand) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -529,7 +529,7 @@ func (s *soak) repeat(ctx context.Context, c *Client, r *rand.Rand) error {
 	return wantEOF(cs.RecvMsg(&KeyValue{}))
 }
 
-// wantEOF checks what comes after the last message.
+// wantEOF checks the error after the last message.
 func wantEOF(err error) error {
 	switch err {
 	case io.EOF:
@@ -540,7 +540,7 @@ func wantEOF(err error) error {
 	return err
 }
 
-// join sends a stream and checks its sum.
+// join sends messages and checks their sum.
 func (s *soak) join(ctx context.Context, c *Client, r *rand.Rand) error {
 	s.streams.Add(1)
 	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, testService, "Join", nil)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// hookedContext is a context of somebody else: the test's code runs in each method.
+// hookedContext is a user's context: each of its methods runs code of the test.
 type hookedContext struct {
 	context.Context
 	hook func(method string)
@@ -40,8 +40,8 @@ func (c *hookedContext) Deadline() (time.Time, bool) {
 	return c.Context.Deadline()
 }
 
-// ownAfterFunc is a hookedContext that package context asks for its AfterFunc, as it
-// finds none of its own below.
+// ownAfterFunc is a hookedContext whose AfterFunc package context calls, since it finds no
+// context of its own below.
 type ownAfterFunc struct{ hookedContext }
 
 func (c *ownAfterFunc) Value(any) any {
@@ -65,7 +65,8 @@ func hooked(ctx context.Context, hook func(method string)) map[string]context.Co
 }
 
 // The methods of a context take locks that its owner holds while it waits for the
-// connection. So they run under no lock of the library: here they take these themselves.
+// connection. Therefore they run under no lock of the library: in this test they take the
+// library's locks themselves.
 func TestContextsUnderNoLock(t *testing.T) {
 	good, _ := newTestPair(t, echoMethods())
 	for name, test := range map[string]struct {
@@ -129,8 +130,8 @@ func echoOnStream(ctx context.Context, c *Client) error {
 	return err
 }
 
-// The stop function of a context, whose watch ends with a stream, waits for a call on
-// the same connection: the goroutine that reads does not run it.
+// The stop function of a context, whose watch ends with a stream, waits for a call on the
+// same connection: the goroutine that reads does not run it.
 func TestStopWaitsForCall(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	for i := 0; i < 5; i++ {
@@ -149,7 +150,7 @@ func TestStopWaitsForCall(t *testing.T) {
 	}
 }
 
-// The same for the end of a connection while a caller leads, and for the goroutine that
+// The same holds at the end of a connection while a caller leads, and for a goroutine that
 // holds the lock of a context while it waits for a call.
 func TestContextOfLeader(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
@@ -202,8 +203,8 @@ func TestServeContextUnderNoLock(t *testing.T) {
 	waitFor(t, "the end of the watch", func() bool { return stops.Load() == 1 })
 }
 
-// A context whose method panics, or ends its goroutine, costs its caller that call, and
-// nobody else anything.
+// A context whose method panics, or ends its goroutine, costs its caller only that call,
+// and affects no other caller.
 func TestPanickingContext(t *testing.T) {
 	for name, fail := range map[string]func(){
 		"panic":  func() { panic("a context's") },

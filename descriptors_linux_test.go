@@ -21,7 +21,7 @@ const (
 	lingerBound = 3 * time.Second
 )
 
-// takesDescriptors makes a server or a client do as on a kernel that cannot refuse
+// takesDescriptors makes a server or a client behave as on a kernel that cannot refuse
 // descriptors.
 func takesDescriptors(c *serverConfig) error {
 	c.conn.passing = true
@@ -30,7 +30,7 @@ func takesDescriptors(c *serverConfig) error {
 
 func clientTakesDescriptors(c *Client) { c.cfg.conn.passing = true }
 
-// needPassRights skips a test where the kernel cannot refuse descriptors.
+// needPassRights skips a test if the kernel cannot refuse descriptors.
 func needPassRights(t *testing.T) {
 	t.Helper()
 	ours, _ := socketPair(t)
@@ -42,8 +42,8 @@ func needPassRights(t *testing.T) {
 	t.Skipf("Linux %s does not know SO_PASSRIGHTS, which came with 6.16", unix.ByteSliceToString(name.Release[:]))
 }
 
-// pass writes b to nc, and passes a TCP socket along with it whose close waits for
-// lingerTime, or until the test ends.
+// pass writes b to nc and passes a TCP socket along with it. The close of that socket waits
+// for lingerTime, or until the test ends.
 func pass(t *testing.T, nc *net.UnixConn, b []byte) error {
 	t.Helper()
 	tcp, far := tcpPair(t)
@@ -77,8 +77,8 @@ func wantQuick(t *testing.T, what string, f func()) {
 	}
 }
 
-// A server and a client have the kernel refuse descriptors, and a server from before the
-// connection is accepted.
+// A server and a client make the kernel refuse descriptors. A server does so before it
+// accepts the connection.
 func TestPassedDescriptorsRefused(t *testing.T) {
 	needPassRights(t)
 	handshakes, proceed := make(chan struct{}, 2), make(chan struct{})
@@ -110,7 +110,7 @@ func TestPassedDescriptorsRefused(t *testing.T) {
 	}
 }
 
-// A handshaker of the user's own may take descriptors.
+// A user's own handshaker may take descriptors.
 func TestHandshakerTakesDescriptors(t *testing.T) {
 	took := make(chan error, 1)
 	_, addr := newTestServer(t, echoMethods(), WithServerHandshaker(handshakeFunc(
@@ -139,8 +139,8 @@ func TestHandshakerTakesDescriptors(t *testing.T) {
 	}
 }
 
-// A descriptor whose close waits holds up no caller, not even the leader that reads it,
-// where the kernel cannot refuse it.
+// If the kernel cannot refuse a descriptor whose close waits, the descriptor holds up no
+// caller, not even the leader that reads it.
 func TestLingeringDescriptorClient(t *testing.T) {
 	ours, theirs := socketPair(t)
 	c := NewClient(ours, clientTakesDescriptors)
@@ -175,7 +175,8 @@ func TestLingeringDescriptorClient(t *testing.T) {
 	wantQuick(t, "Close", func() { c.Close() })
 }
 
-// Nor does it hold up a server, be it read or left in the socket.
+// Such a descriptor does not hold up a server either, whether it is read or left in the
+// socket.
 func TestLingeringDescriptorServer(t *testing.T) {
 	for name, opt := range map[string]ServerOpt{"old kernel": takesDescriptors, "this kernel": WithServerMaxCalls(1)} {
 		opt := opt
@@ -203,8 +204,8 @@ func TestLingeringDescriptorServer(t *testing.T) {
 	}
 }
 
-// Close and Shutdown wait for the close of no connection for longer than a tenth of a
-// second, however many there are whose peer has passed descriptors.
+// Close and Shutdown wait at most a tenth of a second for the close of connections, however
+// many peers have passed descriptors.
 func TestLingeringDescriptorsShutdown(t *testing.T) {
 	for name, stop := range map[string]func(*Server) error{
 		"Close":    (*Server).Close,
@@ -245,7 +246,7 @@ func TestLingeringDescriptorsShutdown(t *testing.T) {
 	}
 }
 
-// threads returns how many threads the process has.
+// threads returns the number of threads of the process.
 func threads(t *testing.T) (n int) {
 	t.Helper()
 	_, rest, _ := strings.Cut(readFile(t, "/proc/self/status"), "\nThreads:")
@@ -277,7 +278,7 @@ func TestLingeringDescriptorThreads(t *testing.T) {
 	}
 }
 
-// A kernel that cannot refuse descriptors costs a call nothing on the heap.
+// On a kernel that cannot refuse descriptors, a call allocates no more than elsewhere.
 func TestTakingDescriptorsAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

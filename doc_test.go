@@ -26,7 +26,7 @@ func headings(text string) map[string]bool {
 	return titles
 }
 
-// Comments that name a section of PROTOCOL.md name one that is there.
+// Comments that name a section of PROTOCOL.md name an existing one.
 func TestProtocolSections(t *testing.T) {
 	titles := headings(readFile(t, "PROTOCOL.md"))
 	files, err := filepath.Glob("*.go")
@@ -54,7 +54,7 @@ func TestProtocolSections(t *testing.T) {
 	}
 }
 
-// The methods, fields and tests that doc.go names are there.
+// The methods, fields and tests that doc.go names exist.
 func TestDocNames(t *testing.T) {
 	_, maintainers, found := strings.Cut(readFile(t, "doc.go"), "\npackage ttrpc\n")
 	if !found {
@@ -98,7 +98,7 @@ func TestDocNames(t *testing.T) {
 	}
 }
 
-// A receiver's name is that of one type, except for e, which is any error
+// Each receiver name belongs to one type, except for e, which stands for any error
 // (CONTRIBUTING.md, "Code").
 func TestReceiverNames(t *testing.T) {
 	files, err := filepath.Glob("*.go")
@@ -123,8 +123,8 @@ func TestReceiverNames(t *testing.T) {
 	}
 }
 
-// The README has the programs of example/hello, from their package clauses on, which are
-// compiled and run there.
+// The README contains the programs of example/hello, from their package clauses on. The
+// programs are compiled and run there.
 func TestReadmePrograms(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readFile(t, "README.md"), -1)
 	programs := []string{"example/hello/server/main.go", "example/hello/client/main.go"}
@@ -183,8 +183,8 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
-// The commands that the documents name are targets of the Makefile, and
-// CONTRIBUTING.md names each of those.
+// The commands that the documents name are targets of the Makefile, and CONTRIBUTING.md
+// names each target.
 func TestDocumentedTargets(t *testing.T) {
 	targets := make(map[string]bool)
 	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):.*## `).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {

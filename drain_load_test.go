@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// notBegun reports whether a server that shuts down has not begun a call of c that got err:
-// the call may be made elsewhere.
+// notBegun reports whether err means that the server, which is shutting down, has not begun
+// the call of c: the call may be made elsewhere.
 func notBegun(c *Client, err error) bool {
 	if errors.Is(err, ErrDraining) {
 		return true
@@ -23,7 +23,7 @@ func notBegun(c *Client, err error) bool {
 	return errors.Is(c.Err(), ErrDraining)
 }
 
-// A drainTest is a row of servers, of which one after another shuts down under load.
+// A drainTest has several servers, which shut down one after another under load.
 type drainTest struct {
 	ran     []atomic.Int32 // how often each call has run, by its number
 	servers []*Server
@@ -57,7 +57,7 @@ func newDrainTest(t *testing.T, servers, calls int) *drainTest {
 	return d
 }
 
-// client returns a client of a server, which has answered a call of it.
+// client returns a client of a server that has answered a call of the client.
 func (d *drainTest) client(t *testing.T, server int) *Client {
 	c := dialTest(t, d.addrs[server])
 	if err := echo(testContext(t), c, "x"); err != nil {
@@ -66,7 +66,7 @@ func (d *drainTest) client(t *testing.T, server int) *Client {
 	return c
 }
 
-// run makes calls until there are no more, on clients of each server.
+// run makes calls until none are left, on clients of each server.
 func (d *drainTest) run(t *testing.T, clients []*Client) {
 	ctx := testContext(t)
 	each := len(d.ran) / len(d.servers)
@@ -94,8 +94,8 @@ func (d *drainTest) run(t *testing.T, clients []*Client) {
 	}
 }
 
-// Shutdown loses no call of callers that make each elsewhere which has not begun, and none
-// runs twice.
+// Shutdown loses no call of callers that repeat elsewhere each call which has not begun,
+// and no call runs twice.
 func TestShutdownLosesNoCall(t *testing.T) {
 	calls, servers, callers := 10_000, 10, 16
 	if testing.Short() && raceEnabled {

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// The envelope is decoded and encoded by hand. These compare that with the
-// protobuf runtime: the same verdict, and the same value, in both directions.
+// The library decodes and encodes the envelope by hand. These tests compare that with the
+// protobuf runtime: the same verdict and the same value, in both directions.
 
 func FuzzRequest(f *testing.F) {
 	for _, req := range []*Request{
@@ -108,7 +108,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// clearUnknown drops what only later versions know, which is not encoded.
+// clearUnknown removes the fields that only later versions know, which are not encoded.
 func clearUnknown(req *Request) {
 	req.ProtoReflect().SetUnknown(nil)
 	for _, kv := range req.Metadata {
@@ -116,7 +116,7 @@ func clearUnknown(req *Request) {
 	}
 }
 
-// FuzzRequestStrings encodes what a program may ask for, valid or not.
+// FuzzRequestStrings encodes any request that a program may make, valid or not.
 func FuzzRequestStrings(f *testing.F) {
 	f.Add("a.Service", "Method", "key", "value", []byte("payload"), int64(5))
 	f.Add("", "", "", "", []byte(nil), int64(0))
@@ -205,7 +205,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// clearUnknownStatus drops what the library does not keep of a status.
+// clearUnknownStatus removes the fields of a status that the library does not keep.
 func clearUnknownStatus(st *spb.Status) {
 	st.ProtoReflect().SetUnknown(nil)
 	for _, d := range st.Details {
@@ -268,7 +268,7 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
-// FuzzStatusStrings encodes what a handler may return, valid or not.
+// FuzzStatusStrings encodes any status that a handler may return, valid or not.
 func FuzzStatusStrings(f *testing.F) {
 	f.Add(int32(5), "message", "a/b.C", []byte("value"))
 	f.Add(int32(-1), "", "", []byte(nil))
@@ -282,7 +282,7 @@ func FuzzStatusStrings(f *testing.F) {
 	})
 }
 
-// checkEncodeStatus compares the encoding of st with the runtime's.
+// checkEncodeStatus compares the encoding of st with that of the runtime.
 func checkEncodeStatus(t *testing.T, st *spb.Status) {
 	t.Helper()
 	want, wantErr := proto.Marshal(st)

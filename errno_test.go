@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Errors of the system that Plan 9 does not have.
+// Plan 9 does not have these errors of the system.
 const (
 	errConnReset   = syscall.ECONNRESET
 	errConnAborted = syscall.ECONNABORTED

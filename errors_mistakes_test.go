@@ -12,7 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// wantPanic checks that f panics on this goroutine, where a program sees it, with text.
+// wantPanic checks that f panics with text on this goroutine, where a program sees the
+// panic.
 func wantPanic(t *testing.T, what, text string, f func()) {
 	t.Helper()
 	defer func() {
@@ -24,8 +25,7 @@ func wantPanic(t *testing.T, what, text string, f func()) {
 	f()
 }
 
-// The results of dialling and listening that have failed are nil, of an interface or of
-// a type.
+// Failed dialling and listening return nil, as an interface or as a typed nil.
 func TestNilConnection(t *testing.T) {
 	var tcp *net.TCPConn
 	var unix *net.UnixConn
@@ -52,7 +52,7 @@ func (nilHandshaker) Handshake(context.Context, net.Conn) (net.Conn, any, error)
 	return conn, nil, nil
 }
 
-// A handshaker's nil of a type is no connection either.
+// A typed nil from a handshaker is not a connection either.
 func TestNilHandshake(t *testing.T) {
 	log := newLogRecorder()
 	_, addr := newTestServer(t, echoMethods(), WithServerHandshaker(nilHandshaker{}), WithServerLogger(log))
@@ -70,7 +70,7 @@ func TestNilRegistered(t *testing.T) {
 		s.RegisterService("a.S", &ServiceDesc{Streams: map[string]Stream{"M": {StreamingServer: true}}})
 	})
 	wantPanic(t, "no description", "ttrpc: nil description of service a.S registered", func() { s.RegisterService("a.S", nil) })
-	s.RegisterService("a.S", echoMethods()) // nothing is left of what was refused
+	s.RegisterService("a.S", echoMethods()) // refused registrations leave nothing behind
 }
 
 func TestMaxCallsText(t *testing.T) {

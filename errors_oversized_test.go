@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// If either side refuses a message for its length, the client gets one text, that of
-// every release, and not a status inside of another's.
+// If either side refuses a message for its length, the client gets the same text, that of
+// every release, and not a status inside another status.
 func TestOversizedStatusText(t *testing.T) {
 	big := &KeyValue{Value: strings.Repeat("x", defaultMaxMessageLength)}
 	desc := echoMethods()
@@ -53,7 +53,7 @@ func TestOversizedStatusText(t *testing.T) {
 	}
 }
 
-// dripConn is no socket. It delivers b in pieces.
+// dripConn is not a socket. It delivers b in pieces.
 type dripConn struct {
 	net.Conn
 	b     []byte
@@ -69,8 +69,8 @@ func (c *dripConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A frame over the limit costs one buffer of bounded length, in however small pieces
-// it comes, and that for no longer than the frame.
+// A frame over the limit costs one buffer of bounded length, however small its pieces are,
+// and only until the end of the frame.
 func TestOversizedInPieces(t *testing.T) {
 	const length = maxMessageLengthLimit
 	frame := make([]byte, headerLength+length)

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Programs compare with these by == and by their text.
+// Programs compare with these errors by == and by their text.
 func TestSentinels(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -54,7 +54,7 @@ func TestOversizedMessageError(t *testing.T) {
 		t.Errorf("MaximumLength: got %d, want %d", got, limit)
 	}
 	if got := status.Code(oversized.Unwrap()); got != codes.ResourceExhausted {
-		t.Errorf("code of what it wraps: got %v, want ResourceExhausted", got)
+		t.Errorf("code of the wrapped error: got %v, want ResourceExhausted", got)
 	}
 	if st, ok := status.FromError(err); !ok || st.Code() != codes.ResourceExhausted {
 		t.Errorf("status: got %v, %v, want ResourceExhausted", st, ok)
@@ -72,14 +72,14 @@ func TestErrNotReceived(t *testing.T) {
 	}
 }
 
-// opError is an error as package net returns it.
+// opError returns an error as package net does.
 func opError(err error) error {
 	return &net.OpError{Op: "read", Net: "unix", Err: os.NewSyscallError("read", err)}
 }
 
-// Each way in which a connection can say that it is over is ErrClosed, bare, to
-// the calls on it (regression 3), and so are failures that say something else
-// (regression 6 of those open upstream).
+// Every error that means the end of a connection is bare ErrClosed for the calls on the
+// connection (regression 3). So are failures with other errors (regression 6 of those open
+// upstream).
 func TestConnectionErrorsAreErrClosed(t *testing.T) {
 	for _, err := range []error{
 		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrClosed,
@@ -106,7 +106,7 @@ func TestConnectionErrorsAreErrClosed(t *testing.T) {
 	}
 }
 
-// failingConn turns the errors of another connection into one of the test's.
+// failingConn replaces the errors of another connection by an error of the test.
 type failingConn struct {
 	net.Conn
 	readErr, writeErr error // nil to leave them as they are
@@ -209,7 +209,7 @@ func TestHandlerErrors(t *testing.T) {
 	}
 }
 
-// A status goes to the client whole.
+// A status reaches the client unchanged, with its details.
 func TestStatusDetails(t *testing.T) {
 	want, err := status.New(codes.FailedPrecondition, "no").WithDetails(&KeyValue{Key: "why", Value: "because"}, &KeyValue{Key: "and"})
 	if err != nil {

@@ -154,7 +154,7 @@ func (f *failures) server(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *t
 	return resp, err
 }
 
-// Interceptors that count failures, on either side.
+// Interceptors count failures, on either side.
 func ExampleUnaryClientInterceptor() {
 	var atServer, atClient failures
 	path, stop := serveShelf(ttrpc.WithUnaryServerInterceptor(atServer.server))
@@ -198,16 +198,16 @@ func ExampleWithServerLogger() {
 	// nobody may come in
 }
 
-// nobody is a Handshaker.
+// nobody is a Handshaker that refuses everyone.
 type nobody struct{}
 
 func (nobody) Handshake(context.Context, net.Conn) (net.Conn, any, error) {
 	return nil, nil, errors.New("nobody may come in")
 }
 
-// A client gives a stream up by the end of its context. A server with extensions then ends
-// the context of the handler. A released one is not told: there the deadline ends the
-// handler or, where the client sends, CloseSend.
+// A client gives a stream up by ending its context. A server with extensions then ends the
+// context of the handler. A release does not learn of it: there the deadline ends the
+// handler, or CloseSend if the client sends.
 func ExampleClient_NewStream_givenUp() {
 	path, stop := serveShelf()
 	defer stop()

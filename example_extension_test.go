@@ -14,8 +14,7 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// Ping tells a server that is stuck from one that is busy. Servers that do not know
-// pings are taken for healthy.
+// Ping tells a stuck server from a busy one. Servers without pings count as healthy.
 func ExampleClient_Ping() {
 	path, stop := serveShelf()
 	defer stop()
@@ -38,8 +37,7 @@ func ExampleClient_Ping() {
 	// the server cannot say
 }
 
-// A server says where it is and which method it ran, beside the response or the error, as
-// here.
+// A server sends its location and the name of the method beside the response or the error.
 func ExampleWithResponseMetadata() {
 	server, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(
 		func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, handler ttrpc.Method) (any, error) {
@@ -81,8 +79,8 @@ func ExampleWithResponseMetadata() {
 	// map[region:[north]] map[method:[/example.Greeter/Greet]]
 }
 
-// A caller with two servers loses no call when one of them shuts down: a call that this one
-// has not begun is made elsewhere, and none runs twice.
+// A caller with two servers loses no call when one of them shuts down: it makes the calls
+// that this server has not begun at the other server. No call runs twice.
 func ExampleClient_Draining() {
 	notBegun := func(client *ttrpc.Client, err error) bool {
 		if errors.Is(err, ttrpc.ErrDraining) {
@@ -124,7 +122,7 @@ func ExampleClient_Draining() {
 	// the call ran on the second
 }
 
-// serveName starts a server that tells its name, and returns a client of it.
+// serveName starts a server that answers with its name, and returns a client of it.
 func serveName(name string) (*ttrpc.Server, *ttrpc.Client) {
 	server, err := ttrpc.NewServer()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/ttrpc/example/inventory"
 )
 
-// A server for its own user's processes, which knows who calls.
+// The server admits only processes of its own user, and knows the process of each call.
 func ExamplePeerFromContext() {
 	socket, stop := serveShelf(
 		ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()),

@@ -17,7 +17,7 @@ import (
 	"github.com/containerd/ttrpc/socket"
 )
 
-// watch is a handler of a stream without an end: it goes when the server does.
+// watch is the handler of an endless stream, which ends when the server shuts down.
 func watch(ctx context.Context, stream ttrpc.StreamServer) (any, error) {
 	for n := int64(1); ; n++ {
 		if err := stream.SendMsg(&inventory.Item{Count: n}); err != nil {
@@ -33,8 +33,8 @@ func watch(ctx context.Context, stream ttrpc.StreamServer) (any, error) {
 	}
 }
 
-// serveUntilSignal serves until SIGTERM or an interrupt, then lets calls finish for ten
-// seconds at most.
+// serveUntilSignal serves until SIGTERM or an interrupt, and then lets calls finish for at
+// most ten seconds.
 func serveUntilSignal(path string, ready chan<- struct{}) error {
 	server, err := ttrpc.NewServer()
 	if err != nil {
@@ -55,7 +55,7 @@ func serveUntilSignal(path string, ready chan<- struct{}) error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err := server.Shutdown(ctx)
-		server.Close() // what is left
+		server.Close() // ends the calls that are left
 		shutdown <- err
 	}()
 	close(ready)
@@ -66,7 +66,7 @@ func serveUntilSignal(path string, ready chan<- struct{}) error {
 	return <-shutdown
 }
 
-// A server that ends at SIGTERM, without breaking off its calls.
+// The server ends at SIGTERM without cutting off its calls.
 func ExampleShutdownNotice() {
 	dir, err := os.MkdirTemp("", "ttrpc")
 	if err != nil {

@@ -86,7 +86,7 @@ func (shelf) Restock(ctx context.Context, req *inventory.RestockRequest) (*inven
 	return nil, ctx.Err()
 }
 
-// serveShelf serves a shelf on a new socket, whose path it returns.
+// serveShelf serves a shelf on a new socket and returns the path of the socket.
 func serveShelf(opts ...ttrpc.ServerOpt) (socket string, stop func()) {
 	dir, err := os.MkdirTemp("", "ttrpc")
 	if err != nil {
@@ -111,7 +111,7 @@ func serveShelf(opts ...ttrpc.ServerOpt) (socket string, stop func()) {
 	}
 }
 
-// dialShelf connects a client to a server.
+// dialShelf returns a client of a server.
 func dialShelf(socket string, opts ...ttrpc.ClientOpts) *ttrpc.Client {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -138,7 +138,7 @@ func count(conn net.Conn, name string) (int64, error) {
 	return item.GetCount(), err
 }
 
-// The functions serve and count are the two sides; the stubs are generated.
+// The functions serve and count are the two sides. The stubs are generated.
 func Example() {
 	dir, err := os.MkdirTemp("", "ttrpc")
 	if err != nil {
@@ -168,8 +168,8 @@ func Example() {
 	// closed: true
 }
 
-// A service needs no generated code: a method gets a function that decodes its
-// request, and returns the response.
+// A service needs no generated code: a method gets a function that decodes its request, and
+// returns the response.
 func ExampleServer_Register() {
 	server, err := ttrpc.NewServer()
 	if err != nil {
@@ -197,7 +197,7 @@ func ExampleServer_Register() {
 	// Output: hello, world <nil>
 }
 
-// oneConn is a listener that has one connection to give.
+// oneConn is a listener with a single connection.
 type oneConn struct {
 	conn   net.Conn
 	closed chan struct{}
@@ -223,7 +223,7 @@ func (l *oneConn) Close() error {
 
 func (l *oneConn) Addr() net.Addr { return nil }
 
-// Shutdown lets a call in flight finish.
+// Shutdown lets a running call finish.
 func ExampleServer_Shutdown() {
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
@@ -271,8 +271,8 @@ func ExampleServer_Shutdown() {
 	// Shutdown: <nil>
 }
 
-// The error of a call is a status of the server's, with details, or tells what
-// became of the call on this side.
+// The error of a call is the server's status, with details, or the reason why the call
+// failed on this side.
 func ExampleClient_Call_errors() {
 	socket, stop := serveShelf()
 	defer stop()
@@ -308,14 +308,14 @@ func ExampleClient_Call_errors() {
 	// true
 }
 
-// The three kinds of streams, as generated code has them.
+// Generated code uses the three kinds of streams in this way.
 func ExampleClient_NewStream() {
 	socket, stop := serveShelf()
 	defer stop()
 	client := dialShelf(socket)
 	defer client.Close()
 	stub := inventory.NewInventoryClient(client)
-	// The end of ctx ends what is left of a stream.
+	// The end of ctx ends the stream.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
@@ -433,7 +433,7 @@ func ExampleWithUnaryClientInterceptor() {
 	// Output: nut for grace
 }
 
-// A stream interceptor may wrap the stream, to see its messages.
+// A stream interceptor may wrap the stream to see its messages.
 func ExampleWithStreamServerInterceptor() {
 	socket, stop := serveShelf(ttrpc.WithStreamServerInterceptor(
 		func(ctx context.Context, stream ttrpc.StreamServer, info *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
@@ -465,7 +465,7 @@ func (s *countingStream) SendMsg(m any) error {
 	return s.StreamServer.SendMsg(m)
 }
 
-// OnClose tells that the connection has ended, whoever ended it.
+// The callback of WithOnClose runs after the end of the connection, by either side.
 func ExampleWithOnClose() {
 	socket, stop := serveShelf()
 	client := dialShelf(socket, ttrpc.WithOnClose(func() { fmt.Println("the connection is closed") }))
@@ -482,8 +482,8 @@ func ExampleWithOnClose() {
 	// and OnClose has returned
 }
 
-// A server for users that it does not trust, which allows them longer messages than
-// the limits for such servers do.
+// The server does not trust its users, but allows them longer messages than
+// WithServerUntrustedPeers does.
 func ExampleWithServerUntrustedPeers() {
 	socket, stop := serveShelf(
 		ttrpc.WithServerUntrustedPeers(),

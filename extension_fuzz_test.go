@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// The messages of the extensions are decoded and encoded by hand. These compare that
-// with the protobuf runtime, as fuzz_envelope_test.go does for the envelope.
+// The library decodes and encodes the messages of the extensions by hand. These tests compare
+// that with the protobuf runtime, as envelope_fuzz_test.go does for the envelope.
 
 const minMessageLimit = frame.MinLimit
 
@@ -63,7 +63,7 @@ var extensionMessages = func() protoreflect.MessageDescriptors {
 	return file.Messages()
 }()
 
-// dynamicMessage is a message that the runtime knows by its description alone.
+// dynamicMessage is a message that the runtime knows only by its description.
 type dynamicMessage struct{ *dynamicpb.Message }
 
 func newDynamic(name protoreflect.Name) dynamicMessage {
@@ -74,10 +74,10 @@ func (m dynamicMessage) get(number protoreflect.FieldNumber) protoreflect.Value 
 	return m.Get(m.Descriptor().Fields().ByNumber(number))
 }
 
-// uint returns a number.
+// uint returns the value of a numeric field.
 func (m dynamicMessage) uint(number protoreflect.FieldNumber) uint64 { return m.get(number).Uint() }
 
-// marshal encodes the message without fields that its description does not have.
+// marshal encodes the message without unknown fields.
 func (m dynamicMessage) marshal(t testing.TB) []byte {
 	t.Helper()
 	m.SetUnknown(nil)
@@ -155,8 +155,8 @@ func FuzzSettings(f *testing.F) {
 	})
 }
 
-// checkExtensionFrame compares a frame with its header, whose length is that of the
-// payload, and releases it.
+// checkExtensionFrame compares a frame with its header and payload, and releases it. The
+// length in the header is that of the payload.
 func checkExtensionFrame(t testing.TB, frame *buffer, h header, payload []byte) {
 	t.Helper()
 	defer frame.release()
@@ -166,7 +166,7 @@ func checkExtensionFrame(t testing.TB, frame *buffer, h header, payload []byte) 
 		t.Fatalf("got the frame %v: %q\nwant %v: %q", got, frame.b[headerLength:], h, payload)
 	}
 	if !got.isExtension() {
-		t.Fatalf("%v is no frame of an extension", got)
+		t.Fatalf("%v is not an extension's frame", got)
 	}
 }
 
@@ -250,7 +250,7 @@ func FuzzMetadataFrame(f *testing.F) {
 	})
 }
 
-// checkMetadataFrame has the runtime decode a frame of md.
+// checkMetadataFrame decodes a frame of md with the runtime.
 func checkMetadataFrame(t *testing.T, id streamID, kind metadataKind, md MD) {
 	t.Helper()
 	model := newDynamic("ResponseMetadata")
@@ -300,8 +300,8 @@ func checkMetadataFrame(t *testing.T, id streamID, kind metadataKind, md MD) {
 	}
 }
 
-// sameValues reports whether a and b have the same values by key, in any order: keys
-// that fold to the same one come in any.
+// sameValues reports whether a and b have the same values for each key. The values of keys
+// that fold to the same key may come in any order.
 func sameValues(a, b MD) bool {
 	if len(a) != len(b) {
 		return false
@@ -323,8 +323,8 @@ func sameValues(a, b MD) bool {
 	return true
 }
 
-// FuzzExtensionFrames has the parsers of the frames of fixed length see any payload:
-// their results are encoded to the bytes that they looked at.
+// FuzzExtensionFrames parses any payload as the frames of fixed length. Encoding a result
+// gives the bytes that were parsed.
 func FuzzExtensionFrames(f *testing.F) {
 	for n := 0; n <= 14; n++ {
 		f.Add(bytes.Repeat([]byte{0xff}, n))

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A sender knows the limit of its peer: nothing is sent that this would drop.
+// A sender knows the limit of its peer, and sends no message that the peer would drop.
 func TestLargestMessageOfPeer(t *testing.T) {
 	const low = 64 << 10
 	big := &KeyValue{Value: strings.Repeat("x", low)}

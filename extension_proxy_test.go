@@ -18,9 +18,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Proxies between two of ours decode requests and responses, and encode them again.
+// The proxies of these tests are between two sides with this library. They decode requests
+// and responses, and encode them again.
 
-// A proxyKind says how a proxy treats extensions, of which it knows nothing.
+// A proxyKind is a way in which a proxy that does not know extensions treats them.
 type proxyKind uint8
 
 const (
@@ -37,7 +38,7 @@ func (k proxyKind) String() string {
 	return [...]string{"no proxy", "keeps fields", "drops fields", "swallows id 0", "answers id 0", "passes id 0", "passes and answers id 0"}[k]
 }
 
-// newProxy runs a proxy before the server that serves l, and returns the client's end.
+// newProxy runs a proxy in front of the server that serves l, and returns the client's end.
 // The proxy ends when either side closes.
 func newProxy(kind proxyKind, l *memListener) net.Conn {
 	const capacity = 64 << 10 // of each pipe: a proxy must not hide that a side stands still
@@ -99,7 +100,7 @@ func newProxy(kind proxyKind, l *memListener) net.Conn {
 	return clientEnd
 }
 
-// proxyFrames calls f for each frame that comes from nc.
+// proxyFrames calls f for each frame that arrives from nc.
 func proxyFrames(nc net.Conn, f func(rawFrame) bool) {
 	for {
 		b := make([]byte, headerLength)
@@ -117,7 +118,7 @@ func proxyFrames(nc net.Conn, f func(rawFrame) bool) {
 	}
 }
 
-// reencode passes a frame on, as one that decodes the envelopes does.
+// reencode passes a frame on as a proxy does that decodes the envelopes.
 func reencode(kind proxyKind, f rawFrame) rawFrame {
 	if f.id == 0 || kind == passesZero {
 		return f
@@ -208,7 +209,7 @@ func proxyCalls(t *testing.T, c *Client) (results []string) {
 	return results
 }
 
-// No call fails behind a proxy that passes without extensions, and sides rely on
+// No call fails behind a proxy that does not know extensions, and the sides rely on
 // extensions only if their frames pass.
 func TestExtensionsThroughProxies(t *testing.T) {
 	limits := Limits{MaxStreamBuffer: 200_000}
@@ -245,8 +246,8 @@ func TestExtensionsThroughProxies(t *testing.T) {
 	}
 }
 
-// Something that passes the settings on, and then answers for a server that does not
-// know extensions, is found out by its first answer.
+// A proxy that passes the settings on, and then answers as a server without extensions, is
+// detected by its first answer.
 func TestExtensionsThroughATraitor(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := newServerTest(t)
@@ -265,7 +266,7 @@ func TestExtensionsThroughATraitor(t *testing.T) {
 	})
 }
 
-// serverConn returns the only connection that the server has.
+// serverConn returns the only connection of the server.
 func (st *serverTest) serverConn() *serverConn {
 	st.t.Helper()
 	st.server.mu.Lock()

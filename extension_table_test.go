@@ -16,13 +16,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Each frame of extensions, good and bad, meets each role in each state of the
-// negotiation: PROTOCOL.md, sections "Frames of extensions" and "Negotiation".
+// In these tests each role, in each state of the negotiation, reads each extension's frame,
+// valid and invalid: PROTOCOL.md, sections "Frames of extensions" and "Negotiation".
 
-// allFeatures are those that PROTOCOL.md defines.
+// allFeatures are the features that PROTOCOL.md defines.
 const allFeatures = featureCancel | featureWindows | featurePing | featureMetadata | featureGoaway
 
-// scriptSettings are those of a script that has all features.
+// scriptSettings are the settings of a script that has all features.
 var scriptSettings = settings{version: 1, features: allFeatures, maxMessage: defaultMaxMessageLength, window: 1 << 20}
 
 // offeringRequest adds an offer with the settings of a script to a request.
@@ -42,7 +42,7 @@ const (
 	rowAck               // an acknowledgement
 )
 
-// An extensionRow is a frame on id 0 that the state ON reads.
+// An extensionRow is a frame on id 0 that a side reads in the state ON.
 type extensionRow struct {
 	name     string
 	typ      messageType
@@ -57,7 +57,7 @@ func u32(n uint32) string { return string([]byte{byte(n >> 24), byte(n >> 16), b
 
 func u64(n uint64) string { return u32(uint32(n>>32)) + u32(uint32(n)) }
 
-// metadataBody is the payload of a metadata frame with some pairs of a kilobyte.
+// metadataBody returns the payload of a metadata frame with pairs of a kilobyte each.
 func metadataBody(id streamID, kind metadataKind, pairs int) string {
 	md := MD{}
 	for i := 0; i < pairs; i++ {
@@ -78,10 +78,10 @@ const (
 	rowNever streamID = 4001
 )
 
-// rowLimits are the limits for rows that are too long.
+// rowLimits are the limits for rows with an oversized frame.
 var rowLimits = Limits{MaxMessageLength: minMessageLimit}
 
-// extensionRows lists the frames that harm no call, or end the connection.
+// extensionRows returns the frames that affect no call, or end the connection.
 func extensionRows() []extensionRow {
 	rows := []extensionRow{
 		{name: "settings", typ: messageTypeSettings, body: string(scriptSettings.append(nil))},
@@ -157,7 +157,7 @@ func (r extensionRow) frame() rawFrame {
 	return rawFrame{typ: r.typ, flags: r.flags, body: []byte(r.body)}
 }
 
-// answers returns the frames that answer row.
+// answers returns the frames that answer the row.
 func (r extensionRow) answers(want rowAnswer) []rawFrame {
 	switch want {
 	case rowPong:
@@ -170,7 +170,8 @@ func (r extensionRow) answers(want rowAnswer) []rawFrame {
 	return nil
 }
 
-// limits are those of the side that reads the row: low, if its frame is to be too long.
+// limits returns the limits of the side that reads the row. They are low if the frame must
+// be too long.
 func (r extensionRow) limits() (l Limits) {
 	if r.over() {
 		l = rowLimits
@@ -178,7 +179,7 @@ func (r extensionRow) limits() (l Limits) {
 	return l
 }
 
-// over reports whether the frame is to be longer than the limit.
+// over reports whether the frame must be longer than the limit.
 func (r extensionRow) over() bool { return len(r.body) == rowLimits.MaxMessageLength+1 }
 
 // wantAfter checks the consequence of the row's frames.
@@ -192,7 +193,7 @@ func (r extensionRow) wantAfter(p *peer, why string, want rowAnswer) {
 	p.wantNothing("after " + why)
 }
 
-// A server in each state reads each frame, twice in a row.
+// A server in each state reads each frame twice in a row.
 func TestServerReadsExtensions(t *testing.T) {
 	for _, row := range extensionRows() {
 		for _, state := range []negotiationState{plain, offered, extended} {
@@ -250,7 +251,7 @@ func serverReads(t *testing.T, row extensionRow, state negotiationState, want ro
 	p.want(name, response(rowRuns, text("held")))
 }
 
-// A client in each state reads each frame, twice in a row.
+// A client in each state reads each frame twice in a row.
 func TestClientReadsExtensions(t *testing.T) {
 	for _, row := range extensionRows() {
 		for _, state := range []negotiationState{plain, offering, extended} {
@@ -311,7 +312,8 @@ func clientReads(t *testing.T, row extensionRow, state negotiationState, want ro
 	last.wantValue(name, "last")
 }
 
-// An offer that is no settings is none, in any state, and the request is served.
+// An offer that is not valid Settings counts as absent, in every state, and the request is
+// served.
 func TestServerReadsBadOffers(t *testing.T) {
 	offers := map[string]string{
 		"no bytes":                          "",

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// The negotiation of extensions, between one of our sides and a script.
+// These tests negotiate extensions between one side with this library and a script.
 
 // testOffer is the offer of a client with default limits.
 func testOffer() []byte { return defaultConnConfig.settings().appendOffer(nil) }
@@ -23,15 +23,15 @@ func withOffer(f rawFrame) rawFrame {
 	return f
 }
 
-// settingsOf is a settings frame, and ack an acknowledgement.
+// settingsOf returns a settings frame.
 func settingsOf(s settings) rawFrame {
 	return rawFrame{typ: messageTypeSettings, body: s.append(nil)}
 }
 
 var ack = rawFrame{typ: messageTypeSettings, flags: flagAck}
 
-// A client offers in small requests until it has an answer, and with a server that does
-// not know the offer then goes on as one without.
+// A client offers in small requests until it has an answer. If the server does not know the
+// offer, the client goes on without extensions.
 func TestClientOffersUntilAnswered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -80,7 +80,7 @@ func TestClientOffersAfterGivingUp(t *testing.T) {
 	})
 }
 
-// An offer that would make a request too long is left out.
+// A client omits an offer that would make a request too long.
 func TestClientOfferFitsTheLimit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		full := request(1, "Echo", 0, text("1"))
@@ -91,7 +91,7 @@ func TestClientOfferFitsTheLimit(t *testing.T) {
 	})
 }
 
-// A client acknowledges settings once, and ends a connection on which somebody else
+// A client acknowledges settings once, and ends a connection on which another program
 // answers its frames.
 func TestClientAcknowledges(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestClientAcknowledges(t *testing.T) {
 	})
 }
 
-// A server answers the first offer before anything else, also in a request that it
-// refuses, and no other.
+// A server answers the first offer before anything else, even in a request that it refuses,
+// and answers no other offer.
 func TestServerAnswersOffer(t *testing.T) {
 	own := settingsOf(defaultConnConfig.settings())
 	bubble(t, func(t *testing.T) {
@@ -158,8 +158,8 @@ func TestServerAnswersOffer(t *testing.T) {
 	})
 }
 
-// Id 0 is answered as in releases until the client has acknowledged, and then for all
-// types but those of extensions.
+// Frames on id 0 get the answers of releases until the client has acknowledged. After that,
+// types other than those of extensions still do.
 func TestServerAnswersIDZero(t *testing.T) {
 	refusal := failure(0, codes.InvalidArgument, "stream id 0 is not odd, as a client's must be")
 	bubble(t, func(t *testing.T) {
@@ -191,8 +191,8 @@ func TestServerAnswersIDZero(t *testing.T) {
 	})
 }
 
-// Two of ours come to use extensions after any first call, and interceptors see
-// nothing of it.
+// Two sides with this library use extensions after any first call, and interceptors see
+// nothing of them.
 func TestExtensionsBetweenOurs(t *testing.T) {
 	for name, call := range map[string]func(*Client, context.Context) error{
 		"call": func(c *Client, ctx context.Context) error { return echo(ctx, c, "x") },

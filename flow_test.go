@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A flowWalker makes the moves of a sender, a receiver and the two directions between
-// them, and checks the invariants after each.
+// A flowWalker makes the moves of a sender, a receiver and the two directions between them,
+// and checks the invariants after each move.
 type flowWalker struct {
 	send    sendWindow
 	recv    receiveWindow
@@ -20,9 +20,9 @@ type flowWalker struct {
 	longest uint64   // of the costs so far
 }
 
-// newFlowWalker is a stream of which both sides know the window since its beginning, or
-// one that is older than the negotiation. An offset is how much both directions have
-// carried before.
+// newFlowWalker returns a stream whose window both sides know from the beginning, or a
+// stream that began before the end of the negotiation. Both directions have carried offset
+// bytes before.
 func newFlowWalker(size uint32, strict bool, offset uint64) *flowWalker {
 	w := &flowWalker{size: size}
 	w.send.sent, w.recv.received, w.recv.consumed = offset, offset, offset
@@ -33,7 +33,7 @@ func newFlowWalker(size uint32, strict bool, offset uint64) *flowWalker {
 	return w
 }
 
-// sendData sends a frame if the window lets it.
+// sendData sends a frame if the window allows it.
 func (w *flowWalker) sendData(cost uint64) bool {
 	if !w.send.open() {
 		return false
@@ -44,7 +44,7 @@ func (w *flowWalker) sendData(cost uint64) bool {
 	return true
 }
 
-// begin is the end of the negotiation, at the receiver.
+// begin ends the negotiation at the receiver.
 func (w *flowWalker) begin() bool {
 	if w.begun {
 		return false
@@ -94,7 +94,7 @@ func (w *flowWalker) raise() (moved bool, err error) {
 	return true, nil
 }
 
-// check returns what does not hold.
+// check returns an error that names the broken invariant.
 func (w *flowWalker) check() error {
 	onWay, waiting := sum(w.data), sum(w.inbox)
 	switch {
@@ -117,7 +117,8 @@ func sum(costs []uint64) (n uint64) {
 	return n
 }
 
-// rest has everything arrive and be consumed, and returns what does not hold then.
+// rest lets everything arrive and be consumed, and then returns an error that names the
+// broken invariant.
 func (w *flowWalker) rest() error {
 	w.begin()
 	for moved := true; moved; {
@@ -148,7 +149,7 @@ func (w *flowWalker) rest() error {
 	return nil
 }
 
-// flowMoves are the moves by name. Each reports whether it is possible now.
+// flowMoves are the moves by name. Each reports whether it was possible.
 var flowMoves = []struct {
 	name string
 	move func(*flowWalker) (bool, error)
@@ -195,9 +196,9 @@ func (w *flowWalker) clone() flowWalker {
 	return c
 }
 
-// In every order of sending, arriving and consuming, both sides count the same, a
-// strict receiver holds no more than its window and a message, and a receiver that
-// consumes everything lets the sender go on.
+// In every order of sending, arriving and consuming, both sides count the same, a strict
+// receiver holds at most its window and one message, and a receiver that consumes
+// everything lets the sender go on.
 func TestFlowWalk(t *testing.T) {
 	for _, size := range []uint32{0, 1, 2, 3, 10} {
 		for _, strict := range []bool{false, true} {
@@ -208,7 +209,7 @@ func TestFlowWalk(t *testing.T) {
 	}
 }
 
-// FuzzFlow is TestFlowWalk with more moves, and with sizes of any kind.
+// FuzzFlow is TestFlowWalk with more moves and with arbitrary sizes.
 func FuzzFlow(f *testing.F) {
 	f.Add(uint32(2<<20), true, uint64(0), []byte("\x00\x02\x80\x03\x04\x81\x05\x06"))
 	f.Add(uint32(1), false, uint64(1<<40), []byte("\x00\xff\x00\x03\x04\x05\x04\x05\x06\x06"))
@@ -238,7 +239,7 @@ func FuzzFlow(f *testing.F) {
 	})
 }
 
-// A limit is stated once for each half of a window, not for each message.
+// A receiver states a limit once for each half of a window, not for each message.
 func TestFlowFrequency(t *testing.T) {
 	w := newReceiveWindow(1000)
 	stated := 0
@@ -253,8 +254,8 @@ func TestFlowFrequency(t *testing.T) {
 	}
 }
 
-// Data beyond the limit is an overrun if the stream is strict: the first message may
-// begin below the limit and end above it, and none after it.
+// On a strict stream, data beyond the limit is an overrun. The first message may begin
+// below the limit and end above it; no message may follow.
 func TestFlowOverrun(t *testing.T) {
 	w := newReceiveWindow(100)
 	for i, test := range []struct {
@@ -267,7 +268,7 @@ func TestFlowOverrun(t *testing.T) {
 	}
 	full := newReceiveWindow(100)
 	if !full.arrive(100) || full.arrive(1) {
-		t.Error("data after as much as the limit is no overrun")
+		t.Error("data after the limit was reached is not an overrun")
 	}
 	var old receiveWindow
 	old.arrive(5000)
@@ -279,7 +280,7 @@ func TestFlowOverrun(t *testing.T) {
 	}
 }
 
-// Limits of a peer that are senseless.
+// The peer states senseless limits.
 func TestFlowHostileLimits(t *testing.T) {
 	w := sendWindow{sent: 500}
 	for _, test := range []struct {

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 )
 
-// foreignBeginnings are what peers of other protocols send first, with the name that
-// the error has for them.
+// foreignBeginnings are the first bytes of peers with other protocols, and the names of
+// these protocols in the errors.
 var foreignBeginnings = []struct {
 	name, bytes, want string
 	server            bool // sends it as a server
@@ -38,7 +38,7 @@ var foreignBeginnings = []struct {
 	{"SSH server", "SSH-2.0-OpenSSH_9.2\r\n", `the peer does not speak ttrpc: it begins with "SSH-2.0-Op"`, true},
 }
 
-// inPieces sends b whole, or a byte at a time, each read on its own.
+// inPieces sends b at once, or one byte at a time, each of which is read separately.
 func (p *peer) inPieces(b string, split bool) {
 	p.t.Helper()
 	for split && len(b) > 1 {
@@ -66,7 +66,7 @@ func TestServerForeignPeer(t *testing.T) {
 	}
 }
 
-// Every call is told: one that waits, one that comes later, and a stream.
+// Every call gets the reason: one that waits, one that comes later, and a stream.
 func TestClientForeignPeer(t *testing.T) {
 	for _, test := range foreignBeginnings {
 		if !test.server {
@@ -92,8 +92,9 @@ func TestClientForeignPeer(t *testing.T) {
 	}
 }
 
-// The probe of a server, an empty or short frame of type 0 on stream 0, is no HTTP/2 to
-// a server, and a client ignores frames of that type after the first frame.
+// An empty or short frame of type 0 on stream 0, with which some programs probe a server,
+// does not look like HTTP/2 to the server. A client ignores frames of that type after the
+// first frame.
 func TestForeignPeerMistaken(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		log := &testLogger{}
@@ -114,7 +115,7 @@ func TestForeignPeerMistaken(t *testing.T) {
 	})
 }
 
-// Errors of the protocol have the name of the library in front, once.
+// The texts of protocol errors begin with the name of the library, once.
 func TestProtocolErrorTexts(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -161,8 +162,8 @@ func TestProtocolErrorTexts(t *testing.T) {
 	})
 }
 
-// Over a real socket: a handshake of crypto/tls, and the alert of a server that closes
-// with the call unread.
+// The peer speaks TLS over a real socket: a handshake of crypto/tls, and the alert of a
+// server that closes with the call unread.
 func TestForeignTLS(t *testing.T) {
 	client, raw := wireClient(t)
 	go func() {

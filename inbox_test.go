@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// waiting is a message of an inbox.
+// waiting returns a message for an inbox.
 func waiting(s string) message {
 	buf := getBuffer(len(s))
 	buf.b = append(buf.b, s...)
 	return message{typ: messageTypeData, buf: buf}
 }
 
-// takeText takes a message out of in, and returns its text, or how take failed.
+// takeText takes a message out of in and returns its text, or the failure of take.
 func takeText(in *inbox) string {
 	m, ok, err := in.take(0)
 	if !ok {
@@ -26,8 +26,8 @@ func takeText(in *inbox) string {
 	return string(m.buf.bytes())
 }
 
-// Messages come out in the order in which they went in, however the queue moves and
-// grows meanwhile.
+// Messages leave in the order in which they came, however the queue moves and grows
+// meanwhile.
 func TestInboxOrder(t *testing.T) {
 	settle(t)
 	keepLedger(t, func() {
@@ -60,8 +60,7 @@ func TestInboxOrder(t *testing.T) {
 	})
 }
 
-// A closed inbox hands out the messages that it has, then its first error, and drops
-// those that come.
+// A closed inbox hands out its messages and then its first error, and drops later messages.
 func TestInboxClose(t *testing.T) {
 	settle(t)
 	keepLedger(t, func() {
@@ -87,7 +86,7 @@ func TestInboxClose(t *testing.T) {
 	})
 }
 
-// An inbox that is complete says so unless some of it is lost.
+// An inbox with all messages of the peer ends with io.EOF unless some of them are lost.
 func TestInboxDiscardComplete(t *testing.T) {
 	settle(t)
 	keepLedger(t, func() {
@@ -108,8 +107,8 @@ func TestInboxDiscardComplete(t *testing.T) {
 	})
 }
 
-// An inbox takes one message beyond its limit, and the last one always; room comes
-// with a take or the end, and not before.
+// An inbox accepts one message beyond its limit, and always the last one. Room appears with
+// a take or the end, and not before.
 func TestInboxRoom(t *testing.T) {
 	settle(t)
 	keepLedger(t, func() {
@@ -146,8 +145,8 @@ func TestInboxRoom(t *testing.T) {
 	})
 }
 
-// A receiver is late from when the first message that waits has come, and each that
-// is taken gives it the whole time again.
+// A receiver is late from the arrival of the first waiting message on. Each take gives it
+// the whole time again.
 func TestInboxLateness(t *testing.T) {
 	var in inbox
 	in.init(0)

@@ -15,7 +15,7 @@ import (
 
 var testKeepalive = Keepalive{Interval: 10 * time.Second, Timeout: 5 * time.Second}
 
-// after lets time pass, and then all that it brings.
+// after lets time pass, and then lets the bubble come to rest.
 func after(d time.Duration) {
 	time.Sleep(d + time.Millisecond)
 	synctest.Wait()
@@ -30,7 +30,7 @@ func wantSilent(t *testing.T, c *Client) {
 	}
 }
 
-// A server that says nothing while a call runs is asked, and counts as dead when it does
+// A server that sends nothing while a call runs gets a ping, and counts as dead if it does
 // not answer.
 func TestClientKeepalive(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestClientKeepaliveIdle(t *testing.T) {
 	})
 }
 
-// A server whose client says nothing ends the contexts of its handlers, whose cause says
-// why.
+// If a client sends nothing, the server ends the contexts of its handlers, with the reason
+// as their cause.
 func TestServerKeepalive(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t, WithServerKeepalive(testKeepalive))
@@ -89,7 +89,7 @@ func TestServerKeepalive(t *testing.T) {
 	})
 }
 
-// A peer that is busy is not asked: each byte that comes is a sign of life.
+// A busy peer gets no ping: each byte from it shows that it is alive.
 func TestKeepaliveBusyPeer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t, WithClientKeepalive(testKeepalive))
@@ -108,7 +108,7 @@ func TestKeepaliveBusyPeer(t *testing.T) {
 	})
 }
 
-// A time in which we do not read is none in which the peer is silent.
+// Time in which this side does not read does not count as silence of the peer.
 func TestKeepaliveReadingPauses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := Keepalive{Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond}
@@ -132,7 +132,7 @@ func TestKeepaliveReadingPauses(t *testing.T) {
 	})
 }
 
-// A peer that does not read gets one ping in the queue.
+// A peer that does not read has at most one ping in the queue.
 func TestKeepalivePeerDoesNotRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		k := testKeepalive
@@ -208,7 +208,7 @@ func TestKeepaliveOptions(t *testing.T) {
 	}
 }
 
-// A payload that is too long is skipped, also of an extension.
+// A payload that is too long is skipped, even in an extension's frame.
 func TestServerSkipsLongExtension(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, p := serverPeer(t, WithServerLimits(Limits{MaxMessageLength: 4096}))

@@ -65,9 +65,9 @@ func TestKeepalive(t *testing.T) {
 	}
 }
 
-// FuzzKeepalive looks at a peer that says something now and then by itself and answers
-// after a delay, until it dies. Each of the process's own stops delays the timer and
-// all reading.
+// FuzzKeepalive watches a peer that sends something now and then and answers pings after a
+// delay, until it dies. Each time this process is stopped, the timer and all reading are
+// late.
 func FuzzKeepalive(f *testing.F) {
 	f.Add(uint16(100), uint16(50), uint16(10), uint16(0), uint32(1000), []byte{1, 2, 3})
 	f.Add(uint16(10), uint16(80), uint16(79), uint16(200), uint32(70000), []byte{255, 0, 0, 255})

@@ -16,8 +16,8 @@ import (
 
 const keepaliveChildEnv = "TTRPC_TEST_KEEPALIVE_CHILD"
 
-// A process that is stopped is noticed within Interval and Timeout, with calls and
-// without; one that idles, or works on a call, is not taken for dead.
+// A stopped process is noticed within Interval and Timeout, with and without calls. A
+// process that idles, or works on a call, does not count as dead.
 func TestKeepaliveStoppedProcess(t *testing.T) {
 	k := Keepalive{Interval: 200 * time.Millisecond, Timeout: 300 * time.Millisecond, Idle: true}
 	addr, child := startKeepaliveChild(t)
@@ -60,8 +60,8 @@ func TestKeepaliveStoppedProcess(t *testing.T) {
 	}
 }
 
-// measureLateness measures how much too late timers fire, all together, until the function
-// that it returns is called, which tells.
+// measureLateness measures the total lateness of timers until the returned function is
+// called, which returns it.
 func measureLateness() func() time.Duration {
 	const tick = 10 * time.Millisecond
 	stop, total := make(chan struct{}), make(chan time.Duration)
@@ -84,7 +84,7 @@ func measureLateness() func() time.Duration {
 	}
 }
 
-// startKeepaliveChild starts a server in a process, which ends with the test.
+// startKeepaliveChild starts a server in a child process, which ends with the test.
 func startKeepaliveChild(t *testing.T) (addr string, child *os.Process) {
 	t.Helper()
 	addr = filepath.Join(t.TempDir(), "s")

@@ -194,7 +194,7 @@ func tableSize(c *conn) int {
 	return n
 }
 
-// waitFor waits for a condition that has no event. what describes the condition.
+// waitFor waits for a condition that has no event. The text in what describes it.
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(testTimeout); !done(); {

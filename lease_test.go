@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// leaseLoops is how many read loops a leaseWalker has at the most: one that may read,
-// and those whose lease has expired while they run a handler.
+// leaseLoops is the largest number of read loops of a leaseWalker: one that may read, and
+// others whose lease has expired while they run a handler.
 const leaseLoops = 3
 
-// loopState is the place of a read loop.
+// loopState is the position of a read loop.
 type loopState uint8
 
 const (
@@ -20,7 +20,7 @@ const (
 	loopHandles // runs the handler
 )
 
-// lookState is the place of the watchdog in its look at the lease.
+// lookState is the position of the watchdog in its look at the lease.
 type lookState uint8
 
 const (
@@ -32,8 +32,8 @@ const (
 	lookEnlists
 )
 
-// A leaseWalker makes the steps of read loops and of the watchdog, in any order in which
-// a server could make them, and checks the invariants after each.
+// A leaseWalker makes the steps of read loops and of the watchdog in any order that is
+// possible in a server, and checks the invariants after each step.
 type leaseWalker struct {
 	lease lease
 	clock int64
@@ -53,8 +53,7 @@ func newLeaseWalker() *leaseWalker {
 	return w
 }
 
-// leaseMoves are the moves by name. Each reports whether it is possible now, and makes
-// it if so.
+// leaseMoves returns the moves by name. Each move reports whether it was possible.
 func leaseMoves() (names []string, moves []func(*leaseWalker) bool) {
 	for i := 0; i < leaseLoops; i++ {
 		i := i
@@ -97,8 +96,8 @@ func (w *leaseWalker) loop(i int) bool {
 	return true
 }
 
-// watch is watchdog.look, step by step. If late is true the lease has lasted for too
-// long, if there is one.
+// watch is watchdog.look, step by step. If late is true, a lease in use has lasted too
+// long.
 func (w *leaseWalker) watch(late bool) bool {
 	if late && w.look != lookExpires {
 		return false // it makes no difference
@@ -139,7 +138,7 @@ func (w *leaseWalker) watch(late bool) bool {
 	return true
 }
 
-// endLook ends a look, after which the lease is still in the list or not.
+// endLook ends a look. keep is true if the lease stays in the list.
 func (w *leaseWalker) endLook(keep bool) {
 	w.look = lookRests
 	if !keep {
@@ -151,7 +150,7 @@ func (w *leaseWalker) endLook(keep bool) {
 	}
 }
 
-// free returns a loop that there is not, or -1.
+// free returns the index of a loop that does not exist, or -1.
 func (w *leaseWalker) free() int {
 	for i := range w.loops {
 		if w.loops[i].state == loopAbsent {
@@ -161,7 +160,7 @@ func (w *leaseWalker) free() int {
 	return -1
 }
 
-// check returns the invariant that does not hold.
+// check returns an error that names the broken invariant.
 func (w *leaseWalker) check() error {
 	readers, adding, enlisting := 0, 0, 0
 	for _, l := range w.loops {
@@ -191,8 +190,8 @@ func (w *leaseWalker) check() error {
 	return nil
 }
 
-// state is everything that later moves depend on. Of times it has only whether they are
-// the same.
+// state returns everything on which later moves depend. Of times it has only whether they
+// are equal.
 func (w *leaseWalker) state() string {
 	s := fmt.Sprint(w.lease.lent(), w.lease.listed.Load(), w.lease.seen, w.look, w.list)
 	for _, l := range w.loops {
@@ -201,9 +200,9 @@ func (w *leaseWalker) state() string {
 	return s
 }
 
-// In any order of the read loops and the watchdog, one loop may read, or has lent
-// the right out; the watchdog has the lease in its list once while it is lent out, or is
-// about to; and when the handlers return, the watchdog comes to rest.
+// In any order of the read loops and the watchdog, exactly one loop may read or has lent
+// the right out. The lease is in the watchdog's list once, or about to enter it, while the
+// right is lent out. When the handlers return, the watchdog comes to rest.
 func TestLeaseWalk(t *testing.T) {
 	names, moves := leaseMoves()
 	seen := map[string]bool{newLeaseWalker().state(): true}
@@ -239,7 +238,7 @@ func TestLeaseWalk(t *testing.T) {
 	t.Logf("%d states", len(seen))
 }
 
-// settle has all handlers return, and the watchdog look a few times.
+// settle lets all handlers return, and the watchdog look a few times.
 func (w *leaseWalker) settle() {
 	for round := 0; round < 3; round++ {
 		for i := range w.loops {
@@ -252,8 +251,9 @@ func (w *leaseWalker) settle() {
 	}
 }
 
-// A lease expires after handlerGrace and not before, once, and only while it is lent
-// out. The loop that lent it cannot reclaim it then, also when another has lent it again.
+// A lease expires after handlerGrace and not before, once, and only while the right is lent
+// out. The loop that lent the right cannot reclaim it then, even after another loop has
+// lent it again.
 func TestLease(t *testing.T) {
 	const grace = int64(handlerGrace)
 	l := new(lease) // each row goes on from the one before

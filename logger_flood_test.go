@@ -43,7 +43,7 @@ func (ft *floodTest) handshake(_ context.Context, nc net.Conn) (net.Conn, any, e
 	return nc, named.peer, ft.refuse
 }
 
-// errHandshakePanic has the handshaker panic.
+// errHandshakePanic makes the handshaker panic.
 var errHandshakePanic = errors.New("panic")
 
 func (ft *floodTest) panics(value any) {
@@ -69,7 +69,7 @@ func (ft *floodTest) fails() {
 // brokenHeader ends a connection.
 var brokenHeader = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1, 0}
 
-// A flood is of one kind of event.
+// A flood consists of many events of one kind.
 type flood struct {
 	kind logKind
 	text string // in each event
@@ -82,7 +82,7 @@ var floods = []flood{
 	{logFailed, "failed: protocol error", (*floodTest).fails},
 }
 
-// count returns how many lines have the text.
+// count returns the number of lines with the text.
 func (l *logRecorder) count(text string) (n int) {
 	for _, line := range l.all() {
 		if strings.Contains(line, text) {
@@ -92,7 +92,7 @@ func (l *logRecorder) count(text string) (n int) {
 	return n
 }
 
-// A flood of events of one kind hides no event of another.
+// A flood of events of one kind hides no event of another kind.
 func TestLogFloodHidesNoOtherKind(t *testing.T) {
 	for _, flood := range floods {
 		bubble(t, func(t *testing.T) {
@@ -117,8 +117,8 @@ func TestLogFloodHidesNoOtherKind(t *testing.T) {
 	}
 }
 
-// The number of events left out is in the log a second later, though nothing else
-// happens, and also when the server was closed in the meantime. That is the end of it.
+// The number of omitted events is in the log a second later, even if nothing else happens
+// or the server is closed in the meantime. No further line follows.
 func TestLogCountComesByTimer(t *testing.T) {
 	for _, closes := range []bool{false, true} {
 		for _, flood := range floods {
@@ -150,7 +150,7 @@ func TestLogCountComesByTimer(t *testing.T) {
 	}
 }
 
-// A flood that goes on is counted every second.
+// The events of a long flood are counted every second.
 func TestLogCountsLongFlood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		rec := newLogRecorder()
@@ -178,8 +178,8 @@ func TestLogCountsLongFlood(t *testing.T) {
 	})
 }
 
-// A logger that blocks holds up one goroutine that says how many were left out, not
-// one each second.
+// A logger that blocks holds up one goroutine that reports omitted events, not one each
+// second.
 func TestLogCountWaitsForBlockedLogger(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		gate := &gatedLogger{open: make(chan struct{})}
@@ -203,8 +203,8 @@ func TestLogCountWaitsForBlockedLogger(t *testing.T) {
 	})
 }
 
-// A peer writes no line of its own into the log, no control character, and no more
-// than 16 KiB with one event: neither by a panic's value, nor by an error's text.
+// A peer can write neither a line of its own into the log, nor a control character, nor
+// more than 16 KiB with one event, by the value of a panic or by the text of an error.
 func TestLogOfPeersText(t *testing.T) {
 	const forged = "ttrpc: all is well"
 	for name, value := range map[string]string{
@@ -238,7 +238,7 @@ func TestLogOfPeersText(t *testing.T) {
 	}
 }
 
-// A stack is cut, if it is long, and keeps its beginning.
+// A long stack is cut and keeps its beginning.
 func TestLogOfDeepStack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ft := newFloodTest(t)
@@ -264,7 +264,7 @@ func deepPanic(depth int) error {
 	return deepPanic(depth - 1)
 }
 
-// checkLogEvent checks that event is a line, and others that are indented, of printable
+// checkLogEvent checks that event is one line and further indented lines of printable
 // characters.
 func checkLogEvent(t *testing.T, name, event string) {
 	t.Helper()
@@ -290,7 +290,8 @@ type namedConn struct {
 
 func (c namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name, Net: "unix"} }
 
-// The name of a peer is quoted, however harmless: none can pass for the library's words.
+// The name of a peer is quoted, even if it is harmless: no name can pass for the library's
+// words.
 func TestLogQuotesPeer(t *testing.T) {
 	for _, name := range []string{"/run/x", `/run/x refused: not you" (`, "pid 1, uid 0, gid 0", "/run/x\n\x1b[2J", strings.Repeat("n", 1000)} {
 		bubble(t, func(t *testing.T) {

@@ -60,7 +60,7 @@ func (l *logRecorder) wait(t testing.TB, texts ...string) string {
 	}
 }
 
-// At most so many lines a second are written, and the others counted.
+// The log gets a limited number of lines each second, and the number of the others.
 func TestLogRateLimit(t *testing.T) {
 	l := &limitedLogger{to: newLogRecorder()} // the count comes when the test is over
 	start := time.Unix(1000, 0)
@@ -80,8 +80,8 @@ func TestLogRateLimit(t *testing.T) {
 	}
 }
 
-// A hostile peer cannot fill a disk: its violations on many connections are
-// a few lines.
+// A hostile peer cannot fill a disk: its violations on many connections make only a few
+// lines.
 func TestLogOfHostilePeers(t *testing.T) {
 	rec := newLogRecorder()
 	s, addr := newTestServer(t, echoMethods(), WithServerLogger(rec))
@@ -103,8 +103,8 @@ func TestLogOfHostilePeers(t *testing.T) {
 	}
 }
 
-// Ordinary operation writes nothing: connections that come and go, errors of
-// handlers, calls that are refused.
+// Ordinary operation writes nothing: connections that open and close, errors of handlers,
+// refused calls.
 func TestLogIsQuiet(t *testing.T) {
 	rec := newLogRecorder()
 	s, addr := newTestServer(t, echoMethods(), WithServerLogger(rec))
@@ -134,8 +134,8 @@ func TestLogIsQuiet(t *testing.T) {
 	}
 }
 
-// Without a Logger, lines go to the standard one. It is process-wide, and so
-// this test does not run beside others.
+// Without a Logger, lines go to the standard logger. That is global, so this test does not
+// run in parallel with others.
 func TestLogDefault(t *testing.T) {
 	var buf bytes.Buffer
 	defer log.SetOutput(log.Writer())

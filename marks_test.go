@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Marks are reached in the order of their offsets, and those of one offset in that in
-// which they came; all channels are closed before the first function runs.
+// Marks are reached in the order of their offsets, and marks of the same offset in the
+// order of their arrival. All channels are closed before the first function runs.
 func TestMarks(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -51,7 +51,7 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// Marks that are added while others run do not change those.
+// Marks that are added while functions of others run do not change those.
 func TestMarksAddedMeanwhile(t *testing.T) {
 	var ms marks
 	var ran []string
@@ -103,8 +103,8 @@ func queueFrame(t *testing.T, w *writer, n int) {
 	w.flush()
 }
 
-// A writer's marks are at the end of the queue when they are made: later frames do not hold
-// them up. Their functions run without the writer's lock.
+// A writer's marks are at the end of the queue at the time when they are made: later frames
+// do not hold them up. Their functions run without the writer's lock.
 func TestWriterMarks(t *testing.T) {
 	w, lengths, proceed := markedWriter(t)
 	if !isClosed(w.written()) {
@@ -144,7 +144,7 @@ func TestWriterMarks(t *testing.T) {
 	}
 }
 
-// All marks are reached when nothing can be written any more, and later ones at once.
+// All marks are reached when nothing can be written any more, and later marks at once.
 func TestWriterMarksFailure(t *testing.T) {
 	w, lengths, _ := markedWriter(t)
 	queueFrame(t, w, 100)
@@ -163,8 +163,8 @@ func TestWriterMarksFailure(t *testing.T) {
 	}
 }
 
-// Replies count from the time when they are queued until the round is over that writes
-// them: reading waits while more than replyLimit do, and no longer.
+// Replies count from the time when they are queued until the end of the round that writes
+// them. Reading waits while more than replyLimit bytes count, and no longer.
 func TestReplyRoom(t *testing.T) {
 	w, lengths, proceed := markedWriter(t)
 	reply := func(n int, full bool) {

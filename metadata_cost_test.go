@@ -9,9 +9,9 @@ import (
 
 // The memory behind the limits of a connection.
 
-// The size that the limit on metadata counts is the cost of the metadata: there is no
-// sort of pairs that takes more than a quarter on top, by which the allocator rounds
-// up long strings. (Before Go 1.24, whose maps are smaller, it is a half.)
+// The size that the limit on metadata counts is the cost of the metadata in memory. No kind
+// of pairs costs more than a quarter on top, which is the allocator's rounding of long
+// strings. (Before Go 1.24, whose maps are smaller, it is a half.)
 func TestMetadataCost(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")

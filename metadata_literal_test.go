@@ -21,8 +21,8 @@ func TestLiteralMetadata(t *testing.T) {
 	}
 }
 
-// A key has one spelling after Set and Append: a peer folds keys, and would have the
-// values of another spelling beside those, in no order.
+// A key has one spelling after Set and Append. A peer folds keys, and would otherwise get
+// the values of all spellings, in random order.
 func TestLiteralMetadataChanged(t *testing.T) {
 	for name, change := range map[string]struct {
 		f    func(MD)
@@ -40,8 +40,8 @@ func TestLiteralMetadataChanged(t *testing.T) {
 	}
 }
 
-// A call that a handler makes with its context passes the metadata on, unless it is
-// told not to.
+// A call that a handler makes with its context passes the metadata on, unless WithMetadata
+// prevents that.
 func TestMetadataPassedOn(t *testing.T) {
 	var next *Client
 	desc := echoMethods()

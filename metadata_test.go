@@ -55,8 +55,8 @@ func TestMD(t *testing.T) {
 	}
 }
 
-// Letters beyond ASCII keep their case. Some would become longer when folded, and the
-// Kelvin sign would become the ASCII letter k, behind the back of a filter.
+// Letters beyond ASCII keep their case. Folding would make some of them longer, and would
+// turn the Kelvin sign into an ASCII k that a filter does not expect.
 func TestMetadataFoldsASCIIAlone(t *testing.T) {
 	for key, want := range map[string]string{
 		"":                  "",
@@ -124,7 +124,7 @@ func TestMetadataOfContext(t *testing.T) {
 	}
 }
 
-// metadataService answers with the metadata that a call came with.
+// metadataService answers with the metadata of the call.
 func metadataService() *ServiceDesc {
 	dump := func(ctx context.Context) (any, error) {
 		md, ok := GetMetadata(ctx)
@@ -146,8 +146,8 @@ func metadataService() *ServiceDesc {
 	}
 }
 
-// Metadata goes with unary calls and with streams, which released versions sent
-// without (9 of the regressions that are open upstream).
+// Metadata is sent with unary calls and with streams; releases omit it with streams (9 of
+// the regressions that are open upstream).
 func TestMetadataOfCalls(t *testing.T) {
 	c, _ := newTestPair(t, metadataService())
 	calls := map[string]func(context.Context, *KeyValue) error{
@@ -200,8 +200,8 @@ func TestMetadataOfCalls(t *testing.T) {
 	}
 }
 
-// In a handler the context has the metadata of its call, not that of Serve's
-// context, and passes it on.
+// A handler's context has the metadata of its call, not that of Serve's context, and passes
+// it on.
 func TestMetadataInHandler(t *testing.T) {
 	_, inner := newTestServer(t, metadataService())
 	c := dialTest(t, inner)
@@ -225,8 +225,8 @@ func TestMetadataInHandler(t *testing.T) {
 	}
 }
 
-// Calls that share a context, and its metadata, at once: reading it, sending it
-// and taking copies to change (regression 21).
+// Calls that share a context read its metadata, send it and take copies to change, all at
+// the same time (regression 21).
 func TestRaceSharedMetadata(t *testing.T) {
 	c, _ := newTestPair(t, metadataService())
 	ctx := WithMetadata(testContext(t), MD{"a": {"1"}, "b": {"2"}})

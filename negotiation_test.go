@@ -13,7 +13,7 @@ var (
 	walkServerSettings = settings{version: 1, features: featureCancel | featureMetadata | featureWindows, maxMessage: 6000, window: 200}
 )
 
-// walkPeer is the server of a walk, with all that is between it and the client.
+// walkPeer is the kind of the server in a walk, with the proxies between it and the client.
 type walkPeer uint8
 
 const (
@@ -28,7 +28,7 @@ func (p walkPeer) String() string {
 	return [...]string{"server with extensions", "old server", "proxy that keeps fields", "proxy that drops fields", "proxy that answers id 0"}[p]
 }
 
-// A walkFrame is on its way between the sides of a walk.
+// A walkFrame is in transit between the sides of a walk.
 type walkFrame struct {
 	kind  string // request, ack, cancel; settings, final, response on id 0
 	call  int
@@ -46,8 +46,8 @@ type walkCall struct {
 	answerRead   bool // the client read the final frame while the call was in its table
 }
 
-// A negotiationWalker makes the moves of a client and a server, in any order in which
-// they and the connection could make them, and checks the invariants after each.
+// A negotiationWalker makes the moves of a client and a server in any order that is
+// possible on a connection, and checks the invariants after each move.
 type negotiationWalker struct {
 	peer           walkPeer
 	client, server negotiation
@@ -106,7 +106,7 @@ func (w *negotiationWalker) giveUp(i int) bool {
 	return true
 }
 
-// serverReads has the server, or what is before it, read a frame.
+// serverReads lets the server, or the proxy in front of it, read a frame.
 func (w *negotiationWalker) serverReads() bool {
 	if len(w.toServer) == 0 || w.ended {
 		return false
@@ -177,7 +177,7 @@ func (w *negotiationWalker) clientReads() bool {
 	return true
 }
 
-// check returns what does not hold.
+// check returns an error that names the broken invariant.
 func (w *negotiationWalker) check() error {
 	client, server := negotiationState(w.client.state.Load()), negotiationState(w.server.state.Load())
 	direct := w.peer == directServer
@@ -224,8 +224,8 @@ func (n *negotiation) knows(peer settings) bool {
 	return n.peerMaxMessage == peer.maxMessage && n.peerWindow == peer.window
 }
 
-// rest makes the moves that happen by themselves, until nothing is left to do, and
-// returns what does not hold then.
+// rest makes the moves that happen by themselves until none is left, and then returns an
+// error that names the broken invariant.
 func (w *negotiationWalker) rest() error {
 	for moved := true; moved; {
 		moved = false
@@ -262,7 +262,7 @@ func (w *negotiationWalker) rest() error {
 	return nil
 }
 
-// state is everything that later moves depend on.
+// state returns everything on which later moves depend.
 func (w *negotiationWalker) state() string {
 	return fmt.Sprint(w.client.state.Load(), w.client.hasOffered, w.server.state.Load(), w.ended, w.calls, w.toServer, w.toClient, w.sent)
 }
@@ -280,9 +280,10 @@ func replayNegotiation(peer walkPeer, path []int) (w *negotiationWalker, possibl
 	return w, true, nil
 }
 
-// In every order of requests, answers and the reading of both: a side relies on the
-// other only when that has confirmed, both agree for which streams they do, and with a
-// server that has extensions both come to use them, unless no request offers.
+// In every order of requests, answers and reads on both sides, a side relies on the other
+// side only after that side has confirmed, and both sides agree on the streams for which
+// they do. With a server that has extensions, both sides use them in the end, unless no
+// request has an offer.
 func TestNegotiationWalk(t *testing.T) {
 	for peer := directServer; peer <= answeringProxy; peer++ {
 		peer := peer
@@ -320,8 +321,8 @@ func TestNegotiationWalk(t *testing.T) {
 	}
 }
 
-// Each event in each state. The zero value is a side without extensions, as a client
-// with the option off, and a server before an offer.
+// The test tries each event in each state. The zero value is a side without extensions: a
+// client with the option off, or a server before an offer.
 func TestNegotiation(t *testing.T) {
 	type event struct {
 		name string

@@ -13,14 +13,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// pingFrame is a ping or a pong of a script.
+// pingFrame returns a ping or a pong for a script.
 func pingFrame(typ messageType, data uint64) rawFrame {
 	frame := pingData(data).frame(typ)
 	defer frame.release()
 	return rawFrame{typ: typ, body: append([]byte(nil), frame.b[headerLength:]...)}
 }
 
-// extend has a client and a script agree on extensions, by a call.
+// extend negotiates extensions between a client and a script, by a call.
 func extend(t *testing.T, c *Client, p *peer) {
 	t.Helper()
 	call := goCall(t, context.Background(), c, text("first"))
@@ -30,7 +30,7 @@ func extend(t *testing.T, c *Client, p *peer) {
 	call.wantValue("the first call", "first")
 }
 
-// extendServer has a script and a server agree on extensions, by a call.
+// extendServer negotiates extensions between a script and a server, by a call.
 func extendServer(p *peer) {
 	p.t.Helper()
 	p.send(withOffer(request(1, "Echo", 0, text("first"))))
@@ -65,7 +65,7 @@ func wantNoPing(t *testing.T, why string, ping <-chan error) {
 	}
 }
 
-// A pong answers the ping with its number and those before.
+// A pong answers the ping with its number and the pings before.
 func TestPing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -107,7 +107,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// The first ping asks for extensions, if no call has.
+// The first ping asks for extensions if no call has done so.
 func TestPingAsks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -157,7 +157,7 @@ func TestPingAsks(t *testing.T) {
 	}
 }
 
-// Either side returns the bytes of a ping, and ends the connection at one that is short.
+// Either side returns the bytes of a ping, and ends the connection at a short one.
 func TestPong(t *testing.T) {
 	test := func(t *testing.T, p *peer) {
 		p.send(pingFrame(messageTypePing, 1<<60+1))
@@ -181,7 +181,7 @@ func TestPong(t *testing.T) {
 	})
 }
 
-// A server answers pings only when the client has acknowledged.
+// A server answers pings only after the client's acknowledgement.
 func TestPingUnasked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, p := serverPeer(t)
@@ -200,8 +200,8 @@ func TestPingUnasked(t *testing.T) {
 	})
 }
 
-// A peer that sends pings and reads nothing has one pong in the queue, and then gets the
-// last.
+// A peer that sends pings and does not read has one pong in the queue, and later gets the
+// last one.
 func TestPingFlood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -239,7 +239,7 @@ func TestPingFlood(t *testing.T) {
 	})
 }
 
-// A ping does not wait for the read loop to take the turn back.
+// A ping does not wait for the timer to give the turn to the read loop.
 func TestPingBetweenCalls(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	needSockets(t, c) // on others no caller takes the turn

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// fullQueue is more room than there is in the queue of a connection.
+// fullQueue is as much room as the queue of a connection has.
 const fullQueue = 1 << 20
 
 // A header waits for room in the connection's queue, and stays set if the wait ends early.
@@ -37,7 +37,7 @@ func TestHeaderWaitsForRoom(t *testing.T) {
 	})
 }
 
-// A handler that no cancel frame interrupts learns nothing of one in its wait for room.
+// A handler whose context no cancel frame ends does not notice one while it waits for room.
 func TestHeaderWaitsForRoomOfNobody(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t, WithServerCancellation(CancelNone))
@@ -63,7 +63,7 @@ func TestHeaderWaitsForRoomOfNobody(t *testing.T) {
 	})
 }
 
-// A message goes out after a header that fills the connection's queue.
+// A message follows a header that fills the connection's queue.
 func TestMessageAfterHeaderThatFillsQueue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		header := MD{"h": {"1"}}

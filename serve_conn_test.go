@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// servePipe has s serve one end of a pipe, and returns a client on the other and the
+// servePipe serves one end of a pipe with s, and returns a client on the other end and the
 // result of ServeConn.
 func servePipe(t *testing.T, s *Server, ctx context.Context) (*Client, <-chan error) {
 	t.Helper()
@@ -61,7 +61,7 @@ func TestServeConn(t *testing.T) {
 	}
 }
 
-// A server that is closed takes no connection: it is closed at once.
+// A closed server closes any further connection at once.
 func TestServeConnAfterClose(t *testing.T) {
 	s := newPipeServer(t, echoMethods())
 	s.Close()
@@ -72,8 +72,8 @@ func TestServeConnAfterClose(t *testing.T) {
 	within(t, "the client's end", c.Done())
 }
 
-// ServeConn returns why a handshake refused the connection, and ends one that is under
-// way with the server.
+// ServeConn returns the reason for which a handshake refused the connection. The end of the
+// server ends a running handshake.
 func TestServeConnHandshake(t *testing.T) {
 	refused := errors.New("not you")
 	s := newPipeServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
@@ -99,7 +99,7 @@ func TestServeConnHandshake(t *testing.T) {
 	}
 }
 
-// The context is the parent of the handlers', and its end ends them alone.
+// The context is the parent of the handlers' contexts, and its end ends nothing else.
 func TestServeConnContext(t *testing.T) {
 	type key struct{}
 	why := errors.New("why")
@@ -130,7 +130,7 @@ func TestServeConnContext(t *testing.T) {
 	}
 }
 
-// ServeConn returns at the end of the connection, and leaves a handler that goes on.
+// ServeConn returns at the end of the connection, and does not wait for a running handler.
 func TestServeConnLeavesHandlers(t *testing.T) {
 	started, proceed, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	desc := &ServiceDesc{Methods: map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
@@ -154,7 +154,7 @@ func TestServeConnLeavesHandlers(t *testing.T) {
 	within(t, "the handler's end", done)
 }
 
-// ServeConn panics for a nil connection as NewClient does, also for a nil pointer.
+// ServeConn panics for a nil connection, as NewClient does, and also for a nil pointer.
 func TestServeConnNil(t *testing.T) {
 	s := newPipeServer(t, echoMethods())
 	for _, nc := range []net.Conn{nil, (*net.UnixConn)(nil)} {
@@ -169,7 +169,7 @@ func TestServeConnNil(t *testing.T) {
 	}
 }
 
-// ServeConn holds its server's goroutines only while its connection is there.
+// ServeConn keeps goroutines of the server only while its connection exists.
 func TestServeConnMany(t *testing.T) {
 	s := newPipeServer(t, echoMethods())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -188,7 +188,7 @@ func TestServeConnMany(t *testing.T) {
 	}
 }
 
-// A connection that is one too many ends ServeConn, too, and counts for nothing.
+// ServeConn also returns for a connection beyond the limit, which does not count.
 func TestServeConnTurnedAway(t *testing.T) {
 	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
 	c, served := servePipe(t, s, context.Background())

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A client that closes with a response unread, which resets the socket, has closed the
-// connection as any other: ServeConn returns nil.
+// A client that closes with a response unread resets the socket. It has closed the
+// connection like any other client: ServeConn returns nil.
 func TestServeConnReset(t *testing.T) {
 	s := newPipeServer(t, echoMethods())
 	ours, theirs := socketPair(t)

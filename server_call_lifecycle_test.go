@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Handlers that panic, end their goroutine, or keep others waiting.
+// In these tests handlers panic, end their goroutine, or hold up others.
 
 // syncBuffer is a bytes.Buffer for several goroutines.
 type syncBuffer struct {
@@ -54,8 +54,8 @@ var lifecycleFaults = map[string]func(unmarshal func(any) error) (any, error){
 	"encoding":      func(func(any) error) (any, error) { return &panicMessage{}, nil },
 }
 
-// A handler that does not return is an Internal error to its caller and a line
-// in the log; everything else goes on.
+// A handler that does not return gives its caller an Internal error and the log a line.
+// Everything else goes on.
 func TestLifecyclePanics(t *testing.T) {
 	for name, fault := range lifecycleFaults {
 		fault := fault
@@ -100,8 +100,8 @@ func TestLifecyclePanics(t *testing.T) {
 	}
 }
 
-// bestOf returns the shortest of some times: other work of the machine makes them longer,
-// and nothing makes them shorter.
+// bestOf returns the shortest of n times: other work of the machine makes times longer, but
+// nothing makes them shorter.
 func bestOf(n int, f func() time.Duration) time.Duration {
 	best := f()
 	for i := 1; i < n && best > soon; i++ {
@@ -110,8 +110,8 @@ func bestOf(n int, f func() time.Duration) time.Duration {
 	return best
 }
 
-// Handlers of a method that was quick so far, and now wait for a lock, keep no
-// other call of their connection waiting, however many there are.
+// Handlers of a method that was quick so far now wait for a lock. They hold up no other
+// call of their connection, however many they are.
 func TestFairnessBlockedHandlers(t *testing.T) {
 	const blocked = 100
 	var mu sync.Mutex
@@ -160,7 +160,7 @@ func TestFairnessBlockedHandlers(t *testing.T) {
 	}
 }
 
-// The same with handlers that compute.
+// The same holds for handlers that compute.
 func TestFairnessBusyHandler(t *testing.T) {
 	if runtime.GOMAXPROCS(0) == 1 {
 		t.Skip("on one processor a handler that computes holds up everything until it is preempted")
@@ -197,8 +197,8 @@ func TestFairnessBusyHandler(t *testing.T) {
 	}
 }
 
-// A call that comes while the handler of the connection's only stream works on a
-// message, and one that comes right after a stream has ended, is read soon.
+// The server soon reads a call that arrives while the handler of the connection's only
+// stream works on a message, and a call right after the end of a stream.
 func TestFairnessStreamHandler(t *testing.T) {
 	got, work := make(chan struct{}), make(chan struct{})
 	desc := echoMethods()

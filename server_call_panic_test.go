@@ -29,7 +29,7 @@ func misbehave(how string) {
 	}
 }
 
-// misbehaving has methods of each kind that misbehave as the request says.
+// misbehaving has methods of each kind that misbehave as the request asks.
 func misbehaving() *ServiceDesc {
 	desc := echoMethods()
 	desc.Methods["Misbehave"] = func(_ context.Context, um func(any) error) (any, error) {
@@ -54,10 +54,9 @@ func misbehaving() *ServiceDesc {
 	return desc
 }
 
-// A handler that panics, or ends its goroutine, is an Internal error to the
-// caller, and a log entry with the stack. The process lives, and the connection
-// too: also where the reading goroutine itself runs the handler, which it does
-// for methods that it has seen to be quick.
+// A handler that panics, or ends its goroutine, gives the caller an Internal error and the
+// log an entry with the stack. The process and the connection go on, even if the read loop
+// itself runs the handler, as it does for quick methods.
 func TestHandlerPanic(t *testing.T) {
 	for _, how := range []string{"panic", "runtime error", "goexit"} {
 		rec := newLogRecorder()
@@ -99,7 +98,7 @@ func TestHandlerPanic(t *testing.T) {
 	}
 }
 
-// A panic in an interceptor is one in the handler.
+// A panic in an interceptor counts as a panic in the handler.
 func TestInterceptorPanic(t *testing.T) {
 	rec := newLogRecorder()
 	_, addr := newTestServer(t, echoMethods(), WithServerLogger(rec),
@@ -120,8 +119,7 @@ func TestInterceptorPanic(t *testing.T) {
 	rec.wait(t, "stream", "server_call_panic_test.go")
 }
 
-// WithServerPanicHandler takes over: it gets all there is, and decides on the client's
-// error.
+// A WithServerPanicHandler gets all details of a panic, and decides on the client's error.
 func TestPanicHandler(t *testing.T) {
 	type report struct {
 		method, metadata string
@@ -175,10 +173,11 @@ func TestPanicHandler(t *testing.T) {
 	}
 }
 
-// crashVariable has a child process of TestPanicHandlerCrashes crash.
+// crashVariable is the environment variable that makes a child process of
+// TestPanicHandlerCrashes crash.
 const crashVariable = "TTRPC_TEST_CRASH"
 
-// A panic handler that panics ends the process: a user who wants no recovery gets none.
+// A panic handler that panics ends the process, for users who want no recovery.
 func TestPanicHandlerCrashes(t *testing.T) {
 	if os.Getenv(crashVariable) != "" {
 		_, addr := newTestServer(t, misbehaving(), WithServerPanicHandler(
@@ -198,8 +197,8 @@ func TestPanicHandlerCrashes(t *testing.T) {
 	}
 }
 
-// The end of the process waits for no client, neither for one that does not read its
-// answer nor for room in the queue.
+// The end of the process waits neither for a client that does not read its answer nor for
+// room in the queue.
 func TestPanicHandlerCrashesUnread(t *testing.T) {
 	if kind := os.Getenv(crashVariable); kind != "" {
 		ours, theirs := net.Pipe()

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// A status that just fits keeps its details and all of its message. One byte more costs it
-// the details, and the end of a message that is too long alone.
+// A status that just fits keeps its details and its whole message. With one byte more it
+// loses the details. A message that is too long by itself also loses its end.
 func TestStatusThatJustFits(t *testing.T) {
 	const room = 1000 // for a status
 	status := func(length int, details ...*anypb.Any) *spb.Status {

@@ -16,13 +16,13 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// cancelFrame is a cancel frame.
+// cancelFrame returns a cancel frame.
 func cancelFrame(id streamID, code codes.Code) rawFrame {
 	return frameOf(cancellation{id: id, code: code}.frame())
 }
 
-// A client tells the server of each call and stream that it gives up on before the final
-// frame, once, and of no other.
+// A client sends one cancel frame for each call and stream that it gives up before the
+// final frame, and for no other.
 func TestClientCancels(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t, WithClientLimits(Limits{MaxMessageLength: 8 << 10}))
@@ -83,7 +83,7 @@ func TestClientCancels(t *testing.T) {
 	})
 }
 
-// Without the feature on both sides nothing is told.
+// Without the feature on both sides no cancel frame is sent.
 func TestClientCancelsNotUnasked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
@@ -98,8 +98,8 @@ func TestClientCancelsNotUnasked(t *testing.T) {
 	})
 }
 
-// A cancel frame ends what the mode says; nothing follows on the stream, and the call
-// stays in the table until its handler returns.
+// A cancel frame ends the contexts that the mode names. No frame follows on the stream, and
+// the call stays in the table until its handler returns.
 func TestServerCancelled(t *testing.T) {
 	for mode := CancelNone; mode <= CancelAll; mode++ {
 		for _, method := range []string{"Hold", "HoldStream", "HoldServer", "HoldClient"} {
@@ -158,8 +158,8 @@ func testServerCancelled(t *testing.T, mode CancelMode, method string) {
 	p.alive("after all", 5)
 }
 
-// A client that has sent its last message and then gives up: the handler receives all
-// messages and the end, in every mode.
+// A client sends its last message and then gives up: the handler receives all messages and
+// the end, in every mode.
 func TestServerCancelledAfterLast(t *testing.T) {
 	for mode := CancelNone; mode <= CancelAll; mode++ {
 		bubble(t, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestServerCancelledAfterLast(t *testing.T) {
 	}
 }
 
-// Cancel frames that break the rules.
+// Some cancel frames break the rules.
 func TestServerCancelFrames(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)

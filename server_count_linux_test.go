@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of each user there are as many connections as the option says, by the credentials of
-// the socket: those of other sockets have none, and do not count.
+// Each user has as many connections as the option allows, by the credentials of the socket.
+// Other kinds of sockets have no credentials, and do not count for a user.
 func TestMaxConnsPerUID(t *testing.T) {
 	rec := newLogRecorder()
 	s, addr := newTestServer(t, echoMethods(), WithServerMaxConns(0, 2), WithServerLogger(rec))
@@ -54,8 +54,8 @@ func TestMaxConnsPerUID(t *testing.T) {
 	}
 }
 
-// The credentials that a handshaker returns come before those of the socket, for which
-// the connection counts during the handshake.
+// The credentials that a handshaker returns take precedence over those of the socket, for
+// which the connection counts during the handshake.
 func TestMaxConnsPerUIDOfHandshake(t *testing.T) {
 	rec := newLogRecorder()
 	var uid atomic.Uint32
@@ -104,7 +104,7 @@ func TestMaxConnsPerUIDOfHandshake(t *testing.T) {
 	close(goOn)
 }
 
-// The kernel's word for no user is none.
+// The kernel's uid for no user counts as unknown.
 func TestUIDOfPeer(t *testing.T) {
 	for _, test := range []struct {
 		peer any

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// As many calls and streams run at once on a server as the option says, whatever
-// connection they came over and whether that is still there; one more is refused at
-// once, and when one has returned there is room again.
+// As many calls and streams run at once on a server as the option allows, over any
+// connections, and even if their connections have ended. One more is refused at once, and
+// when a handler has returned there is room again.
 func TestMaxHandlers(t *testing.T) {
 	g := newGate()
 	desc := g.service()
@@ -94,7 +94,7 @@ func TestMaxHandlersCountedOnce(t *testing.T) {
 	}
 }
 
-// connCount is how many connections count, and for how many users.
+// connCount returns the number of connections that count, and of their users.
 func (s *Server) connCount() (conns, users int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func wantTurnedAway(t *testing.T, addr string) {
 	}
 }
 
-// One connection more than there may be is closed at once, with a line in the log;
-// others go on, and when one has ended there is room again.
+// One connection beyond the limit is closed at once, with a line in the log. Other
+// connections go on, and when one has ended there is room again.
 func TestMaxConns(t *testing.T) {
 	rec := newLogRecorder()
 	s, addr := newTestServer(t, echoMethods(), WithServerMaxConns(2, 0), WithServerLogger(rec))
@@ -134,7 +134,7 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// A flood of connections costs the log no more lines than other floods do.
+// A flood of connections writes no more lines than other floods do.
 func TestMaxConnsLog(t *testing.T) {
 	rec := newLogRecorder()
 	_, addr := newTestServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(rec))
@@ -194,8 +194,8 @@ func (c *stuckConn) Close() error {
 	return c.Conn.Close()
 }
 
-// The close of connections that are turned away holds up no other one: their peers may
-// have it take long.
+// The close of a connection beyond the limit holds up no other connection: its peer may
+// make the close slow.
 func TestMaxConnsTurnedAwayBesideOthers(t *testing.T) {
 	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
 	goOn := make(chan struct{})

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Shutdown gives notice to clients that have offered extensions, and to no others.
+// Shutdown sends goaway to clients that have offered extensions, and to no others.
 func TestServerSaysGoaway(t *testing.T) {
 	shutdown := func(t *testing.T, st *serverTest) <-chan error {
 		down := goErr(func() error { return st.server.Shutdown(context.Background()) })

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// FuzzServer has a server read arbitrary bytes. It answers
-// within the protocol, uses a bounded amount of memory, and nothing is left of
-// the connection when it is closed.
+// FuzzServer lets a server read arbitrary bytes. The server answers within the protocol and
+// uses a bounded amount of memory, and nothing is left of the connection after its end.
 func FuzzServer(f *testing.F) {
 	modes := []fuzzMode{0, fuzzSocket, fuzzUnread, fuzzTiny, fuzzSocket | fuzzTiny}
 	for _, seed := range scriptSeeds() {
@@ -42,8 +41,8 @@ func FuzzServer(f *testing.F) {
 // fuzzMaxCalls limits the calls of the server.
 const fuzzMaxCalls = 10
 
-// checkServerMemory checks the stated amount of memory for a connection: the frame being
-// read, the write queue, and a request and an inbox for each call.
+// checkServerMemory checks the documented bound of a connection's memory: the frame that is
+// being read, the write queue, and a request and an inbox for each call.
 func checkServerMemory(t *testing.T, peak int) {
 	t.Helper()
 	message := 4096 + bufferSlack // the buffer of the longest
@@ -71,8 +70,8 @@ func newFuzzServer(t *testing.T) (s *Server, l *memListener, served chan error) 
 	return s, l, served
 }
 
-// fuzzServerConn runs to the end over any connection. The peer reads all that
-// comes, as otherwise time would have to pass.
+// fuzzServerConn runs a server to the end over any connection. The peer reads everything,
+// since otherwise time would have to pass.
 func fuzzServerConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn) {
 	s, l, served := newFuzzServer(t)
 	l.hand(far)
@@ -92,7 +91,7 @@ func fuzzServerConn(t *testing.T, mode fuzzMode, sent []byte, near, far net.Conn
 	}
 }
 
-// fuzzServerInMemory looks into the server while it has read all that was sent.
+// fuzzServerInMemory inspects the server after it has read all bytes.
 func fuzzServerInMemory(t *testing.T, mode fuzzMode, sent []byte) {
 	s, l, served := newFuzzServer(t)
 	capacity := 0
@@ -154,8 +153,8 @@ func fuzzServerInMemory(t *testing.T, mode fuzzMode, sent []byte) {
 	}
 }
 
-// checkServerAnswered checks that every frame with an even id was answered, and
-// every request, unless its stream is still open.
+// checkServerAnswered checks that every frame with an even id was answered, and every
+// request, unless its stream is still open.
 func checkServerAnswered(t *testing.T, sent, output []byte, open map[streamID]bool) {
 	t.Helper()
 	finals := make(map[streamID]int)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A handshaker may return a connection whose Close waits, beside an error: its own is
-// refused and forgotten all the same.
+// A handshaker may return a connection whose Close waits, together with an error. The
+// accepted connection is refused and forgotten all the same.
 func TestHandshakeSlowClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		goOn := make(chan struct{})
@@ -34,10 +34,9 @@ func TestHandshakeSlowClose(t *testing.T) {
 	})
 }
 
-// A handshaker that heeds neither its context nor its connection keeps nothing but
-// its goroutine: at the limit, or when the server ends, the connection is refused
-// and forgotten. The end of the handshaker later changes nothing, and the connection that
-// it returns is closed.
+// A handshaker that ignores both its context and its connection keeps only its goroutine.
+// At the limit, or when the server ends, the connection is refused and forgotten. The later
+// end of the handshaker changes nothing, and the connection that it returns is closed.
 func TestHandshakeIgnoresItsEnd(t *testing.T) {
 	for name, end := range map[string]struct {
 		f     func(*Server)
@@ -100,8 +99,8 @@ func TestHandshakeIgnoresItsEnd(t *testing.T) {
 	}
 }
 
-// The limit, the end of the server and the handshaker's return at one time: one of
-// them decides, and at most one line is logged.
+// The limit, the end of the server and the handshaker's return come at the same time. One
+// of them decides, and at most one line is logged.
 func TestHandshakeEndsAtOnce(t *testing.T) {
 	for round := 0; round < 100; round++ {
 		bubble(t, func(t *testing.T) {
@@ -127,7 +126,7 @@ func TestHandshakeEndsAtOnce(t *testing.T) {
 	}
 }
 
-// oddAddr is the address of a peer that chose it to look like another line.
+// oddAddr is an address that a peer has chosen to look like another line.
 type oddAddr struct{}
 
 func (oddAddr) Network() string { return "unix" }
@@ -137,7 +136,7 @@ type oddlyNamedConn struct{ net.Conn }
 
 func (oddlyNamedConn) RemoteAddr() net.Addr { return oddAddr{} }
 
-// The log names the connection that was refused, on one line.
+// The log names the refused connection, on one line.
 func TestHandshakeRefusalNamesConnection(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		rec := newLogRecorder()

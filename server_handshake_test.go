@@ -38,7 +38,7 @@ func peerService() *ServiceDesc {
 	}
 }
 
-// The results of the handshaker are used: the connection in place of the accepted
+// The server uses the results of the handshaker: the connection instead of the accepted
 // one, and the value in the contexts of handlers.
 func TestHandshakeResult(t *testing.T) {
 	for _, peer := range []any{"the peer", nil} {
@@ -83,8 +83,8 @@ func (c *countingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A connection that the handshaker does not admit is closed, the log says why,
-// and the server goes on.
+// A connection that the handshaker refuses is closed, the log has the reason, and the
+// server goes on.
 func TestHandshakeRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		handshake handshakeFunc
@@ -145,7 +145,7 @@ func TestHandshakeRefuses(t *testing.T) {
 	}
 }
 
-// A call on a connection that is refused returns ErrClosed.
+// A call on a refused connection returns ErrClosed.
 func TestHandshakeRefusedCall(t *testing.T) {
 	_, addr := newTestServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
 		func(context.Context, net.Conn) (net.Conn, any, error) { return nil, nil, errors.New("not you") })))
@@ -156,7 +156,7 @@ func TestHandshakeRefusedCall(t *testing.T) {
 	}
 }
 
-// When a handshaker refuses with a connection of its own, that is closed, too.
+// If a handshaker returns an error and a connection, that connection is also closed.
 func TestHandshakeClosesReplacement(t *testing.T) {
 	ours, theirs := net.Pipe()
 	_, addr := newTestServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
@@ -167,9 +167,8 @@ func TestHandshakeClosesReplacement(t *testing.T) {
 	}
 }
 
-// A peer that says nothing is given up after the limit, whether the handshaker
-// waits for it or for its context; and a handshake that succeeds too late is
-// none.
+// A peer that sends nothing is refused at the limit, whether the handshaker waits for the
+// peer or for its context. A handshake that succeeds too late does not count.
 func TestHandshakeTimeout(t *testing.T) {
 	const limit = 30 * time.Millisecond
 	for name, handshake := range map[string]handshakeFunc{
@@ -204,7 +203,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// The default limit is there, and an option changes it.
+// There is a default limit, and an option changes it.
 func TestHandshakeDeadline(t *testing.T) {
 	for limit, opts := range map[time.Duration][]ServerOpt{
 		10 * time.Second: nil,
@@ -224,7 +223,7 @@ func TestHandshakeDeadline(t *testing.T) {
 	}
 }
 
-// One slow peer blocks no other (10 of the regressions open upstream).
+// A slow peer holds up no other peer (10 of the regressions open upstream).
 func TestSlowHandshakeBlocksNoOther(t *testing.T) {
 	const slow = 20
 	var count atomic.Int64
@@ -249,8 +248,8 @@ func TestSlowHandshakeBlocksNoOther(t *testing.T) {
 	}
 }
 
-// The end of Serve's context ends handlers, and not connections: a handshake that
-// is under way goes on, and so do the calls after it.
+// The end of Serve's context ends handlers, not connections: a running handshake goes on,
+// and so do the calls after it.
 func TestHandshakeOutlivesServeContext(t *testing.T) {
 	started, proceed := make(chan struct{}), make(chan struct{})
 	s := newServer(t, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
@@ -270,7 +269,7 @@ func TestHandshakeOutlivesServeContext(t *testing.T) {
 	}
 }
 
-// Shutdown and Close end the handshakes that are under way.
+// Shutdown and Close end the running handshakes.
 func TestHandshakeEndsWithServer(t *testing.T) {
 	for name, end := range map[string]func(*Server) error{
 		"Close":    (*Server).Close,

@@ -16,10 +16,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// FuzzHostileServer runs programs of hostile peers against a server whose limits are
-// tiny, with Shutdown and Close anywhere among them. Nothing hangs, no more handlers run
-// than may, a stream has one final frame and its messages in order, a peer that does no
-// wrong in the end is served, and nothing is left.
+// FuzzHostileServer runs programs of hostile peers against a server with tiny limits.
+// Shutdown and Close may come anywhere in a program. Nothing hangs, no more handlers run
+// than the limits allow, a stream has one final frame and its messages in order, a peer
+// that behaves well in the end is served, and nothing is left.
 func FuzzHostileServer(f *testing.F) {
 	for _, form := range extensionForms() { // a frame of extensions in each state, with and beside a stream
 		frame := []byte{6, form, byte(messageTypeSettings) | form&0xf, form}
@@ -87,7 +87,7 @@ func runHostileServer(t *testing.T, code *hostileCode) {
 	}
 }
 
-// newHostileServer is configured by the bits of mode.
+// newHostileServer returns a server that the bits of mode configure.
 func newHostileServer(t *testing.T, mode byte) *hostileServer {
 	h := &hostileServer{
 		t: t, watch: hostileWatch{t: t, running: make(map[string]*hostileTask)}, l: newMemListener(0),
@@ -112,7 +112,7 @@ func newHostileServer(t *testing.T, mode byte) *hostileServer {
 	return h
 }
 
-// hostileMethods are those that a program calls.
+// hostileMethods are the methods that a program calls.
 var hostileMethods = [...]string{"Echo", "Late", "Block", "Panic", "Goexit", "Streams", "Hoard", "Burst", "Join", "None", "Long"}
 
 func (h *hostileServer) register() {
@@ -173,7 +173,7 @@ func setHostileMetadata(ctx context.Context) {
 	SetTrailer(ctx, MD{"end": {"of a response"}})
 }
 
-// echo receives everything; without a pause it answers, too.
+// echo receives everything. Without a pause it also answers.
 func (h *hostileServer) echo(ss StreamServer, pause time.Duration) error {
 	var order rising
 	for {
@@ -300,7 +300,7 @@ func (h *hostileServer) check() {
 	}
 }
 
-// finish has every peer send the rest, read everything, and make a last call.
+// finish makes every peer send the rest, read everything, and make a last call.
 func (h *hostileServer) finish() {
 	const longest = 3 * time.Minute // each stream may hold up reading for a second
 	for _, p := range h.peers {
@@ -314,7 +314,7 @@ func (h *hostileServer) finish() {
 	}
 }
 
-// lastID is that of the last call, which no program uses.
+// lastID is the id of the last call, which no program uses.
 const lastID streamID = 1<<32 - 3
 
 func (h *hostileServer) finishPeer(p *hostilePeer) {
@@ -335,8 +335,7 @@ func (h *hostileServer) finishPeer(p *hostilePeer) {
 	}
 }
 
-// checkAnswered checks that everything that was sent has its answer, or a call that
-// still runs.
+// checkAnswered checks that every frame has its answer, or a call that is still running.
 func (h *hostileServer) checkAnswered(p *hostilePeer) {
 	open := make(map[streamID]bool)
 	for _, sc := range h.conns() {

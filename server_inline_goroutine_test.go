@@ -10,15 +10,15 @@ import (
 
 var goroutineIDs = regexp.MustCompile(`goroutine (\d+)`)
 
-// goroutine returns the ids of the caller's goroutine and of the one that started it.
+// goroutine returns the ids of the caller's goroutine and of its creator.
 func goroutine() (id, creator string) {
 	b := make([]byte, 16<<10)
 	ids := goroutineIDs.FindAllSubmatch(b[:runtime.Stack(b, false)], -1)
 	return string(ids[0][1]), string(ids[len(ids)-1][1])
 }
 
-// With WithServerGoroutinePerCall no goroutine runs two calls, and none that has run
-// a handler's code starts a call, which would inherit its labels.
+// With WithServerGoroutinePerCall no goroutine runs two calls. No goroutine that has run a
+// handler's code starts a call, which would inherit its labels.
 func TestServerGoroutinePerCall(t *testing.T) {
 	var mu sync.Mutex
 	var method *method

@@ -38,8 +38,8 @@ func stackMethods() (*ServiceDesc, <-chan []uintptr) {
 	return desc, stacks
 }
 
-// On a connection with a call now and then each handler has a goroutine of its own,
-// and no watchdog starts.
+// On a connection with rare calls each handler has its own goroutine, and no watchdog
+// starts.
 func TestIsolatedCallsHaveGoroutines(t *testing.T) {
 	desc, stacks := stackMethods()
 	s, addr := newTestServer(t, desc, func(c *serverConfig) error {
@@ -77,8 +77,8 @@ func TestOnlyQuickHandlersOnReadLoop(t *testing.T) {
 	}
 }
 
-// A method whose handler took long on the read loop has goroutines of its own for
-// many calls after that, however quick they are.
+// After a handler took long on the read loop, many further calls of its method run on their
+// own goroutines, however quick they are.
 func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 	desc, stacks := stackMethods()
 	s, addr := newTestServer(t, desc)
@@ -102,7 +102,7 @@ func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {
 	})
 }
 
-// The read loop runs few of the calls of a method that are slow now and then: the more
+// The read loop runs few of the slow calls of a method that is slow now and then: the more
 // of them it has run, the longer it leaves the method alone.
 func TestHandlerSlowNowAndThen(t *testing.T) {
 	desc, stacks := stackMethods()

@@ -36,8 +36,8 @@ func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn
 	return sc, theirs
 }
 
-// Calls whose responses cannot be written, to a peer that reads no more but goes
-// on sending, leave the table and stop counting.
+// Calls whose responses cannot be written, to a peer that reads no more but goes on
+// sending, leave the table and stop counting.
 func TestUnwritableResponses(t *testing.T) {
 	const limit = 4
 	sc, theirs := servedPair(t, echoMethods(), WithServerMaxCalls(limit))
@@ -53,8 +53,8 @@ func TestUnwritableResponses(t *testing.T) {
 	w.Close()
 }
 
-// A handler on the read loop that closes the server and goes on does not keep the
-// responses from before it.
+// A handler on the read loop that closes the server and goes on does not hold up the
+// responses of earlier calls.
 func TestCloseInHandlerWritesResponses(t *testing.T) {
 	release := make(chan struct{})
 	desc := echoMethods()
@@ -85,7 +85,7 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 	}
 }
 
-// A frame that ends the connection does not keep the response from before it.
+// A frame that ends the connection does not hold up the response of an earlier call.
 func TestResponseBeforeProtocolError(t *testing.T) {
 	sc, theirs := servedPair(t, echoMethods())
 	makeQuick(t, sc.server, "Echo")
@@ -102,8 +102,8 @@ func TestResponseBeforeProtocolError(t *testing.T) {
 	}
 }
 
-// A peer that takes a long message slowly, but without a pause, gets all of it from
-// a client that is closed.
+// A peer that accepts a long message slowly, but without a pause, gets all of it from a
+// client that is closed.
 func TestCloseWritesLongMessage(t *testing.T) {
 	ours, theirs := socketPair(t)
 	ours.SetWriteBuffer(64 << 10)
@@ -139,8 +139,8 @@ func TestCloseWritesLongMessage(t *testing.T) {
 	<-closed
 }
 
-// A receiver finds that the server breaks the protocol, and ends the stream;
-// another one, which may be reading, notices.
+// A receiver notices that the server breaks the protocol, and ends the stream. Another
+// receiver, which may be the leader, notices the end.
 func TestRaceReceiversOfBrokenStream(t *testing.T) {
 	ours, theirs := socketPair(t)
 	c := NewClient(ours)
@@ -170,8 +170,8 @@ func TestRaceReceiversOfBrokenStream(t *testing.T) {
 	}
 }
 
-// A panic handler that ends its goroutine, of a call that the reading goroutine
-// runs: the call is answered, and one goroutine reads on.
+// A panic handler ends the goroutine of a call that the read loop runs. The call is
+// answered, and another read loop reads on.
 func TestPanicHandlerGoexit(t *testing.T) {
 	desc := echoMethods()
 	desc.Methods["Panic"] = func(context.Context, func(any) error) (any, error) { panic("x") }
@@ -201,8 +201,8 @@ func TestPanicHandlerGoexit(t *testing.T) {
 	})
 }
 
-// Close returns although the connection's own Close waits for a Write of its that
-// the peer does not read.
+// Close returns although the connection's own Close waits for a Write that the peer does
+// not read.
 func TestCloseWhileConnWaits(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
@@ -220,7 +220,7 @@ func TestCloseWhileConnWaits(t *testing.T) {
 	io.Copy(io.Discard, theirs)
 }
 
-// serialConn is a connection that does one thing at a time.
+// serialConn is a connection that does one operation at a time.
 type serialConn struct {
 	net.Conn
 	lock chan struct{} // holds an element while Write or Close is in progress

@@ -11,7 +11,7 @@ import (
 
 // A client that sends a request and leaves at once is served: its handler may decode the
 // request for the first time within a second after the end, unless the request is long. A
-// request that has been decoded is gone at once.
+// request that has been decoded is dropped at once.
 func TestDecodeOfClientThatLeft(t *testing.T) {
 	long := strings.Repeat("x", lateRequestLength)
 	for name, test := range map[string]struct {

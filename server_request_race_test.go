@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Decoding and the end of the connection at one time: a decoder gets the whole request
-// or an error that says which end came first, and the buffer is released once.
+// Decoding and the end of the connection happen at the same time. A decode gets the whole
+// request or an error that says which end came first, and the buffer is released once.
 func TestRaceDecodeConnectionEnd(t *testing.T) {
 	const decoders = 3
 	value := strings.Repeat("v", 3000)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Connections that have ended keep nothing that their peers sent, though the handlers
-// of their calls go on and ignore their contexts; nor responses that wait for room.
+// Connections that have ended keep neither the bytes of their peers, although the handlers
+// of their calls go on and ignore their contexts, nor responses that wait for room.
 func TestEndedConnectionsKeepNothing(t *testing.T) {
 	const reconnects, calls = 100, 4
 	const allowed = 24 << 20 // 400 goroutines, and the garbage of this test
@@ -75,9 +75,8 @@ func TestEndedConnectionsKeepNothing(t *testing.T) {
 	}
 }
 
-// A request that is decoded after the end of its connection is ErrClosed, and the
-// handler's context has ended by then; decoding before that, at any number of times,
-// works.
+// Decoding a request after the end of its connection returns ErrClosed, and the handler's
+// context has ended by then. Before the end any number of decodes succeed.
 func TestDecodeAfterConnectionEnds(t *testing.T) {
 	type result struct{ decoded, again, ctx error }
 	results := make(chan result, 1)
@@ -109,8 +108,8 @@ func TestDecodeAfterConnectionEnds(t *testing.T) {
 	}
 }
 
-// A stream that fails while its handler runs, as a unary call does whose client sends
-// data, lets go of its request, too: the handler learns why.
+// A stream that fails while its handler runs, such as a unary call whose client sends data,
+// also drops its request, and the handler gets the reason.
 func TestDecodeAfterStreamFails(t *testing.T) {
 	results := make(chan error, 1)
 	begun, failed := make(chan struct{}), make(chan struct{})

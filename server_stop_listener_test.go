@@ -30,8 +30,8 @@ func (l *stuckListener) Close() error {
 	return errors.New("late")
 }
 
-// A listener whose Close blocks holds up neither the connections nor the other
-// listeners, nor Shutdown beyond its context, nor Close for long.
+// A listener whose Close blocks holds up neither the connections nor the other listeners.
+// It holds up Shutdown until its context ends, and Close only briefly.
 func TestStuckListener(t *testing.T) {
 	for name, end := range map[string]func(*Server) error{
 		"Close": (*Server).Close,
@@ -82,8 +82,7 @@ func TestStuckListener(t *testing.T) {
 	}
 }
 
-// complainingListener is a listener whose Close returns an error, each time, and ends no
-// Accept.
+// complainingListener is a listener whose Close always returns an error and ends no Accept.
 type complainingListener struct {
 	net.Listener
 	accepts chan struct{} // a token for each Accept
@@ -104,8 +103,8 @@ func (l *complainingListener) Accept() (net.Conn, error) {
 
 func (l *complainingListener) Close() error { return errComplaint }
 
-// The server forgets a listener that it has closed, and one whose Serve has returned: no
-// other Close reports its error.
+// The server forgets a listener that it has closed, and a listener whose Serve has
+// returned: no other Close reports its error.
 func TestListenerIsForgotten(t *testing.T) {
 	s, l := newServer(t), newComplainingListener()
 	served := goErr(func() error { return s.Serve(context.Background(), l) })

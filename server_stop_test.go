@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A gate is a service whose handlers wait until the test lets them go.
+// A gate is a service whose handlers wait until the test releases them.
 type gate struct {
 	started chan struct{} // receives when a handler has begun
 	proceed chan struct{} // lets a handler go on, or all when closed
@@ -48,7 +48,7 @@ func (g *gate) service() *ServiceDesc {
 	return desc
 }
 
-// call makes a call to Wait, whose handler has begun when it returns.
+// call makes a call to Wait, and returns when its handler has begun.
 func (g *gate) call(t *testing.T, c *Client) <-chan error {
 	t.Helper()
 	result := goErr(func() error {
@@ -83,10 +83,10 @@ func (g *gate) stream(t *testing.T, c *Client) <-chan error {
 	})
 }
 
-// Shutdown lets the calls in flight finish and deliver what they have: a lone
-// call on its connection, a stream, calls beside rejected frames (12, and 3 of the
-// regressions open upstream). Idle connections are closed at once, new calls
-// refused, and at the end no connection is left.
+// Shutdown lets running calls finish and deliver their responses: a lone call on its
+// connection, a stream, and calls beside refused frames (12, and 3 of the regressions open
+// upstream). Idle connections are closed at once, new calls are refused, and at the end no
+// connection is left.
 func TestShutdown(t *testing.T) {
 	g := newGate()
 	s := newServer(t)
@@ -145,8 +145,8 @@ func TestShutdown(t *testing.T) {
 	serverIdle(t, s)
 }
 
-// Rejected frames alone do not keep a connection, nor make it idle while a
-// stream goes on that was opened after them.
+// Refused frames alone neither keep a connection, nor make a connection idle while a stream
+// goes on that began after them.
 func TestShutdownAfterRejects(t *testing.T) {
 	g := newGate()
 	s := newServer(t)
@@ -184,8 +184,8 @@ func TestShutdownAfterRejects(t *testing.T) {
 	}
 }
 
-// Shutdown returns its context's error while calls go on, which Close then ends.
-// When nothing has to be waited for, the context does not matter.
+// Shutdown returns the error of its context while calls go on, and Close then ends the
+// calls. If there is nothing to wait for, the context does not matter.
 func TestShutdownContext(t *testing.T) {
 	g := newGate()
 	s := newServer(t)
@@ -219,7 +219,7 @@ func TestShutdownContext(t *testing.T) {
 	}
 }
 
-// An ended context does not keep Shutdown from closing idle connections.
+// Shutdown closes idle connections even if its context has ended.
 func TestShutdownIdleWithEndedContext(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -248,7 +248,7 @@ func TestShutdownIdleWithEndedContext(t *testing.T) {
 	}
 }
 
-// writing says whether a connection of the server is being written to.
+// writing reports whether a connection of the server has a flusher.
 func writing(s *Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,9 +264,9 @@ func writing(s *Server) bool {
 	return false
 }
 
-// Close ends everything now: the contexts of handlers, the calls of clients, the
-// connections of both. It waits for no handler, and nothing is served after it (3
-// of the regressions open upstream).
+// Close ends everything at once: the contexts of handlers, the calls of clients, and the
+// connections of both. It waits for no handler, and nothing is served after it (3 of the
+// regressions open upstream).
 func TestCloseEndsBusyConn(t *testing.T) {
 	stubborn := make(chan struct{})
 	defer close(stubborn)
@@ -320,7 +320,7 @@ func TestCloseEndsBusyConn(t *testing.T) {
 	}
 }
 
-// A server that never served, or has stopped, can be stopped in every way.
+// A server that never served, or has stopped, can be stopped again in every way.
 func TestStopTwice(t *testing.T) {
 	shutdown := func(s *Server) error { return s.Shutdown(context.Background()) }
 	for _, ends := range [][]func(*Server) error{
@@ -355,8 +355,8 @@ func (l stuckLogger) Printf(string, ...any) {
 	<-l.goOn
 }
 
-// A logger that holds up the end of a connection does not hold up Shutdown for longer
-// than its context lasts.
+// A logger that holds up the end of a connection holds up Shutdown only until its context
+// ends.
 func TestShutdownStuckLogger(t *testing.T) {
 	logger := stuckLogger{make(chan struct{}, 10), make(chan struct{})}
 	s := newPipeServer(t, echoMethods(), WithServerLogger(logger))

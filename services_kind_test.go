@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A request says by its flags which kind of method its caller means. A released client
-// sends the same ones, and gets the same answer, at once.
+// The flags of a request say which kind of method its caller means. A released client sends
+// the same flags, and gets the same answer, at once.
 func TestKindOfMethod(t *testing.T) {
 	kinds := map[string]flags{"unary": 0, "server's stream": flagRemoteClosed, "client's stream": flagRemoteOpen}
 	const (
@@ -32,7 +32,7 @@ func TestKindOfMethod(t *testing.T) {
 		for kind, fl := range kinds {
 			bubble(t, func(t *testing.T) {
 				st, p := serverPeer(t)
-				// With and without what clients of the one kind or the other add.
+				// Clients of some kinds add further flags.
 				for i, fl := range []flags{fl, fl | flagNoData, fl | 0x80} {
 					id := streamID(1 + 2*i)
 					if want[kind] == fits {
@@ -52,7 +52,7 @@ func TestKindOfMethod(t *testing.T) {
 	}
 }
 
-// The same through the API, each with each.
+// The same holds through the API, for each pair of kinds.
 func TestKindOfMethodClient(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	ctx := testContext(t)

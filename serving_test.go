@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// neverEnding is a context of somebody else that never ends.
+// neverEnding is a user's context that never ends.
 type neverEnding struct {
 	context.Context
 	asked chan struct{} // a token when its Err is called
@@ -20,8 +20,8 @@ func (c *neverEnding) Err() error {
 	return nil
 }
 
-// No goroutine that reads asks Serve's context whether it has ended, whose methods are
-// the user's code: that one of package context in between says so.
+// No goroutine that reads asks Serve's context, whose methods are the user's code, whether
+// it has ended. A context of package context between the two answers.
 func TestServeContextThatNeverEnds(t *testing.T) {
 	type key struct{}
 	ctx := &neverEnding{context.WithValue(context.Background(), key{}, "value"), make(chan struct{}, 1)}
@@ -52,8 +52,7 @@ func TestServeContextThatNeverEnds(t *testing.T) {
 	}
 }
 
-// countedContext is a context of somebody else that counts the functions that wait for
-// its end.
+// countedContext is a user's context that counts the functions which wait for its end.
 type countedContext struct {
 	context.Context
 	end     chan struct{}
@@ -70,8 +69,8 @@ func (c *countedContext) AfterFunc(func()) (stop func() bool) {
 	}
 }
 
-// The handlers of a connection keep their contexts when Serve has returned, and the last
-// connection lets go of Serve's context.
+// The handlers of a connection keep their contexts after Serve has returned. The last
+// connection releases Serve's context.
 func TestServeContextOutlivesServe(t *testing.T) {
 	ctx := &countedContext{Context: context.Background(), end: make(chan struct{})}
 	s, err := NewServer()

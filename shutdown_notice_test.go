@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// ShutdownNotice tells the handlers of calls and streams, through derived contexts, when
-// Shutdown begins, and when Close does.
+// ShutdownNotice tells the handlers of calls and streams, also through derived contexts,
+// when Shutdown or Close begins.
 func TestShutdownNotice(t *testing.T) {
 	for name, stop := range map[string]func(*Server) error{
 		"Shutdown": func(s *Server) error { return s.Shutdown(context.Background()) },
@@ -62,7 +62,7 @@ func TestShutdownNotice(t *testing.T) {
 	}
 }
 
-// A context of no handler has no notice, and one costs nothing to get.
+// A context outside of handlers has no notice. Getting a notice costs nothing.
 func TestShutdownNoticeElsewhere(t *testing.T) {
 	if notice := ShutdownNotice(context.Background()); notice != nil {
 		t.Error("there is a channel outside of a handler")

@@ -16,7 +16,7 @@ import (
 
 const defaultMaxDetails = 32768
 
-// encodedStatus is a response with a status of n details like d.
+// encodedStatus returns a response whose status has n details like d.
 func encodedStatus(t testing.TB, code codes.Code, n int, d *anypb.Any) []byte {
 	t.Helper()
 	b := mustMarshal(&spb.Status{Code: int32(code), Message: "with details"})
@@ -29,8 +29,8 @@ func manyDetails(n int) *anypb.Any {
 	return &anypb.Any{TypeUrl: strings.Repeat("u", n), Value: bytes.Repeat([]byte("v"), n)}
 }
 
-// A response of nothing but details costs a client a few times its bytes, or those of
-// the longest message, and the error with them no more than they are counted as.
+// A response that consists of details costs a client a few times its bytes, or those of the
+// longest message. The error with the details costs no more than limits count for them.
 func TestDetailsCost(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")
@@ -72,8 +72,8 @@ func TestDetailsCost(t *testing.T) {
 	}
 }
 
-// Details up to the limit arrive, many or big ones. With more the call fails, or the
-// stream, and the connection goes on.
+// Details up to the limit arrive, many small ones or big ones. Beyond the limit the call or
+// the stream fails, and the connection goes on.
 func TestDetailsLimit(t *testing.T) {
 	respond := func(code codes.Code, n int, d *anypb.Any) []byte { return encodedStatus(t, code, n, d) }
 	twice := func(n int) []byte {

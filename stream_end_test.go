@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// After the server has ended a stream with an error, SendMsg says io.EOF, as its
-// documentation has it: the error is RecvMsg's to tell.
+// After the server has ended a stream with an error, SendMsg returns io.EOF, as its
+// documentation says, and RecvMsg returns the error.
 func TestSendAfterServerError(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "Unknown", nil)
@@ -34,7 +34,7 @@ func TestSendAfterServerError(t *testing.T) {
 	}
 }
 
-// The server's error of a stream stays when the connection ends after that.
+// The server's error of a stream stays when the connection ends after it.
 func TestSendAfterServerErrorAndClose(t *testing.T) {
 	c, w := wireClient(t)
 	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "S", nil)
@@ -56,8 +56,8 @@ func TestSendAfterServerErrorAndClose(t *testing.T) {
 	}
 }
 
-// A sender that waits for room on a stream that the server has ended waits no longer,
-// though the server reads nothing; nor does one that comes later.
+// A sender that waits for room on a stream stops waiting when the server ends the stream,
+// even if the server reads nothing. A later sender does not wait.
 func TestSendWaitsOnEndedStream(t *testing.T) {
 	c, w := wireClient(t)
 	cs, err := c.NewStream(context.Background(), &StreamDesc{StreamingClient: true}, testService, "S", nil)
@@ -85,7 +85,7 @@ func TestSendWaitsOnEndedStream(t *testing.T) {
 	}
 }
 
-// closeUnread has CloseSend wait on a stream of which the server reads nothing.
+// closeUnread makes CloseSend wait on a stream that the server does not read.
 func closeUnread(t *testing.T, ctx context.Context) (cs ClientStream, w *wire, closing <-chan error) {
 	t.Helper()
 	c, w := wireClient(t)
@@ -105,8 +105,7 @@ func closeUnread(t *testing.T, ctx context.Context) (cs ClientStream, w *wire, c
 	return cs, w, closing
 }
 
-// CloseSend that waits for earlier messages to be written waits no longer than
-// its context.
+// CloseSend waits for earlier messages to be written only until its context ends.
 func TestCloseSendCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -117,7 +116,7 @@ func TestCloseSendCancelled(t *testing.T) {
 	}
 }
 
-// Nor does it wait longer than the stream lives, which the server may end unread.
+// CloseSend also stops waiting when the server ends the stream, which it may not have read.
 func TestCloseSendOnEndedStream(t *testing.T) {
 	cs, w, closing := closeUnread(t, context.Background())
 	w.respond(1, &Response{Status: newStatus(codes.Aborted, "no more")})
@@ -129,7 +128,7 @@ func TestCloseSendOnEndedStream(t *testing.T) {
 	}
 }
 
-// The context ends while the stream is being opened: the watch on it comes before
+// The context ends while the stream is being opened: the watch on the context runs before
 // the stream is in the table, and finds nothing to take out.
 func TestCancelBeforeInsert(t *testing.T) {
 	c, _ := wireClient(t)
@@ -155,8 +154,8 @@ func TestCancelBeforeInsert(t *testing.T) {
 	}
 }
 
-// A response that comes just after the end of the call's context, and before the
-// receiver has looked again, is the call's result.
+// A response that arrives just after the end of the call's context, before the receiver has
+// checked again, is the call's result.
 func TestResponseBeforeCancel(t *testing.T) {
 	c, w := wireClient(t)
 	body := mustMarshal(&Response{Payload: mustMarshal(&KeyValue{Value: "v"})})
@@ -183,8 +182,8 @@ func TestResponseBeforeCancel(t *testing.T) {
 	}
 }
 
-// The end of a stream's context is noticed by a sender at once, and not only
-// when the goroutine that watches the context has run.
+// A sender notices the end of a stream's context at once, and not only after the watch on
+// the context has run.
 func TestSendAfterCancel(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	for i := 0; i < 100; i++ {
@@ -200,7 +199,7 @@ func TestSendAfterCancel(t *testing.T) {
 	}
 }
 
-// errPanics is a context whose Err panics once a test has armed it.
+// errPanics is a context whose Err panics after a test has armed it.
 type errPanics struct {
 	context.Context
 	good int // calls of Err before it panics

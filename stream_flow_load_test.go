@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// Receivers that are late, between two of ours.
+// In these tests receivers are late, and both sides have this library.
 
-// flowMethods has a stream each way that the test controls, through a serverTest, and the
-// methods of echoMethods.
+// flowPair returns a server with the methods of a serverTest, whose streams the test
+// controls, and of echoMethods, and a client.
 func flowPair(t *testing.T, clientOn bool) (*serverTest, *Client) {
 	t.Helper()
 	st := newServerTest(t)
@@ -65,8 +65,8 @@ func sendLate(s interface{ SendMsg(any) error }) error {
 	return nil
 }
 
-// A receiver that stops for seconds gets every message, either way, and calls beside it
-// take no time.
+// A receiver that stops for seconds gets every message, in either direction, and calls
+// beside it are not delayed.
 func TestLateReceiverGetsAll(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, c := flowPair(t, true)
@@ -127,7 +127,7 @@ func TestLateReceiverGetsAll(t *testing.T) {
 	})
 }
 
-// Without extensions such a stream fails after a second, as before.
+// Without extensions such a stream fails after a second, as in releases.
 func TestLateReceiverWithoutWindows(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, c := flowPair(t, false)
@@ -146,8 +146,8 @@ func TestLateReceiverWithoutWindows(t *testing.T) {
 	})
 }
 
-// Streams that nobody receives hold up no call. The figures are those of one process on a
-// machine that does other things too: "go run . -cases unread" in bench has better ones.
+// Streams that nobody reads hold up no call. The figures are those of one process on a busy
+// machine: "go run . -cases unread" in bench has better ones.
 func TestCallsBesideUnreadStreams(t *testing.T) {
 	alone := besideUnread(t, false)
 	beside := besideUnread(t, true)
@@ -157,9 +157,9 @@ func TestCallsBesideUnreadStreams(t *testing.T) {
 	}
 }
 
-// besideUnread returns the 99th percentile of the times of 1,000 calls, perhaps beside three
-// streams whose messages the client does not receive, and three whose messages the
-// handlers do not.
+// besideUnread returns the 99th percentile of the times of 1,000 calls. If unread is true,
+// three streams whose messages the client does not receive, and three whose messages the
+// handlers do not receive, are open meanwhile.
 func besideUnread(t *testing.T, unread bool) time.Duration {
 	desc := echoMethods()
 	desc.Streams["Flood"] = Stream{StreamingServer: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
@@ -232,7 +232,8 @@ func besideUnread(t *testing.T, unread bool) time.Duration {
 	return times[len(times)*99/100]
 }
 
-// A sender that waits for its window has somebody read, when nobody does for a moment.
+// A sender that waits for its window makes the read loop read, if nobody reads for a
+// moment.
 func TestSenderHasLoopRead(t *testing.T) {
 	c, _ := newTestPair(t, echoMethods())
 	needSockets(t, c) // on others the read loop keeps the turn

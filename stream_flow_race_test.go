@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// Streams that exchange messages at random, with headers and trailers, lose none, and
-// nothing waits for ever, whatever the limits of both sides: with limits that are smaller
-// than a message the windows, the inboxes and the queues are full all of the time. A window
-// frame behind a message without room was lost so.
+// Streams that exchange messages at random, with headers and trailers, lose no message, and
+// nothing waits forever, with any limits on either side. With limits smaller than a message
+// the windows, the inboxes and the queues are always full. A window frame behind a message
+// without room was once lost so.
 func TestRaceExchangeWithSmallLimits(t *testing.T) {
 	for i := 0; i < rounds(30) && !t.Failed(); i++ {
 		small := func() Limits {
@@ -36,7 +36,7 @@ func TestRaceExchangeWithSmallLimits(t *testing.T) {
 
 var twoWays = &StreamDesc{StreamingClient: true, StreamingServer: true}
 
-// swap sends messages on a stream by two goroutines, and wants as many back.
+// swap sends messages on a stream from two goroutines, and expects as many back.
 func swap(t *testing.T, c *Client) {
 	const senders, messages = 2, 40
 	cs, err := c.NewStream(testContext(t), twoWays, testService, "Exchange", nil)
@@ -69,7 +69,7 @@ func swap(t *testing.T, c *Client) {
 	}
 }
 
-// exchangeMethods have a stream that returns its messages, by two goroutines.
+// exchangeMethods has a stream that returns its messages, with two goroutines.
 func exchangeMethods() *ServiceDesc {
 	return &ServiceDesc{Streams: map[string]Stream{"Exchange": {
 		StreamingClient: true,

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A sender on a stream that is older than the negotiation does not wait for its window
-// while reading waits for the receiver of the stream, which may be the same goroutine: the
-// window frame may come behind the message that has no room.
+// A sender on a stream that began before the end of the negotiation does not wait for its
+// window while the read loop waits for the receiver of the stream. The receiver may be the
+// same goroutine, and the window frame may be behind the message that has no room.
 func TestWindowBehindFullInbox(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t, WithServerLimits(Limits{MaxStreamBuffer: smallInbox}))

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// The messages that a client sent before it went away are there for a handler that
-// takes one a second. Of one that does not, those that are left are dropped, and that
-// is not the client's end: io.EOF would say that all were received.
+// A handler that takes a message each second gets all messages that a client sent before it
+// went away. If a handler takes none, the remaining messages are dropped, and the stream
+// does not end with io.EOF, which would mean that all were received.
 func TestServerMessagesAfterEnd(t *testing.T) {
 	for _, finished := range []bool{false, true} {
 		finished := finished
@@ -36,7 +36,8 @@ func TestServerMessagesAfterEnd(t *testing.T) {
 	}
 }
 
-// A handler that has received everything in time gets the client's end, however late.
+// A handler that has received everything in time gets the client's end, however late it
+// asks.
 func TestServerEndAfterMessages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, p := serverPeer(t)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A turnWalker makes the moves of a read loop, of receivers and of the timer, in any
-// order in which a client could make them, and checks the invariants after each.
+// A turnWalker makes the moves of a read loop, of receivers and of the timer in any order
+// that is possible in a client, and checks the invariants after each move.
 type turnWalker struct {
 	turn      turn
 	loopReads bool // the read loop believes that it holds the turn
@@ -25,8 +25,7 @@ func newTurnWalker() *turnWalker {
 	return w
 }
 
-// turnMoves are the moves by name. Each reports whether it is possible now, and makes
-// it if so.
+// turnMoves are the moves by name. Each reports whether it was possible.
 var turnMoves = []struct {
 	name string
 	move func(*turnWalker) bool
@@ -54,7 +53,7 @@ func (w *turnWalker) wait(i int) bool {
 	return true
 }
 
-// serve is a frame for receiver i, read by the holder of the turn.
+// serve lets the holder of the turn read a frame for receiver i.
 func (w *turnWalker) serve(i int) bool {
 	r := &w.receivers[i]
 	if !r.waits || !w.loopReads && w.leader < 0 {
@@ -68,7 +67,7 @@ func (w *turnWalker) serve(i int) bool {
 	return true
 }
 
-// giveUp is the end of the context of receiver i. One that leads is interrupted.
+// giveUp ends the context of receiver i. A leader is interrupted.
 func (w *turnWalker) giveUp(i int) bool {
 	r := &w.receivers[i]
 	if !r.waits {
@@ -135,7 +134,7 @@ func (w *turnWalker) fire() bool {
 	return true
 }
 
-// check returns the invariant that does not hold.
+// check returns an error that names the broken invariant.
 func (w *turnWalker) check() error {
 	resuming := len(w.turn.resume) > 0
 	holders := 0
@@ -172,8 +171,8 @@ func (w *turnWalker) check() error {
 	return nil
 }
 
-// replay makes the moves of a path from the beginning, and reports whether the last
-// is possible.
+// replay makes the moves of a path from the beginning, and reports whether the last one was
+// possible.
 func replay(path []int) (w *turnWalker, possible bool, err error) {
 	w = newTurnWalker()
 	for _, m := range path {
@@ -187,16 +186,15 @@ func replay(path []int) (w *turnWalker, possible bool, err error) {
 	return w, true, nil
 }
 
-// state is everything that later moves depend on.
+// state returns everything on which later moves depend.
 func (w *turnWalker) state() string {
 	return fmt.Sprint(w.turn.holder, w.turn.parked, w.turn.timed, w.turn.used, w.turn.loopRuns, len(w.turn.resume),
 		w.loopReads, w.timer, w.leader, w.receivers)
 }
 
-// Every state that the moves lead to, from every other, is one in which there is one
-// reader, or a timer that makes one; no receiver is parked while nobody reads; and
-// when nobody moves but the timer and the read loop, the loop comes to read, so that
-// the end of the connection is seen.
+// In every state that moves lead to, there is one reader, or a timer that will make the
+// read loop read. No receiver is parked while nobody reads. If only the timer and the read
+// loop move, the read loop reads in the end, so that the end of the connection is noticed.
 func TestTurnWalk(t *testing.T) {
 	seen := map[string]bool{newTurnWalker().state(): true}
 	for paths := [][]int{nil}; len(paths) > 0; {
@@ -236,8 +234,8 @@ func pathNames(path []int) (names []string) {
 	return names
 }
 
-// The timer goes on while receivers come and go, and gives the turn to the read loop
-// when none has come since it was started.
+// The timer goes on while receivers come and go. It gives the turn to the read loop if no
+// receiver has led since the timer was started.
 func TestTurnExpire(t *testing.T) {
 	var tn turn
 	var s slot

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// The credentials of a peer are those of another process here, under users that
-// need not exist.
+// In these tests the peer is another process, under users that need not exist.
 
 const (
 	childAddress = "TTRPC_TEST_CHILD_ADDRESS"
@@ -22,8 +21,7 @@ const (
 	someGID      = 4712
 )
 
-// TestCredentialsChild is the other process: it makes a call and prints how that
-// ended.
+// TestCredentialsChild is the child process: it makes a call and prints the result.
 func TestCredentialsChild(t *testing.T) {
 	addr := os.Getenv(childAddress)
 	if addr == "" {
@@ -40,8 +38,7 @@ func TestCredentialsChild(t *testing.T) {
 	fmt.Printf("result: %s %v\n", who.Value, err)
 }
 
-// Each check admits and refuses whom it should, over a path and over an abstract
-// socket.
+// Each check admits and refuses the right users, over a path and over an abstract socket.
 func TestCredentialsOfOtherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can start processes of other users")

@@ -67,7 +67,7 @@ func serveOn(t *testing.T, l net.Listener, desc *ServiceDesc, opts ...ServerOpt)
 	return s
 }
 
-// Checks that admit this process admit it, and handlers find its credentials.
+// A check that admits this process lets it in, and handlers get its credentials.
 func TestCredentialsAdmit(t *testing.T) {
 	checks := map[string]UnixCredentialsFunc{
 		"same user": UnixSocketRequireSameUser(),
@@ -88,7 +88,7 @@ func TestCredentialsAdmit(t *testing.T) {
 	}
 }
 
-// Checks that do not, refuse it and name the wanted ids.
+// A check that does not admit this process refuses it and names the wanted ids.
 func TestCredentialsRefuse(t *testing.T) {
 	uid, gid := os.Geteuid(), os.Getegid()
 	checks := map[string]UnixCredentialsFunc{
@@ -112,7 +112,7 @@ func TestCredentialsRefuse(t *testing.T) {
 	}
 }
 
-// requireUidGid compares with the peer's, in a process of any user.
+// requireUidGid compares its ids with those of the peer, in a process of any user.
 func TestCredentialsComparison(t *testing.T) {
 	root := &unix.Ucred{Pid: 1}
 	user := &unix.Ucred{Pid: 2, Uid: 1000, Gid: 1000}
@@ -146,8 +146,8 @@ func TestCredentialsComparison(t *testing.T) {
 	}
 }
 
-// The overflow id stands for any number of users, and is nobody's: no check that
-// compares with it admits, and one that does not look at it is as before.
+// The overflow id stands for any number of users and identifies none. No check that
+// compares with it admits a peer; other checks are not affected.
 func TestCredentialsOverflow(t *testing.T) {
 	defer func(saved func(string) int) { overflowID = saved }(overflowID)
 	overflow := map[string]int{"uid": 60001, "gid": 60002}
@@ -184,7 +184,7 @@ func TestCredentialsOverflow(t *testing.T) {
 	}
 }
 
-// A kernel that does not tell the credentials refuses the connection: it is never
+// If the kernel does not return the credentials, the connection is refused: it is never
 // accepted without them (regression 9).
 func TestFailingPeercredRefuses(t *testing.T) {
 	defer func(saved func(int, int, int) (*unix.Ucred, error)) { getsockoptUcred = saved }(getsockoptUcred)
@@ -220,7 +220,7 @@ func TestCredentialsOfClosedConn(t *testing.T) {
 	}
 }
 
-// A connection that is no unix socket is refused, with an error that says so.
+// A connection that is not a Unix socket is refused, with an error that says so.
 func TestCredentialsOfOtherConns(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -254,7 +254,7 @@ func TestCredentialsOfOtherConns(t *testing.T) {
 	}
 }
 
-// wrappedUnixConn is not a *net.UnixConn, but has one.
+// wrappedUnixConn is not a *net.UnixConn, but contains one.
 type wrappedUnixConn struct{ net.Conn }
 
 func (c *wrappedUnixConn) SyscallConn() (syscall.RawConn, error) {
@@ -292,7 +292,7 @@ func TestCredentialsOfPacketSocket(t *testing.T) {
 	}
 }
 
-// The log names a peer by its credentials, and not as a structure in memory.
+// The log describes a peer by its credentials, not as a Go structure.
 func TestCredentialsInLog(t *testing.T) {
 	rec := newLogRecorder()
 	_, addr := newTestServer(t, echoMethods(), WithServerLogger(rec),
@@ -302,7 +302,8 @@ func TestCredentialsInLog(t *testing.T) {
 	rec.wait(t, fmt.Sprintf("connection from pid %d, uid %d, gid %d failed: ", os.Getpid(), os.Getuid(), os.Getgid()))
 }
 
-// UnixCredentials finds nothing outside of a handler, nor the result of another handshaker.
+// UnixCredentials returns nothing outside of a handler, nor for the result of another
+// handshaker.
 func TestUnixCredentialsOfOthers(t *testing.T) {
 	for _, peer := range []any{nil, "a name", (*unix.Ucred)(nil)} {
 		ctx := context.WithValue(context.Background(), peerKey{}, peer)

@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A server in a user namespace of its own, with peers on the host.
+// These tests run a server in its own user namespace, with peers on the host.
 
-// usernsCheck names the check of the server in the child process.
+// usernsCheck is the environment variable that names the check of the server in the child
+// process.
 const usernsCheck = "TTRPC_TEST_USERNS_CHECK"
 
-// TestCredentialsUsernsChild is the server: it serves descriptor 3 until its standard
-// input ends.
+// TestCredentialsUsernsChild is the server. It serves descriptor 3 until the end of its
+// standard input.
 func TestCredentialsUsernsChild(t *testing.T) {
 	checks := map[string]func() UnixCredentialsFunc{
 		"same user": UnixSocketRequireSameUser,
@@ -51,9 +52,9 @@ func whoService() *ServiceDesc {
 	}}}
 }
 
-// Users of the host that have no place in the server's namespace all look alike there,
-// and like a server that has none itself. None of them is admitted, and those that have
-// a place are, save where that is the overflow id.
+// Users of the host that the server's namespace does not map all look alike there, and like
+// a server whose own ids are not mapped. None of them is admitted. Mapped users are
+// admitted, unless their id in the namespace is the overflow id.
 func TestCredentialsInUserNamespace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can start processes of other users")

@@ -130,7 +130,7 @@ func TestListenOverExisting(t *testing.T) {
 	leaveStale(t, path)
 	l := mustListen(t, path)
 
-	// In use, also by one whose queue is full of what it does not accept.
+	// The socket is in use, even if the queue of its listener is full.
 	for i := 0; i < 2; i++ {
 		if _, err := ListenUnix(path); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "listens there already") {
 			t.Errorf("over one in use: got %v", err)
@@ -394,7 +394,7 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
-// Permissions are told apart: these errors are what a user other than root gets.
+// The errors of users other than root tell the kinds of permissions apart.
 func TestDialPermission(t *testing.T) {
 	path := newPath(t)
 	mustListen(t, path, WithMode(0o400))

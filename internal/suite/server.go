@@ -28,8 +28,8 @@ type env struct {
 	client *ttrpc.Client
 }
 
-// An order is a request of the suite, and so is a response: the value of the
-// message is its body, and its key what the other side is to do.
+// An order is a message of the suite, a request or a response. The key of the message is an
+// action for the other side, and the value is its body.
 
 // orderSize asks for a body of n bytes, as each of these does.
 func orderSize(n int, body string) *ttrpc.KeyValue {
@@ -44,7 +44,7 @@ func orderStatus(code codes.Code, message string) *ttrpc.KeyValue {
 // orderMetadata asks for the values that the call's metadata has for key.
 func orderMetadata(key string) *ttrpc.KeyValue { return &ttrpc.KeyValue{Key: "metadata " + key} }
 
-// carryOut returns what was asked for.
+// carryOut returns the result of an order.
 func carryOut(ctx context.Context, order *ttrpc.KeyValue) (*ttrpc.KeyValue, error) {
 	verb, argument, _ := strings.Cut(order.Key, " ")
 	switch verb {
@@ -72,7 +72,7 @@ func body(n int) string {
 	return strings.Repeat(line, n/len(line)+1)[:n]
 }
 
-// checkBody says what is wrong with a body of n bytes.
+// checkBody returns an error if the body of m is not body(n).
 func checkBody(m *ttrpc.KeyValue, n int) error {
 	if m.Value != body(n) {
 		return fmt.Errorf("got %d bytes %.40q, want %d bytes %.40q", len(m.Value), m.Value, n, body(n))

@@ -53,7 +53,7 @@ type ledger struct {
 	records      []*record
 	byID         map[string]*record
 	commands     int
-	failed       int // commands that a fault explains
+	failed       int // commands whose exit code was not 0
 	longest      ctrResult
 	took         time.Duration  // of longest
 	unknownCodes int            // of execs and containers whose shim was lost

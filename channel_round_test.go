@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // takingConn accepts some bytes, and then no more.
@@ -50,6 +51,9 @@ func TestLongFrameInPieces(t *testing.T) {
 		if n, err := w.writeFrame(make([]byte, 3*batchLength)); n != 3*batchLength || err != nil {
 			t.Fatalf("got %d, %v", n, err)
 		}
+		if w.stuckSince.Load() != 0 {
+			t.Error("the write still counts as stuck")
+		}
 		if conn.longest > want {
 			t.Errorf("pieces: %v: a write of %d bytes, want %d at most", pieces, conn.longest, want)
 		}
@@ -65,6 +69,12 @@ func TestRoundKeepsNothing(t *testing.T) {
 	if queue[0] != nil {
 		t.Error("the queue of the next round holds a buffer of this one")
 	}
+	for length, want := range map[int]int{64: 64, 65: 0} {
+		w.next(make([]*buffer, 0, length))
+		if got := cap(w.spare); got != want {
+			t.Errorf("after a round of %d frames there is room for %d, want %d", length, got, want)
+		}
+	}
 }
 
 // A payload's buffer that is too small is released.
@@ -78,4 +88,64 @@ func TestBodyGrows(t *testing.T) {
 		}
 		ch.body.release()
 	})
+}
+
+// A frame that is queued after an error gives its room back.
+func TestRoomAfterError(t *testing.T) {
+	var w writer
+	w.init(nil, nil, 1<<20, func(error) {})
+	if !w.room.tryTake(1) {
+		t.Fatal("there is no room")
+	}
+	w.timeout = &writeTimeout{timer: time.AfterFunc(time.Hour, func() {}), limit: time.Hour}
+	w.fail(io.ErrClosedPipe)
+	if w.timeout.timer.Stop() {
+		t.Error("the timer of the write timeout runs after an error")
+	}
+	w.flushing = true
+	w.checkPeer()
+	if w.timeout.runs {
+		t.Error("the timer starts again after an error")
+	}
+	buf := getBuffer(1)
+	buf.b = append(buf.b, 1)
+	w.enqueue(buf)
+	if w.room.reserved != 0 {
+		t.Errorf("%d bytes of room are taken", w.room.reserved)
+	}
+}
+
+// lyingConn says that it has written more, or less than nothing.
+type lyingConn struct {
+	net.Conn
+	n int
+}
+
+func (c lyingConn) Write([]byte) (int, error) { return c.n, nil }
+
+func TestWriteOfLyingConn(t *testing.T) {
+	for _, n := range []int{-1, 3} {
+		w := &writer{conn: lyingConn{n: n}}
+		if got, err := w.writeConn(make([]byte, 2)); got != 0 || err == nil || err == io.ErrShortWrite {
+			t.Errorf("a write of %d bytes: got %d, %v", n, got, err)
+		}
+	}
+}
+
+// A buffer with just the room is not replaced.
+func TestRoomThatJustFits(t *testing.T) {
+	buf := getBuffer(1)
+	ch := &channel{body: buf, current: header{length: 1 << 16}}
+	ch.growBody(buf.free())
+	if ch.body != buf {
+		t.Error("the payload's buffer is replaced")
+	}
+	small := getBuffer(1)
+	small.b = append(small.b, make([]byte, buf.free())...)
+	var w writer
+	w.queue = []*buffer{buf}
+	if w.queue = w.gatherLocked(small); len(w.queue) != 1 || w.queue[0] != buf {
+		t.Error("the queue's buffer is replaced")
+	}
+	releaseAll(w.queue)
 }

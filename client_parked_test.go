@@ -45,3 +45,17 @@ func TestParkedReceivers(t *testing.T) {
 		wantParked(t, "a sender that goes on", c, 0)
 	})
 }
+
+// An answer without settings ends the offer.
+func TestAnswerEndsOffer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c, p := clientPeer(t, WithClientExtensions(true))
+		call := goCall(t, context.Background(), c, text("x"))
+		p.want("the call", withOffer(request(1, "Echo", 0, text("x"))))
+		p.send(response(1, text("x")))
+		call.wantValue("the call", "x")
+		if !c.conn.ext.is(plain) {
+			t.Error("the client goes on with its offer")
+		}
+	})
+}

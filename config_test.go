@@ -271,4 +271,17 @@ func TestEmptyChain(t *testing.T) {
 	if _, err := NewServer(WithChainUnaryServerInterceptor(one), WithUnaryServerInterceptor(one)); err == nil {
 		t.Error("no error for an unchained interceptor after a chain")
 	}
+	stream := func(ctx context.Context, _ StreamServer, _ *StreamServerInfo, _ StreamHandler) (any, error) {
+		return nil, nil
+	}
+	if _, err := NewServer(WithChainStreamServerInterceptor(), WithStreamServerInterceptor(stream)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGoroutinePerCallIsSet(t *testing.T) {
+	var c serverConfig
+	if err := WithServerGoroutinePerCall()(&c); err != nil || !c.goroutinePerCall {
+		t.Errorf("got %v, %v", c.goroutinePerCall, err)
+	}
 }

@@ -337,3 +337,10 @@ func TestLocalDeadlineAlone(t *testing.T) {
 		}
 	}
 }
+
+// The first of the fates of received messages counts as received.
+func TestDroppedRequestIsReceived(t *testing.T) {
+	if !(&OversizedMessageErr{fate: requestDropped}).Received() {
+		t.Error("a request that the server dropped counts as not received")
+	}
+}

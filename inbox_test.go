@@ -193,6 +193,11 @@ func TestInboxReusesQueue(t *testing.T) {
 	if n := cap(in.queue); n != 8 {
 		t.Errorf("the queue of 4 messages has grown to %d", n)
 	}
+	for _, m := range in.queue[4:8] {
+		if m.buf != nil {
+			t.Error("the queue keeps a message that has moved")
+		}
+	}
 }
 
 // The waiting messages move only if that avoids growing the queue.
@@ -205,8 +210,9 @@ func TestInboxMovesSeldom(t *testing.T) {
 		in.put(waiting("x"), 1<<20, 0)
 	}
 	takeText(&in)
+	takeText(&in)
 	in.put(waiting("x"), 1<<20, 0)
-	if in.head != 1 {
+	if in.head != 2 {
 		t.Error("the messages were moved, although the queue had room")
 	}
 }
@@ -220,5 +226,43 @@ func TestInboxClosedHasRoom(t *testing.T) {
 	defer in.discard(io.EOF)
 	if room, _ := in.awaitRoom(in.size, 0); !isClosed(room) {
 		t.Error("there is no room")
+	}
+}
+
+// An empty inbox takes any message, and one that holds just its limit no more. A receiver
+// is late from the first of them.
+func TestInboxTakesUpToLimit(t *testing.T) {
+	var in inbox
+	in.init(0)
+	defer in.discard(io.EOF)
+	if !in.put(waiting("x"), 0, 5) {
+		t.Fatal("an empty inbox is full")
+	}
+	in.put(waiting("x"), 1<<20, 9)
+	if in.lastTake != 5 {
+		t.Errorf("the receiver is late from %v, want 5ns", in.lastTake)
+	}
+	m := waiting("x")
+	if in.put(m, in.size, 9) {
+		t.Fatal("an inbox at its limit takes a message")
+	}
+	m.buf.release()
+}
+
+// The last message is packed if the waiting ones take more than most bytes.
+func TestInboxPacks(t *testing.T) {
+	var in inbox
+	in.init(0)
+	in.pack(-1)
+	in.put(waiting("x"), 1<<20, 0)
+	defer in.discard(io.EOF)
+	before := in.size
+	in.pack(before)
+	if in.size != before {
+		t.Errorf("%d bytes wait after pack at the limit, want %d", in.size, before)
+	}
+	in.pack(before - 1)
+	if want := 1 + inboxOverhead; in.size != want {
+		t.Errorf("%d bytes wait after pack, want %d", in.size, want)
 	}
 }

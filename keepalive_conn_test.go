@@ -232,3 +232,13 @@ func TestKeepaliveAfterEnd(t *testing.T) {
 		t.Error("the connection is still locked")
 	}
 }
+
+// The timer stops with the connection.
+func TestKeepaliveTimerStops(t *testing.T) {
+	timer := time.AfterFunc(time.Hour, func() {})
+	cn := &conn{pings: &pings{keep: &connKeepalive{timer: timer}}}
+	cn.stopKeepaliveLocked()
+	if timer.Stop() {
+		t.Error("the timer runs on")
+	}
+}

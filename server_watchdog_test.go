@@ -50,6 +50,7 @@ func TestServerBusy(t *testing.T) {
 // One goroutine is enough for all connections, and there is none after the end. The list
 // keeps none of the connections that it has dropped.
 func TestWatchdogGoroutines(t *testing.T) {
+	settle(t) // the watchdogs of other tests end
 	for _, test := range []struct {
 		wd   *watchdog
 		runs bool

@@ -64,7 +64,7 @@ func parse(args []string) (*options, error) {
 	f.Int64Var(&o.seed, "seed", 1, "`seed` of the sample")
 	f.Float64Var(&o.least, "least", 0, "fail below this score, in `percent` killed")
 	f.BoolVar(&o.list, "list", false, "list the mutants and run none")
-	f.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "run `n` mutants at a time")
+	f.IntVar(&o.jobs, "jobs", 2*runtime.NumCPU(), "run `n` mutants at a time; many a test waits")
 	f.DurationVar(&o.timeout, "timeout", 0, "limit of one run of tests; 0: 5s and five times what they take on the original, at least 10s")
 	f.BoolVar(&o.long, "long", false, "run the long tests, too: without -short")
 	f.BoolVar(&o.verbose, "v", false, "print the killed mutants, too, and the test that killed each")

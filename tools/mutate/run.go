@@ -29,7 +29,7 @@ const (
 type result struct {
 	mutant
 	verdict verdict
-	by      string // what killed it
+	by      string // the test that killed it
 	reached int    // by how many tests
 }
 
@@ -44,6 +44,7 @@ func (r result) String() string {
 	}
 }
 
+// runOptions are the flags of a run.
 type runOptions struct {
 	jobs    int
 	timeout time.Duration

@@ -227,3 +227,18 @@ func testPairConn(t testing.TB, s *Server) *serverConn {
 	t.Fatal("the server has no connection")
 	return nil
 }
+
+type discardLogger struct{}
+
+func (discardLogger) Printf(string, ...any) {}
+
+// wantEOF checks the error after the last message.
+func wantEOF(err error) error {
+	switch err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errors.New("there is a message after the last")
+	}
+	return err
+}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,8 +15,7 @@ import (
 // Frames go out in the pieces in which released versions write them.
 func TestMuxWrites(t *testing.T) {
 	near, far := muxPair(t, 1)
-	s := newServer(t)
-	s.RegisterService(testService, echoMethods())
+	s := newServer(t, echoMethods())
 	serveMuxConn(t, s, far.conn(1))
 	c := NewClient(near.conn(1), WithClientExtensions(false)) // whose acknowledgement is a write of its own
 	defer c.Close()
@@ -110,10 +108,7 @@ func TestMuxEnds(t *testing.T) {
 			var calls []chan error
 			var clients []*Client
 			for id, ends := range map[uint32][2]*testMux{1: {near, far}, 2: {far, near}} {
-				s, err := NewServer(alwaysBusy, WithServerLogger(log.New(io.Discard, "", 0)))
-				if err != nil {
-					t.Fatal(err)
-				}
+				s := newServer(t, nil, WithServerLogger(discardLogger{}))
 				started := make(chan struct{})
 				desc := echoMethods()
 				desc.Methods["Wait"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
@@ -160,7 +155,7 @@ func TestMuxEnds(t *testing.T) {
 // multiplexer fails once it has more messages than its queue holds.
 func TestMuxIsReadDuringHandlers(t *testing.T) {
 	near, far := muxPair(t, 1)
-	s := newServer(t)
+	s := newServer(t, nil)
 	started, proceed := make(chan struct{}), make(chan struct{})
 	desc := echoMethods()
 	desc.Methods["Wait"] = func(context.Context, func(any) error) (any, error) {

@@ -27,8 +27,7 @@ func TestRaceFullBothWays(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t)
-			s.RegisterService(testService, echoMethods())
+			s := newServer(t, echoMethods())
 			l, dial := listen()
 			served := goErr(func() error { return s.Serve(context.Background(), l) })
 			nc, err := dial()

@@ -12,8 +12,7 @@ import (
 // Close, of either side, while responses and messages flood in (13).
 func TestRaceCloseDuringFlood(t *testing.T) {
 	for round := rounds(60); round > 0; round-- {
-		s := newServer(t)
-		s.RegisterService(testService, echoMethods())
+		s := newServer(t, echoMethods())
 		l := listen(t)
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
 		nc, err := dialLocal(l.Addr().String())

@@ -43,7 +43,7 @@ func TestResetIsClosed(t *testing.T) {
 
 	client, server = tcpPair(t)
 	rec := newLogRecorder()
-	s := newServer(t, WithServerLogger(rec))
+	s := newServer(t, nil, WithServerLogger(rec))
 	g := newGate()
 	s.RegisterService(testService, g.service())
 	l := newScriptedListener()

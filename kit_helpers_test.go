@@ -100,27 +100,6 @@ func echoMethods() *ServiceDesc {
 	}
 }
 
-// newTestServer serves desc on a local socket and returns its address. The
-// server is closed when the test ends.
-func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server, string) {
-	t.Helper()
-	s, err := NewServer(append([]ServerOpt{alwaysBusy}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
-	l := listen(t)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
-	return s, l.Addr().String()
-}
-
 // dialTest returns a client of a server on a local socket.
 func dialTest(t testing.TB, addr string, opts ...ClientOpts) *Client {
 	t.Helper()
@@ -137,13 +116,6 @@ func dialRaw(t testing.TB, addr string) net.Conn {
 	}
 	t.Cleanup(func() { nc.Close() })
 	return nc
-}
-
-// newTestPair returns a client of a server with desc, over a local socket.
-func newTestPair(t testing.TB, desc *ServiceDesc) (*Client, *Server) {
-	t.Helper()
-	s, addr := newTestServer(t, desc)
-	return dialTest(t, addr), s
 }
 
 // echo makes a call to Echo and checks its response.

@@ -76,20 +76,8 @@ func (c *callIDs) count() int {
 func startLifecycle(t *testing.T, desc *ServiceDesc,
 	listen func(*testing.T) (net.Listener, func() (net.Conn, error)), conns int) (*Server, []*Client) {
 	t.Helper()
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
 	l, dial := listen(t)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
+	s := serveOn(t, l, desc, usuallyBusy)
 	var clients []*Client
 	for i := 0; i < conns; i++ {
 		nc, err := dial()

@@ -122,7 +122,7 @@ func TestDecodeErrorKeepsCause(t *testing.T) {
 	desc.Methods["Decode"] = func(_ context.Context, unmarshal func(any) error) (any, error) {
 		return nil, unmarshal(&uncodable{})
 	}
-	s := newServer(t, WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
+	s := newServer(t, nil, WithUnaryServerInterceptor(func(ctx context.Context, um Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
 		resp, err := m(ctx, um)
 		got <- err
 		return resp, err

@@ -14,8 +14,7 @@ import (
 func TestRaceShutdown(t *testing.T) {
 	for round := rounds(100); round > 0; round-- {
 		g := newGate()
-		s := newServer(t)
-		s.RegisterService(testService, g.service())
+		s := newServer(t, g.service())
 		l := listen(t)
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
 		dial := func() *Client {
@@ -63,7 +62,7 @@ func TestRaceShutdown(t *testing.T) {
 // Shutdown, which waits for the call.
 func TestRaceReplyThenShutdown(t *testing.T) {
 	for round := rounds(60); round > 0; round-- {
-		s := newServer(t)
+		s := newServer(t, nil)
 		desc := echoMethods()
 		down := make(chan error, 1)
 		desc.Methods["Down"] = func(context.Context, func(any) error) (any, error) {

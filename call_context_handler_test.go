@@ -14,23 +14,12 @@ import (
 // serveCause serves desc with a context that the function end ends with a cause.
 func serveCause(t *testing.T, desc *ServiceDesc) (c *Client, end context.CancelCauseFunc) {
 	t.Helper()
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
-	l := listen(t)
+	s := newServer(t, desc, usuallyBusy)
 	ctx, end := context.WithCancelCause(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		end(nil)
-		s.Close()
-		<-served
-	})
+	t.Cleanup(func() { end(nil) })
 	// With extensions the client may close before it has read the settings: then the
 	// server's cause is ECONNRESET, not EOF.
-	return dialTest(t, l.Addr().String(), WithClientExtensions(false)), end
+	return serveTest(t, s, ctx, WithClientExtensions(false)), end
 }
 
 // At every end of a handler's context, its error and cause are those of package context,

@@ -51,8 +51,7 @@ func TestDrainHalfClosesTCP(t *testing.T) {
 // drainTCP returns the error of a client's writes after it has seen the end.
 func drainTCP(t *testing.T) error {
 	t.Helper()
-	s := newServer(t)
-	s.RegisterService(testService, echoMethods())
+	s := newServer(t, echoMethods())
 	ours, theirs := tcpPair(t)
 	s.startConn(s.newServing(context.Background()), ours)
 	w := newWire(theirs)

@@ -48,22 +48,10 @@ func tinySockets(t *testing.T) map[string][2]bufferedConn {
 // serveConn serves one connection, until stop.
 func serveConn(t *testing.T, nc net.Conn) (s *Server, stop func()) {
 	t.Helper()
-	t.Helper()
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, echoMethods())
-	l := newMemListener(0)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
+	s, l := newServer(t, echoMethods(), usuallyBusy), newMemListener(0)
+	stop = serve(t, context.Background(), s, l)
 	l.hand(nc)
-	return s, func() {
-		s.Close()
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v", err)
-		}
-	}
+	return s, stop
 }
 
 // Sockets accept only a few hundred bytes at once: every frame is written in many pieces,

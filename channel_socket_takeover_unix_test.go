@@ -105,7 +105,7 @@ func TestBlockingSocketOfHandshake(t *testing.T) {
 				t.Skip(err) // no packets on this system
 			}
 			done := make(chan struct{})
-			s := newServer(t, WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
+			s := newServer(t, nil, WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
 				defer close(done)
 				blockingMode(t, nc.(*net.UnixConn))
 				return h(nc), nil, nil

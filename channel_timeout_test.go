@@ -17,8 +17,7 @@ const bubbleWriteTimeout = 10 * time.Second
 func TestWriteTimeoutServer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		log := newLogRecorder()
-		s := newServer(t, WithServerWriteTimeout(bubbleWriteTimeout), WithServerLogger(log))
-		s.RegisterService(testService, echoMethods())
+		s := newServer(t, echoMethods(), WithServerWriteTimeout(bubbleWriteTimeout), WithServerLogger(log))
 		near, far := memPipe(packetLength)
 		s.startConn(s.newServing(context.Background()), near)
 		w := newWire(far)

@@ -20,8 +20,7 @@ func timeoutPair(t *testing.T, layer string, limit time.Duration) (*wire, *logRe
 	if layer == "tls" {
 		opts = append(opts, WithServerHandshaker(handshakeTLS(newTestCertificate(t))))
 	}
-	s := newServer(t, opts...)
-	s.RegisterService(testService, echoMethods())
+	s := newServer(t, echoMethods(), opts...)
 	ours, theirs := socketPair(t)
 	nc := net.Conn(ours)
 	if layer == "wrapped" {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -120,5 +121,38 @@ func TestCallDeadline(t *testing.T) {
 	}
 	if err := echo(testContext(t), c, "after"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A response without a status is a success, and so is one with code 0, whatever
+// it says.
+func TestSuccessWithoutStatus(t *testing.T) {
+	c, w := wireClient(t)
+	payload := mustMarshal(&KeyValue{Value: "v"})
+	for name, resp := range map[string]*Response{
+		"no status":        {Payload: payload},
+		"empty status":     {Status: &spb.Status{}, Payload: payload},
+		"code 0 with text": {Status: &spb.Status{Message: "all is well"}, Payload: payload},
+	} {
+		var m KeyValue
+		call := goErr(func() error { return c.Call(testContext(t), testService, "Echo", &KeyValue{}, &m) })
+		h, _ := w.readRequest()
+		w.respond(h.id, resp)
+		if err := within(t, "Call", call); err != nil || m.Value != "v" {
+			t.Errorf("%s: got %q, %v", name, m.Value, err)
+		}
+
+		cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "Join", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _ = w.readRequest()
+		w.respond(h.id, resp)
+		if err := cs.RecvMsg(&m); err != nil || m.Value != "v" {
+			t.Errorf("%s, stream: got %q, %v", name, m.Value, err)
+		}
+		if err := cs.RecvMsg(&m); err != io.EOF {
+			t.Errorf("%s, stream: afterwards %v, want io.EOF", name, err)
+		}
 	}
 }

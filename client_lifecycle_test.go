@@ -88,7 +88,7 @@ func TestLifecycleSlowToClose(t *testing.T) {
 		"Close":    (*Server).Close,
 		"Shutdown": func(s *Server) error { return s.Shutdown(testContext(t)) },
 	} {
-		s := newServer(t)
+		s := newServer(t, nil)
 		var conns []*slowToClose
 		for i := 0; i < 30; i++ {
 			_, nc := pipe()
@@ -118,7 +118,7 @@ func TestLifecycleSlowToClose(t *testing.T) {
 	}
 
 	// The same with sockets that a handshaker has put into such connections.
-	s := newServer(t, WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
+	s := newServer(t, nil, WithServerHandshaker(handshakeFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
 		return &slowToClose{Conn: nc, closed: make(chan struct{}), goOn: goOn}, nil, nil
 	})))
 	l := listen(t)
@@ -184,7 +184,7 @@ func TestLifecycleClosedInTime(t *testing.T) {
 			near, far := net.Pipe()
 			defer near.Close()
 			nc := &countsClose{Conn: far}
-			s := newServer(t)
+			s := newServer(t, nil)
 			s.startConn(s.newServing(context.Background()), nc)
 			if err := end(s); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -288,13 +288,6 @@ func TestLifecycleCloseInHandler(t *testing.T) {
 			}
 		})
 	}
-}
-
-// alwaysBusy makes a server take all of its connections for busy ones, so that read loops
-// run quick handlers.
-func alwaysBusy(c *serverConfig) error {
-	c.busyInterval = time.Hour
-	return nil
 }
 
 // makeQuick makes the server believe that a method's handler is quick.

@@ -192,42 +192,11 @@ func benchClient(b *testing.B, network string) *Client {
 		c, _ := newTestPair(b, echoMethods())
 		return c
 	}
-	s, err := NewServer()
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.RegisterService(testService, echoMethods())
 	near, far := net.Pipe()
-	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-	l.conns <- far
-	go s.Serve(context.Background(), l)
+	l := newMemListener(0)
+	serveOn(b, l, echoMethods(), usuallyBusy)
+	l.hand(far)
 	c := NewClient(near)
-	b.Cleanup(func() {
-		c.Close()
-		s.Close()
-	})
+	b.Cleanup(func() { c.Close() })
 	return c
 }
-
-// oneListener accepts the connections that are sent to conns.
-type oneListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *oneListener) Accept() (net.Conn, error) {
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *oneListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *oneListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }

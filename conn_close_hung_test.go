@@ -172,8 +172,7 @@ func TestThousandCallsOfHungPeer(t *testing.T) {
 		end := end
 		t.Run(name, func(t *testing.T) {
 			withHungPeer(t, func(t *testing.T, ours, theirs net.Conn) {
-				s := newServer(t, WithServerLogger(newLogRecorder()))
-				s.RegisterService(testService, echoMethods())
+				s := newServer(t, echoMethods(), WithServerLogger(newLogRecorder()))
 				l := newScriptedListener()
 				l.accepts <- ours
 				served := goErr(func() error { return s.Serve(context.Background(), l) })

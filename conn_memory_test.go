@@ -41,8 +41,7 @@ func onEachConn(t *testing.T, f func(t *testing.T, socket bool, dial func() *Cli
 		f(t, true, func() *Client { return dialTest(t, addr) })
 	})
 	t.Run("other", func(t *testing.T) {
-		s := newServer(t)
-		s.RegisterService(testService, echoMethods())
+		s := newServer(t, echoMethods())
 		l := plainListener{listen(t)}
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
 		defer func() {

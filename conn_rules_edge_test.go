@@ -275,7 +275,7 @@ func TestAcceptAfterEnd(t *testing.T) {
 		"Shutdown": func(s *Server) error { return s.Shutdown(context.Background()) },
 	} {
 		bubble(t, func(t *testing.T) {
-			s := newServer(t, WithServerHandshaker(handshakeFunc(func(context.Context, net.Conn) (net.Conn, any, error) {
+			s := newServer(t, nil, WithServerHandshaker(handshakeFunc(func(context.Context, net.Conn) (net.Conn, any, error) {
 				t.Error("there was a handshake")
 				return nil, nil, errors.New("too late")
 			})))
@@ -318,7 +318,7 @@ func (l *timedListener) Accept() (net.Conn, error) {
 func TestAcceptBacksOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		log := newLogRecorder()
-		s := newServer(t, WithServerLogger(log))
+		s := newServer(t, nil, WithServerLogger(log))
 		l := &timedListener{memListener: newMemListener(0), failures: 10, last: time.Now()}
 		served := goErr(func() error { return s.Serve(context.Background(), l) })
 		time.Sleep(time.Minute)

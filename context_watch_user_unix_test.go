@@ -180,7 +180,7 @@ func TestContextOfLeader(t *testing.T) {
 
 // The stop function of Serve's context runs under no lock of the server.
 func TestServeContextUnderNoLock(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var stops atomic.Int32

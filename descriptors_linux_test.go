@@ -182,7 +182,7 @@ func TestLingeringDescriptorServer(t *testing.T) {
 		opt := opt
 		t.Run(name, func(t *testing.T) {
 			log := newLogRecorder()
-			s := newServer(t, opt, WithServerLogger(log))
+			s := newServer(t, nil, opt, WithServerLogger(log))
 			ours, theirs := socketPair(t)
 			for i := 0; i < 2; i++ { // the first is read, and ends the connection; the other is left
 				if err := pass(t, theirs, []byte("x")); err != nil {
@@ -215,7 +215,7 @@ func TestLingeringDescriptorsShutdown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const conns = 20
 			waiting := make(chan struct{}, conns)
-			s := newServer(t, takesDescriptors, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
+			s := newServer(t, nil, takesDescriptors, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
 				func(ctx context.Context, nc net.Conn) (net.Conn, any, error) { // leaves everything in the socket
 					waiting <- struct{}{}
 					<-ctx.Done()
@@ -259,7 +259,7 @@ func threads(t *testing.T) (n int) {
 // Connections whose peers pass such descriptors hold no threads.
 func TestLingeringDescriptorThreads(t *testing.T) {
 	const conns = 40
-	s := newServer(t, takesDescriptors, WithServerLogger(newLogRecorder()))
+	s := newServer(t, nil, takesDescriptors, WithServerLogger(newLogRecorder()))
 	before := threads(t)
 	for i := 0; i < conns; i++ {
 		ours, theirs := socketPair(t)
@@ -292,7 +292,7 @@ func TestTakingDescriptorsAllocations(t *testing.T) {
 func TestRefusedDescriptorsReadPlainly(t *testing.T) {
 	needPassRights(t)
 	l := listen(t)
-	newServer(t).refuseDescriptors(l)
+	newServer(t, nil).refuseDescriptors(l)
 	client := newConn(dialRaw(t, l.Addr().String()), &Client{}, defaultConnConfig)
 	if sk := client.ch.sock; !sk.refuses || sk.passing {
 		t.Errorf("client: refuses %v, passing %v, want true and false", sk.refuses, sk.passing)

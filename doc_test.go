@@ -147,6 +147,24 @@ func TestReadmeLength(t *testing.T) {
 	}
 }
 
+// A file has at most 400 lines, so that its name tells its contents. Generated code may be
+// longer, and so may the examples, which godoc shows in one file.
+func TestFileLengths(t *testing.T) {
+	const limit = 400
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if name == "example_test.go" || strings.HasSuffix(name, ".pb.go") {
+			continue
+		}
+		if n := strings.Count(readFile(t, name), "\n"); n > limit {
+			t.Errorf("%s has %d lines, at most %d are wanted", name, n, limit)
+		}
+	}
+}
+
 // documents are the Markdown files for users and maintainers.
 var documents = []string{
 	"ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "PROTOCOL.md", "README.md",

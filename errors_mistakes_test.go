@@ -32,10 +32,7 @@ func TestNilConnection(t *testing.T) {
 	for _, conn := range []net.Conn{nil, tcp, unix} {
 		wantPanic(t, fmt.Sprintf("NewClient(%T)", conn), "ttrpc: nil connection", func() { NewClient(conn) })
 	}
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, nil, usuallyBusy)
 	var listener *net.UnixListener
 	for _, l := range []net.Listener{nil, listener} {
 		wantPanic(t, fmt.Sprintf("Serve(%T)", l), "ttrpc: nil listener", func() { s.Serve(context.Background(), l) })
@@ -61,10 +58,7 @@ func TestNilHandshake(t *testing.T) {
 }
 
 func TestNilRegistered(t *testing.T) {
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, nil, usuallyBusy)
 	wantPanic(t, "a nil method", "ttrpc: nil implementation of /a.S/M registered", func() { s.Register("a.S", map[string]Method{"M": nil}) })
 	wantPanic(t, "a nil stream", "ttrpc: nil implementation of /a.S/M registered", func() {
 		s.RegisterService("a.S", &ServiceDesc{Streams: map[string]Stream{"M": {StreamingServer: true}}})

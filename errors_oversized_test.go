@@ -97,3 +97,76 @@ func TestOversizedInPieces(t *testing.T) {
 		}
 	}
 }
+
+// A request over the limit is refused before anything is sent: the error is typed
+// and tells the lengths, by which NRI splits, and the connection is as before.
+func TestOversizedRequest(t *testing.T) {
+	c, w := wireClient(t)
+	long := &KeyValue{Value: strings.Repeat("x", 4<<20)}
+	errs := map[string]error{"Call": c.Call(testContext(t), testService, "Echo", long, &KeyValue{})}
+	_, errs["NewStream"] = c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "S", long)
+	ctx := WithMetadata(testContext(t), MD{"k": {long.Value}})
+	errs["metadata"] = c.Call(ctx, testService, "Echo", &KeyValue{}, &KeyValue{})
+	for what, err := range errs {
+		var oversized *OversizedMessageErr
+		if !errors.As(err, &oversized) {
+			t.Errorf("%s: got %T %v", what, err, err)
+			continue
+		}
+		if oversized.MaximumLength() != 4<<20 || oversized.RejectedLength() <= 4<<20 || oversized.RejectedLength() > 4<<20+100 {
+			t.Errorf("%s: %d over %d", what, oversized.RejectedLength(), oversized.MaximumLength())
+		}
+		if status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%s: code %v", what, status.Code(err))
+		}
+	}
+	if n := tableSize(c.conn); n != 0 {
+		t.Errorf("%d streams are left", n)
+	}
+
+	// The next frame is of the next call. A message of a stream is refused, too,
+	// and the stream goes on.
+	cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingClient: true}, testService, "S", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.SendMsg(long); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("SendMsg: got %v", err)
+	}
+	if err := cs.SendMsg(&KeyValue{Value: "short"}); err != nil {
+		t.Errorf("SendMsg: %v", err)
+	}
+	if h, req := w.readRequest(); h.id != 1 || req.Method != "S" {
+		t.Errorf("the first frame is %v", h)
+	}
+	if f := w.read(); f.id != 1 || f.typ != messageTypeData || f.length > 100 {
+		t.Errorf("the second frame is %v", f.header)
+	}
+}
+
+// An oversized request that arrives is refused, leaves no entry, and nothing else
+// is harmed.
+func TestOversizedRequestTable(t *testing.T) {
+	s, addr := newTestServer(t, echoMethods())
+	w := dialWire(t, addr)
+	body := make([]byte, 4<<20+1)
+	for id := streamID(1); id <= 5; id += 2 {
+		sent := goErr(func() error { w.write(header{id: id, typ: messageTypeRequest}, body); return nil })
+		if got, resp := w.readResponse(); got != id || codes.Code(resp.Status.GetCode()) != codes.ResourceExhausted {
+			t.Errorf("stream %d: got %v", got, resp)
+		}
+		within(t, "write", sent)
+		w.request(id, "Echo", 0, &KeyValue{}) // the id is free
+		if got, resp := w.readResponse(); got != id || resp.Status.GetCode() != 0 {
+			t.Errorf("stream %d again: got %v", got, resp)
+		}
+	}
+	s.mu.Lock()
+	conns := s.connsLocked()
+	s.mu.Unlock()
+	for _, sc := range conns {
+		if n := tableSize(sc.conn); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+	}
+}

@@ -344,3 +344,18 @@ func TestDroppedRequestIsReceived(t *testing.T) {
 		t.Error("a request that the server dropped counts as not received")
 	}
 }
+
+// A connection that cannot be written to is closed.
+func TestWriteErrorIsErrClosed(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := NewClient(&failingConn{Conn: ours, writeErr: opError(io.ErrClosedPipe)})
+	for i := 0; i < 3; i++ {
+		if err := c.Call(testContext(t), testService, "Echo", &KeyValue{}, &KeyValue{}); err != ErrClosed {
+			t.Errorf("call %d: got %v, want ErrClosed", i, err)
+		}
+	}
+	if err := c.UserOnCloseWait(testContext(t)); err != nil {
+		t.Error(err)
+	}
+}

@@ -100,27 +100,6 @@ func echoMethods() *ServiceDesc {
 	}
 }
 
-// newTestServer serves desc on a local socket and returns its address. The
-// server is closed when the test ends.
-func newTestServer(t testing.TB, desc *ServiceDesc, opts ...ServerOpt) (*Server, string) {
-	t.Helper()
-	s, err := NewServer(append([]ServerOpt{alwaysBusy}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
-	l := listen(t)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
-	return s, l.Addr().String()
-}
-
 // dialTest returns a client of a server on a local socket.
 func dialTest(t testing.TB, addr string, opts ...ClientOpts) *Client {
 	t.Helper()
@@ -137,13 +116,6 @@ func dialRaw(t testing.TB, addr string) net.Conn {
 	}
 	t.Cleanup(func() { nc.Close() })
 	return nc
-}
-
-// newTestPair returns a client of a server with desc, over a local socket.
-func newTestPair(t testing.TB, desc *ServiceDesc) (*Client, *Server) {
-	t.Helper()
-	s, addr := newTestServer(t, desc)
-	return dialTest(t, addr), s
 }
 
 // echo makes a call to Echo and checks its response.
@@ -226,4 +198,19 @@ func testPairConn(t testing.TB, s *Server) *serverConn {
 	}
 	t.Fatal("the server has no connection")
 	return nil
+}
+
+type discardLogger struct{}
+
+func (discardLogger) Printf(string, ...any) {}
+
+// wantEOF checks the error after the last message.
+func wantEOF(err error) error {
+	switch err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errors.New("there is a message after the last")
+	}
+	return err
 }

@@ -5,10 +5,7 @@
 package ttrpc
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,77 +34,6 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 
 // afterwards is longer than any work that goes on after a connection was closed.
 const afterwards = 2 * lateLimit
-
-// rawFrame is a frame as a script writes it.
-type rawFrame struct {
-	id    streamID
-	typ   messageType
-	flags flags
-	body  []byte
-}
-
-func (f rawFrame) header() header {
-	return header{length: uint32(len(f.body)), id: f.id, typ: f.typ, flags: f.flags}
-}
-
-func (f rawFrame) encode() []byte {
-	b := make([]byte, headerLength, headerLength+len(f.body))
-	putHeader(b, f.header())
-	return append(b, f.body...)
-}
-
-func (f rawFrame) String() string {
-	if len(f.body) > 80 {
-		return f.header().String()
-	}
-	return fmt.Sprintf("%v: %q", f.header(), f.body)
-}
-
-func (f rawFrame) equal(g rawFrame) bool {
-	return f.header() == g.header() && bytes.Equal(f.body, g.body)
-}
-
-func request(id streamID, method string, fl flags, m proto.Message) rawFrame {
-	req := &Request{Service: testService, Method: method}
-	if m != nil {
-		req.Payload = mustMarshal(m)
-	}
-	return requestFrame(id, fl, req)
-}
-
-func requestFrame(id streamID, fl flags, req *Request) rawFrame {
-	return rawFrame{id: id, typ: messageTypeRequest, flags: fl, body: mustMarshal(req)}
-}
-
-// kindOf returns the flags of a request for one of the server's methods Hold….
-func kindOf(method string) flags {
-	switch method {
-	case "HoldStream", "HoldClient":
-		return flagRemoteOpen
-	case "HoldServer":
-		return flagRemoteClosed
-	}
-	return 0
-}
-
-// response returns a successful response, with the empty status that the client of June
-// 2019 needs.
-func response(id streamID, m proto.Message) rawFrame {
-	return rawFrame{id: id, typ: messageTypeResponse, body: mustMarshal(&Response{Status: &spb.Status{}, Payload: mustMarshal(m)})}
-}
-
-func failure(id streamID, code codes.Code, message string) rawFrame {
-	return rawFrame{id: id, typ: messageTypeResponse, body: mustMarshal(&Response{Status: newStatus(code, "%s", message)})}
-}
-
-// data returns a data frame with m, or without a message for nil.
-func data(id streamID, fl flags, m proto.Message) rawFrame {
-	f := rawFrame{id: id, typ: messageTypeData, flags: fl}
-	if m != nil {
-		f.body = mustMarshal(m)
-	}
-	return f
-}
 
 // A peer is the scripted end of a connection.
 type peer struct {
@@ -236,237 +162,21 @@ func (p *peer) wantClosed(why string) {
 	}
 }
 
-// serverTest is a server in a bubble. The test controls its handlers.
-type serverTest struct {
-	t      *testing.T
-	server *Server
-	l      *memListener
-	served chan error // sent by Serve
-	held   chan *heldCall
-	over   chan struct{} // closed at the end of the test
-}
+// tick is less than any limit, and more than the time in which the server notices
+// that a handler is slow.
+const tick = 5 * time.Millisecond
 
-// heldCall is a running handler: of Hold, or of a stream Hold….
-type heldCall struct {
-	ctx       context.Context
-	unmarshal func(any) error // of a unary call
-	ss        StreamServer    // of a stream
-	result    chan heldResult
-}
-
-type heldResult struct {
-	m   any
-	err error
-}
-
-// returns ends the handler.
-func (c *heldCall) returns(m any, err error) { c.result <- heldResult{m, err} }
-
-// wantRecv checks the handler's next message, and fails if there is none.
-func (c *heldCall) wantRecv(t *testing.T, why, value string) {
+// wantElapsed checks that it is about d after start.
+func wantElapsed(t *testing.T, why string, start time.Time, d time.Duration) {
 	t.Helper()
-	if m, err := recvNow(c.ss); err != nil || m.Value != value {
-		t.Fatalf("%s: the handler received %.80q, %v, want %.80q", why, m.Value, err, value)
+	if got := time.Since(start); got < d-tick || got > d+tick {
+		t.Errorf("%s: after %v, want %v", why, got, d)
 	}
 }
 
-// wantRecvErr checks that RecvMsg of the handler returns want.
-func (c *heldCall) wantRecvErr(t *testing.T, why string, want error) {
-	t.Helper()
-	if m, err := recvNow(c.ss); err != want {
-		t.Fatalf("%s: the handler received %.80q, %v, want %v", why, m.Value, err, want)
-	}
-}
+const (
+	smallInbox = 2000
+	filler     = 600 // bytes of a message, of which two fill a small inbox
+)
 
-var errNothingYet = errors.New("nothing yet")
-
-// recvNow is RecvMsg of either end without waiting. If there is nothing to receive, it
-// returns errNothingYet, and the test can use the stream no more.
-func recvNow(s interface{ RecvMsg(any) error }) (*KeyValue, error) {
-	m := &KeyValue{}
-	result := make(chan error, 1)
-	go func() { result <- s.RecvMsg(m) }()
-	synctest.Wait()
-	select {
-	case err := <-result:
-		return m, err
-	default:
-		return &KeyValue{}, errNothingYet
-	}
-}
-
-// newServerTest starts a server with the services of echoMethods, and with the methods
-// Hold, HoldStream (both sides stream), HoldClient and HoldServer, whose handlers the test
-// holds.
-func newServerTest(t *testing.T, opts ...ServerOpt) *serverTest {
-	t.Helper()
-	s, err := NewServer(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := &serverTest{
-		t: t, server: s, l: newMemListener(0),
-		served: make(chan error, 1), held: make(chan *heldCall, 100), over: make(chan struct{}),
-	}
-	desc := echoMethods()
-	desc.Methods["Hold"] = func(ctx context.Context, unmarshal func(any) error) (any, error) {
-		return st.hold(&heldCall{ctx: ctx, unmarshal: unmarshal})
-	}
-	for name, stream := range map[string]Stream{
-		"HoldStream": {StreamingClient: true, StreamingServer: true},
-		"HoldClient": {StreamingClient: true},
-		"HoldServer": {StreamingServer: true},
-	} {
-		stream.Handler = func(ctx context.Context, ss StreamServer) (any, error) {
-			return st.hold(&heldCall{ctx: ctx, ss: ss})
-		}
-		desc.Streams[name] = stream
-	}
-	s.RegisterService(testService, desc)
-	go func() { st.served <- s.Serve(context.Background(), st.l) }()
-	t.Cleanup(func() {
-		close(st.over)
-		s.Close()
-		if err := <-st.served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-		synctest.Wait()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.conns) > 0 || len(s.listeners) > 0 {
-			t.Errorf("the closed server knows %d connections and %d listeners", len(s.conns), len(s.listeners))
-		}
-	})
-	return st
-}
-
-func (st *serverTest) hold(c *heldCall) (any, error) {
-	c.result = make(chan heldResult)
-	st.held <- c
-	select {
-	case r := <-c.result:
-		return r.m, r.err
-	case <-st.over:
-		return nil, errors.New("the test is over")
-	}
-}
-
-// start sends a request and returns the handler that the request starts.
-func (st *serverTest) start(p *peer, req rawFrame) *heldCall {
-	st.t.Helper()
-	p.send(req)
-	return st.call()
-}
-
-// call returns the handler that has started.
-func (st *serverTest) call() *heldCall {
-	st.t.Helper()
-	synctest.Wait()
-	select {
-	case c := <-st.held:
-		return c
-	default:
-		st.t.Fatal("no handler was started")
-		return nil
-	}
-}
-
-// dial connects a peer.
-func (st *serverTest) dial() *peer {
-	st.t.Helper()
-	conn := st.l.dial()
-	st.t.Cleanup(func() { conn.Close() })
-	return &peer{t: st.t, conn: conn}
-}
-
-// wantStreams checks the number of streams of the server's only connection.
-func (st *serverTest) wantStreams(why string, want int) {
-	st.t.Helper()
-	synctest.Wait()
-	st.server.mu.Lock()
-	defer st.server.mu.Unlock()
-	for sc := range st.server.conns {
-		sc.conn.mu.Lock()
-		got := len(sc.conn.streams)
-		sc.conn.mu.Unlock()
-		if got != want {
-			st.t.Fatalf("%s: the table has %d streams, want %d", why, got, want)
-		}
-		return
-	}
-	st.t.Fatalf("%s: the server has no connection", why)
-}
-
-// alive checks that the connection serves a call.
-func (p *peer) alive(why string, id streamID) {
-	p.t.Helper()
-	p.send(request(id, "Echo", 0, text(why)))
-	p.want(why, response(id, text(why)))
-}
-
-// serverPeer is newServerTest with one connection.
-func serverPeer(t *testing.T, opts ...ServerOpt) (*serverTest, *peer) {
-	t.Helper()
-	st := newServerTest(t, opts...)
-	return st, st.dial()
-}
-
-// clientPeer returns a client whose server is a script.
-func clientPeer(t *testing.T, opts ...ClientOpts) (*Client, *peer) {
-	t.Helper()
-	near, far := memPipe(0)
-	c := NewClient(near, opts...)
-	t.Cleanup(func() {
-		c.Close()
-		if err := c.UserOnCloseWait(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return c, &peer{t: t, conn: far}
-}
-
-// clientCall is a running unary call.
-type clientCall struct {
-	t      *testing.T
-	resp   KeyValue
-	result chan error
-}
-
-// goCall starts a call to Echo.
-func goCall(t *testing.T, ctx context.Context, c *Client, m any) *clientCall {
-	call := &clientCall{t: t, result: make(chan error, 1)}
-	go func() { call.result <- c.Call(ctx, testService, "Echo", m, &call.resp) }()
-	return call
-}
-
-// err returns the error of the call, which must have returned.
-func (c *clientCall) err(why string) error {
-	c.t.Helper()
-	synctest.Wait()
-	select {
-	case err := <-c.result:
-		return err
-	default:
-		c.t.Fatalf("%s: the call has not returned", why)
-		return nil
-	}
-}
-
-// wantValue checks that the call succeeded.
-func (c *clientCall) wantValue(why, value string) {
-	c.t.Helper()
-	if err := c.err(why); err != nil || c.resp.Value != value {
-		c.t.Fatalf("%s: the call returned %q, %v, want %q", why, c.resp.Value, err, value)
-	}
-}
-
-// wantPending checks that the call has not returned.
-func (c *clientCall) wantPending(why string) {
-	c.t.Helper()
-	synctest.Wait()
-	select {
-	case err := <-c.result:
-		c.t.Fatalf("%s: the call returned %v", why, err)
-	default:
-	}
-}
+func fill(id streamID) rawFrame { return data(id, 0, text(strings.Repeat("f", filler))) }

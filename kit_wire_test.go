@@ -1,7 +1,6 @@
 package ttrpc
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -156,21 +155,6 @@ func within[T any](t testing.TB, what string, ch <-chan T) T {
 		t.Fatalf("%s: nothing after %v", what, testTimeout)
 		panic("unreachable")
 	}
-}
-
-// serveTest has s serve on a local socket until the end of the test, with ctx as
-// Serve's, and returns a client of it.
-func serveTest(t testing.TB, s *Server, ctx context.Context, opts ...ClientOpts) *Client {
-	t.Helper()
-	l := listen(t)
-	served := goErr(func() error { return s.Serve(ctx, l) })
-	t.Cleanup(func() {
-		s.Close()
-		if err := within(t, "Serve", served); err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
-	return dialTest(t, l.Addr().String(), opts...)
 }
 
 // serverIdle waits until the server has no connection. It calls Shutdown, so that the test

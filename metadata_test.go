@@ -205,10 +205,7 @@ func TestMetadataOfCalls(t *testing.T) {
 func TestMetadataInHandler(t *testing.T) {
 	_, inner := newTestServer(t, metadataService())
 	c := dialTest(t, inner)
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, nil, usuallyBusy)
 	s.Register(testService, map[string]Method{"Relay": func(ctx context.Context, _ func(any) error) (any, error) {
 		var resp KeyValue
 		return &resp, c.Call(ctx, testService, "Dump", &KeyValue{}, &resp)

@@ -19,20 +19,9 @@ func servePipe(t *testing.T, s *Server, ctx context.Context) (*Client, <-chan er
 	return c, served
 }
 
-func newPipeServer(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) *Server {
-	t.Helper()
-	s, err := NewServer(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	s.RegisterService(testService, desc)
-	return s
-}
-
 // ServeConn serves until the client closes, and other connections go on.
 func TestServeConn(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	ctx := testContext(t)
 	c, served := servePipe(t, s, ctx)
 	other, otherServed := servePipe(t, s, ctx)
@@ -63,7 +52,7 @@ func TestServeConn(t *testing.T) {
 
 // A closed server closes any further connection at once.
 func TestServeConnAfterClose(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	s.Close()
 	c, served := servePipe(t, s, context.Background())
 	if err := within(t, "ServeConn", served); err != ErrServerClosed {
@@ -76,7 +65,7 @@ func TestServeConnAfterClose(t *testing.T) {
 // server ends a running handshake.
 func TestServeConnHandshake(t *testing.T) {
 	refused := errors.New("not you")
-	s := newPipeServer(t, echoMethods(), WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
+	s := newServer(t, echoMethods(), usuallyBusy, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
 		func(context.Context, net.Conn) (net.Conn, any, error) { return nil, nil, refused })))
 	c, served := servePipe(t, s, context.Background())
 	if err := within(t, "ServeConn", served); !errors.Is(err, refused) {
@@ -85,7 +74,7 @@ func TestServeConnHandshake(t *testing.T) {
 	within(t, "the client's end", c.Done())
 
 	begun := make(chan struct{})
-	s = newPipeServer(t, echoMethods(), WithServerHandshaker(handshakeFunc(
+	s = newServer(t, echoMethods(), usuallyBusy, WithServerHandshaker(handshakeFunc(
 		func(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
 			close(begun)
 			<-ctx.Done()
@@ -110,7 +99,7 @@ func TestServeConnContext(t *testing.T) {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
-	s := newPipeServer(t, desc)
+	s := newServer(t, desc, usuallyBusy)
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), key{}, "value"))
 	c, served := servePipe(t, s, ctx)
 	call := goErr(func() error { return c.Call(testContext(t), testService, "Wait", &KeyValue{}, &KeyValue{}) })
@@ -139,7 +128,7 @@ func TestServeConnLeavesHandlers(t *testing.T) {
 		<-proceed
 		return &KeyValue{}, nil
 	}}}
-	s := newPipeServer(t, desc)
+	s := newServer(t, desc, usuallyBusy)
 	c, served := servePipe(t, s, context.Background())
 	call := goErr(func() error { return c.Call(context.Background(), testService, "Wait", &KeyValue{}, &KeyValue{}) })
 	within(t, "the handler", started)
@@ -156,7 +145,7 @@ func TestServeConnLeavesHandlers(t *testing.T) {
 
 // ServeConn panics for a nil connection, as NewClient does, and also for a nil pointer.
 func TestServeConnNil(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	for _, nc := range []net.Conn{nil, (*net.UnixConn)(nil)} {
 		func() {
 			defer func() {
@@ -171,7 +160,7 @@ func TestServeConnNil(t *testing.T) {
 
 // ServeConn keeps goroutines of the server only while its connection exists.
 func TestServeConnMany(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for i := 0; i < 100; i++ {
@@ -190,7 +179,7 @@ func TestServeConnMany(t *testing.T) {
 
 // ServeConn also returns for a connection beyond the limit, which does not count.
 func TestServeConnTurnedAway(t *testing.T) {
-	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
+	s := newServer(t, echoMethods(), usuallyBusy, WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
 	c, served := servePipe(t, s, context.Background())
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 // A client that closes with a response unread resets the socket. It has closed the
 // connection like any other client: ServeConn returns nil.
 func TestServeConnReset(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	ours, theirs := socketPair(t)
 	served := goErr(func() error { return s.ServeConn(testContext(t), ours) })
 	newWire(theirs).request(1, "Echo", 0, text("x"))

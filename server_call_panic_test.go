@@ -202,7 +202,7 @@ func TestPanicHandlerCrashes(t *testing.T) {
 func TestPanicHandlerCrashesUnread(t *testing.T) {
 	if kind := os.Getenv(crashVariable); kind != "" {
 		ours, theirs := net.Pipe()
-		s := newServer(t, WithServerLimits(Limits{MaxPendingWrite: 1}), WithServerPanicHandler(
+		s := newServer(t, nil, WithServerLimits(Limits{MaxPendingWrite: 1}), WithServerPanicHandler(
 			func(context.Context, string, any, []byte) error { panic("crash") }))
 		s.RegisterService(testService, misbehaving())
 		s.startConn(s.newServing(context.Background()), ours)

@@ -51,3 +51,18 @@ func TestStatusThatJustFits(t *testing.T) {
 		frame.release()
 	}
 }
+
+// The server always sends a status with a success: the client of June 2019 wants
+// to see one.
+func TestSuccessHasStatus(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	w := dialWire(t, addr)
+	w.request(1, "Echo", 0, &KeyValue{Value: "v"})
+	w.request(3, "Join", flagRemoteClosed|flagNoData, nil)
+	for i := 0; i < 2; i++ {
+		f := w.read()
+		if f.typ != messageTypeResponse || len(f.body) < 2 || f.body[0] != 1<<3|2 || f.body[1] != 0 {
+			t.Errorf("%v: %q does not begin with an empty status", f.header, f.body)
+		}
+	}
+}

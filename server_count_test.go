@@ -197,7 +197,7 @@ func (c *stuckConn) Close() error {
 // The close of a connection beyond the limit holds up no other connection: its peer may
 // make the close slow.
 func TestMaxConnsTurnedAwayBesideOthers(t *testing.T) {
-	s := newPipeServer(t, echoMethods(), WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
+	s := newServer(t, echoMethods(), usuallyBusy, WithServerMaxConns(1, 0), WithServerLogger(newLogRecorder()))
 	goOn := make(chan struct{})
 	defer close(goOn)
 	c, _ := servePipe(t, s, context.Background())

@@ -252,7 +252,7 @@ func TestSlowHandshakeBlocksNoOther(t *testing.T) {
 // and so do the calls after it.
 func TestHandshakeOutlivesServeContext(t *testing.T) {
 	started, proceed := make(chan struct{}), make(chan struct{})
-	s := newServer(t, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
+	s := newServer(t, nil, WithServerLogger(newLogRecorder()), WithServerHandshaker(handshakeFunc(
 		func(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
 			close(started)
 			<-proceed

@@ -137,3 +137,30 @@ func TestHandlerSlowNowAndThen(t *testing.T) {
 		t.Errorf("the read loop ran %d slow handlers of %d, want 1 to %d", slowHere, calls/50, most)
 	}
 }
+
+// The goroutine that reads a server's socket also runs quick handlers and writes
+// their responses. When the peer reads none of these, it reads on all the same (8).
+func TestReaderNeverBlocksInWrite(t *testing.T) {
+	big := &KeyValue{Value: strings.Repeat("x", 16<<10)}
+	var s *Server
+	desc := echoMethods()
+	desc.Methods["Big"] = func(context.Context, func(any) error) (any, error) {
+		makeQuick(t, s, "Big") // whatever else the machine does
+		return big, nil
+	}
+	s, addr := newTestServer(t, desc)
+	makeQuick(t, s, "Big")
+	w := dialWire(t, addr)
+	const calls = 500 // of 8 MB in all, in each direction
+	request := mustMarshal(&Request{Service: testService, Method: "Big", Payload: mustMarshal(big)})
+	for id := streamID(1); id < 2*calls; id += 2 {
+		if err := w.tryWrite(header{id: id, typ: messageTypeRequest}, request); err != nil {
+			t.Fatalf("request %d, with no response read: %v", id, err)
+		}
+	}
+	for i := 0; i < calls; i++ {
+		if id, resp := w.readResponse(); resp.Status.GetCode() != 0 {
+			t.Errorf("response %d: %v", id, resp.Status)
+		}
+	}
+}

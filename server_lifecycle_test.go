@@ -3,7 +3,6 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand"
 	"net"
@@ -19,66 +18,6 @@ import (
 )
 
 // Servers that stop while they are busy.
-
-// lifecycleNets are the kinds of connections that a server may have to close
-// under load.
-var lifecycleNets = []struct {
-	name   string
-	listen func(t *testing.T) (l net.Listener, dial func() (net.Conn, error))
-}{
-	{"unix", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
-		l := listen(t)
-		return l, func() (net.Conn, error) { return dialLocal(l.Addr().String()) }
-	}},
-	{"tcp", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
-	}},
-	{"memory", func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
-		l := newMemListener(10000)
-		return l, func() (net.Conn, error) {
-			if nc := l.dial(); nc != nil {
-				return nc, nil
-			}
-			return nil, net.ErrClosed
-		}
-	}},
-}
-
-// refusedByShutdown reports whether a call that came too late may get err.
-func refusedByShutdown(err error) bool {
-	return err == ErrClosed || status.Code(err) == codes.Unavailable
-}
-
-// callIDs knows the calls whose handlers have started.
-type callIDs struct {
-	mu      sync.Mutex
-	started map[string]bool
-}
-
-func (c *callIDs) start(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.started == nil {
-		c.started = make(map[string]bool)
-	}
-	c.started[id] = true
-}
-
-func (c *callIDs) has(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.started[id]
-}
-
-func (c *callIDs) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.started)
-}
 
 // Shutdown lets every call end that has started, thousands of them, and refuses
 // every other one.
@@ -144,40 +83,6 @@ func TestLifecycleShutdownWaits(t *testing.T) {
 			}
 		})
 	}
-}
-
-// startLifecycle serves desc and returns the server and clients of it.
-func startLifecycle(t *testing.T, desc *ServiceDesc,
-	listen func(*testing.T) (net.Listener, func() (net.Conn, error)), conns int) (*Server, []*Client) {
-	t.Helper()
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
-	l, dial := listen(t)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background(), l) }()
-	t.Cleanup(func() {
-		s.Close()
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
-	var clients []*Client
-	for i := 0; i < conns; i++ {
-		nc, err := dial()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := NewClient(nc)
-		t.Cleanup(func() { c.Close() })
-		clients = append(clients, c)
-		if err := echo(testContext(t), c, "first"); err != nil {
-			t.Fatal(err) // it is accepted now
-		}
-	}
-	return s, clients
 }
 
 // Shutdown in the middle of a flood of calls and streams: a call whose handler
@@ -269,35 +174,6 @@ func shutdownFlood(t *testing.T, listen func(*testing.T) (net.Listener, func() (
 		t.Errorf("Shutdown: %v", err)
 	}
 	wg.Wait()
-}
-
-// streamRound sends and receives on a stream, and ends it.
-func streamRound(ctx context.Context, c *Client, id string) error {
-	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "WorkStream", nil)
-	if err != nil {
-		return err
-	}
-	var m KeyValue
-	for i := 0; i < 3; i++ {
-		if err := cs.SendMsg(&KeyValue{Value: id}); err == io.EOF {
-			return cs.RecvMsg(&m) // the server has refused it
-		} else if err != nil {
-			return err
-		}
-		if err := cs.RecvMsg(&m); err != nil {
-			return err
-		}
-		if m.Value != id {
-			return fmt.Errorf("stream %s received %s", id, m.Value)
-		}
-	}
-	if err := cs.CloseSend(); err != nil {
-		return err
-	}
-	if err := cs.RecvMsg(&m); err != io.EOF {
-		return fmt.Errorf("at the end of a stream: %w", err)
-	}
-	return nil
 }
 
 // Close ends every call of every client at once. It waits neither for handlers,
@@ -430,83 +306,5 @@ func TestLifecycleSeveralListeners(t *testing.T) {
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the listener of a Serve that came too late: got %v, want net.ErrClosed", err)
-	}
-}
-
-// Serve, Shutdown, Close and calls in any order and at once: all return, with results
-// that are true.
-func TestRaceLifecycle(t *testing.T) {
-	for round := 0; round < rounds(100); round++ {
-		random := rand.New(rand.NewSource(int64(round)))
-		raceLifecycle(t, random)
-		if t.Failed() {
-			t.Fatalf("in round %d", round)
-		}
-	}
-}
-
-func raceLifecycle(t *testing.T, random *rand.Rand) {
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	defer cancel()
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, echoMethods())
-	var ops []func()
-	op := func(what string, f func() error, ok func(error) bool) {
-		ops = append(ops, func() {
-			if err := f(); !ok(err) {
-				t.Errorf("%s: %v", what, err)
-			}
-		})
-	}
-	is := func(want error) func(error) bool { return func(err error) bool { return err == want } }
-	n := lifecycleNets[random.Intn(len(lifecycleNets))]
-	for i := 0; i < 2; i++ {
-		l, dial := n.listen(t)
-		op("Serve", func() error { return s.Serve(ctx, l) }, is(ErrServerClosed))
-		for j := 0; j < 2; j++ {
-			method := []string{"Echo", "Block"}[random.Intn(2)]
-			op(method, func() error {
-				nc, err := dial()
-				if err != nil {
-					return ErrClosed // the listener is
-				}
-				c := NewClient(nc)
-				defer c.Close()
-				return c.Call(ctx, testService, method, &KeyValue{}, &KeyValue{})
-			}, func(err error) bool { return err == nil && method == "Echo" || refusedByShutdown(err) })
-		}
-	}
-	op("Shutdown", func() error { return s.Shutdown(ctx) }, is(nil))
-	op("Close", s.Close, is(nil))
-	if random.Intn(2) == 0 {
-		op("Close again", s.Close, is(nil))
-	}
-	op("Shutdown that does not wait", func() error {
-		over, cancel := context.WithCancel(ctx)
-		cancel()
-		return s.Shutdown(over)
-	}, func(err error) bool { return err == nil || err == context.Canceled })
-
-	random.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
-	var wg sync.WaitGroup
-	for _, f := range ops {
-		f, yields := f, random.Intn(20)
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := 0; i < yields; i++ {
-				runtime.Gosched()
-			}
-			f()
-		}()
-	}
-	wg.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) > 0 || len(s.listeners) > 0 {
-		t.Errorf("the closed server knows %d connections and %d listeners", len(s.conns), len(s.listeners))
 	}
 }

@@ -16,12 +16,7 @@ import (
 // servedPair returns a server's connection and the client's end of it.
 func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn, *net.UnixConn) {
 	t.Helper()
-	s, err := NewServer(append(opts, alwaysBusy, WithServerLogger(newLogRecorder()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	s.RegisterService(testService, desc)
+	s := newServer(t, desc, append(opts, WithServerLogger(newLogRecorder()))...)
 	ours, theirs := socketPair(t)
 	s.startConn(s.newServing(context.Background()), ours)
 	var sc *serverConn

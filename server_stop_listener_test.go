@@ -46,8 +46,7 @@ func TestStuckListener(t *testing.T) {
 	} {
 		end := end
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t)
-			s.RegisterService(testService, echoMethods())
+			s := newServer(t, echoMethods())
 			stuck, other := newStuckListener(t), listen(t)
 			stuckServed := goErr(func() error { return s.Serve(context.Background(), stuck) })
 			otherServed := goErr(func() error { return s.Serve(context.Background(), other) })
@@ -106,7 +105,7 @@ func (l *complainingListener) Close() error { return errComplaint }
 // The server forgets a listener that it has closed, and a listener whose Serve has
 // returned: no other Close reports its error.
 func TestListenerIsForgotten(t *testing.T) {
-	s, l := newServer(t), newComplainingListener()
+	s, l := newServer(t, nil), newComplainingListener()
 	served := goErr(func() error { return s.Serve(context.Background(), l) })
 	within(t, "Accept", l.accepts)
 	close(l.fail)
@@ -117,7 +116,7 @@ func TestListenerIsForgotten(t *testing.T) {
 		t.Errorf("Close after Serve: %v", err)
 	}
 
-	s, l = newServer(t), newComplainingListener()
+	s, l = newServer(t, nil), newComplainingListener()
 	served = goErr(func() error { return s.Serve(context.Background(), l) })
 	within(t, "Accept", l.accepts)
 	if err := s.Close(); err != errComplaint {

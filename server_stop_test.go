@@ -89,8 +89,7 @@ func (g *gate) stream(t *testing.T, c *Client) <-chan error {
 // connection is left.
 func TestShutdown(t *testing.T) {
 	g := newGate()
-	s := newServer(t)
-	s.RegisterService(testService, g.service())
+	s := newServer(t, g.service())
 	idle := serveTest(t, s, context.Background())
 	addr := idle.conn.ch.conn.RemoteAddr().String()
 	if err := echo(testContext(t), idle, "x"); err != nil {
@@ -149,8 +148,7 @@ func TestShutdown(t *testing.T) {
 // goes on that began after them.
 func TestShutdownAfterRejects(t *testing.T) {
 	g := newGate()
-	s := newServer(t)
-	s.RegisterService(testService, g.service())
+	s := newServer(t, g.service())
 	c := serveTest(t, s, context.Background())
 	w := dialWire(t, c.conn.ch.conn.RemoteAddr().String())
 	for id := streamID(2); id <= 200; id += 2 { // even ids
@@ -188,8 +186,7 @@ func TestShutdownAfterRejects(t *testing.T) {
 // calls. If there is nothing to wait for, the context does not matter.
 func TestShutdownContext(t *testing.T) {
 	g := newGate()
-	s := newServer(t)
-	s.RegisterService(testService, g.service())
+	s := newServer(t, g.service())
 	c := serveTest(t, s, context.Background())
 	call := g.call(t, c)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -225,8 +222,7 @@ func TestShutdownIdleWithEndedContext(t *testing.T) {
 	cancel()
 	for _, n := range lifecycleNets {
 		for i := 0; i < 20; i++ {
-			s := newServer(t)
-			s.RegisterService(testService, echoMethods())
+			s := newServer(t, echoMethods())
 			l, dial := n.listen(t)
 			served := goErr(func() error { return s.Serve(context.Background(), l) })
 			nc, err := dial()
@@ -278,8 +274,7 @@ func TestCloseEndsBusyConn(t *testing.T) {
 		<-stubborn
 		return &KeyValue{}, nil
 	}
-	s := newServer(t)
-	s.RegisterService(testService, desc)
+	s := newServer(t, desc)
 	c := serveTest(t, s, context.Background())
 	addr := c.conn.ch.conn.RemoteAddr().String()
 	results := []<-chan error{g.call(t, c), g.stream(t, c), g.call(t, dialTest(t, addr))}
@@ -330,8 +325,7 @@ func TestStopTwice(t *testing.T) {
 		{shutdown, shutdown},
 	} {
 		for _, serve := range []bool{false, true} {
-			s := newServer(t)
-			s.RegisterService(testService, echoMethods())
+			s := newServer(t, echoMethods())
 			if serve {
 				c := serveTest(t, s, context.Background())
 				if err := echo(testContext(t), c, "x"); err != nil {
@@ -359,7 +353,7 @@ func (l stuckLogger) Printf(string, ...any) {
 // ends.
 func TestShutdownStuckLogger(t *testing.T) {
 	logger := stuckLogger{make(chan struct{}, 10), make(chan struct{})}
-	s := newPipeServer(t, echoMethods(), WithServerLogger(logger))
+	s := newServer(t, echoMethods(), usuallyBusy, WithServerLogger(logger))
 	defer close(logger.goOn)
 	ours, theirs := net.Pipe()
 	defer ours.Close()

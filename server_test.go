@@ -14,16 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-func newServer(t testing.TB, opts ...ServerOpt) *Server {
-	t.Helper()
-	s, err := NewServer(append([]ServerOpt{alwaysBusy}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 // A server serves several listeners at once. One that is closed from outside
 // ends its Serve with net.ErrClosed, which shims rely on, and nothing else; after
 // Close or Shutdown every Serve returns exactly ErrServerClosed.
@@ -32,8 +22,7 @@ func TestServeOnListeners(t *testing.T) {
 		"Close":    (*Server).Close,
 		"Shutdown": func(s *Server) error { return s.Shutdown(testContext(t)) },
 	} {
-		s := newServer(t)
-		s.RegisterService(testService, echoMethods())
+		s := newServer(t, echoMethods())
 		var listeners []net.Listener
 		var served []<-chan error
 		for i := 0; i < 3; i++ {
@@ -82,7 +71,7 @@ func TestServeAfterEnd(t *testing.T) {
 		"Close":    (*Server).Close,
 		"Shutdown": func(s *Server) error { return s.Shutdown(context.Background()) },
 	} {
-		s := newServer(t)
+		s := newServer(t, nil)
 		if err := end(s); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -100,7 +89,7 @@ func TestServeAfterEnd(t *testing.T) {
 // The context given to Serve is the parent of the handlers'. Its end ends
 // theirs, but neither Serve nor the connections.
 func TestServeContext(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	started := make(chan struct{}, 2)
 	ended := make(chan error, 2)
 	wait := func(ctx context.Context) (any, error) {
@@ -165,49 +154,10 @@ func TestServeContext(t *testing.T) {
 	}
 }
 
-// scriptedListener follows the script of a test.
-type scriptedListener struct {
-	accepts chan any // net.Conn or error
-	closed  chan struct{}
-}
-
-func newScriptedListener() *scriptedListener {
-	return &scriptedListener{accepts: make(chan any, 100), closed: make(chan struct{})}
-}
-
-func (l *scriptedListener) Accept() (net.Conn, error) {
-	select {
-	case a := <-l.accepts:
-		if nc, ok := a.(net.Conn); ok {
-			return nc, nil
-		}
-		return nil, a.(error)
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *scriptedListener) Close() error {
-	select {
-	case <-l.closed:
-	default:
-		close(l.closed)
-	}
-	return nil
-}
-
-func (l *scriptedListener) Addr() net.Addr { return &net.UnixAddr{Name: "scripted", Net: "unix"} }
-
-// temporaryError is an error of a listener that says that it passes.
-type temporaryError struct{ error }
-
-func (temporaryError) Temporary() bool { return true }
-
 // Failures to accept that pass are waited out, and no listener is lost.
 func TestAcceptFailsForAWhile(t *testing.T) {
 	rec := newLogRecorder()
-	s := newServer(t, WithServerLogger(rec))
-	s.RegisterService(testService, echoMethods())
+	s := newServer(t, echoMethods(), WithServerLogger(rec))
 	l := newScriptedListener()
 	for _, err := range []error{
 		syscall.EMFILE, opError(errNoFiles), fmt.Errorf("accept: %w", errConnAborted),
@@ -243,7 +193,7 @@ func TestAcceptFailsForAWhile(t *testing.T) {
 
 // A server that waits to accept again closes at once.
 func TestCloseWhileAcceptFails(t *testing.T) {
-	s := newServer(t, WithServerLogger(newLogRecorder()))
+	s := newServer(t, nil, WithServerLogger(newLogRecorder()))
 	l := newScriptedListener()
 	for i := 0; i < cap(l.accepts); i++ {
 		l.accepts <- syscall.EMFILE
@@ -340,7 +290,7 @@ func TestRefusedThenData(t *testing.T) {
 
 // Services are registered before and while the server serves.
 func TestRegister(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, nil)
 	method := func(context.Context, func(any) error) (any, error) { return &KeyValue{}, nil }
 	s.Register("one", map[string]Method{"M": method})
 	c := serveTest(t, s, context.Background())
@@ -383,11 +333,8 @@ func TestRegister(t *testing.T) {
 
 // A listener need not be of a type that can be compared.
 func TestServeUncomparableListener(t *testing.T) {
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := uncomparableListener{Listener: &oneListener{closed: make(chan struct{})}}
+	s := newServer(t, nil, usuallyBusy)
+	l := uncomparableListener{Listener: newMemListener(0)}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
 	s.Close()

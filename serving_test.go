@@ -30,11 +30,7 @@ func TestServeContextThatNeverEnds(t *testing.T) {
 		value, _ := ctx.Value(key{}).(string)
 		return &KeyValue{Value: value}, um(&KeyValue{})
 	}
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
+	s := newServer(t, desc, usuallyBusy)
 	l := newMemListener(0)
 	served := goErr(func() error { return s.Serve(ctx, l) })
 	c := NewClient(l.dial())
@@ -73,10 +69,7 @@ func (c *countedContext) AfterFunc(func()) (stop func() bool) {
 // connection releases Serve's context.
 func TestServeContextOutlivesServe(t *testing.T) {
 	ctx := &countedContext{Context: context.Background(), end: make(chan struct{})}
-	s, err := NewServer()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, nil, usuallyBusy)
 	defer s.Close()
 	began, proceed := make(chan context.Context), make(chan struct{})
 	desc := echoMethods()

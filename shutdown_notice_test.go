@@ -26,7 +26,7 @@ func TestShutdownNotice(t *testing.T) {
 			<-notice
 			noticed <- ctx.Err()
 		}
-		s := newPipeServer(t, &ServiceDesc{
+		s := newServer(t, &ServiceDesc{
 			Methods: map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
 				wait(ctx)
 				return &KeyValue{}, nil
@@ -35,7 +35,7 @@ func TestShutdownNotice(t *testing.T) {
 				wait(ctx)
 				return nil, ss.SendMsg(&KeyValue{Value: "bye"})
 			}}},
-		})
+		}, usuallyBusy)
 		c, _ := servePipe(t, s, context.Background())
 		call := goErr(func() error { return c.Call(testContext(t), testService, "Wait", &KeyValue{}, &KeyValue{}) })
 		cs, err := c.NewStream(testContext(t), &StreamDesc{StreamingServer: true}, testService, "Wait2", &KeyValue{})
@@ -67,7 +67,7 @@ func TestShutdownNoticeElsewhere(t *testing.T) {
 	if notice := ShutdownNotice(context.Background()); notice != nil {
 		t.Error("there is a channel outside of a handler")
 	}
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	var ctx context.Context = &callContext{call: &serverCall{sc: &serverConn{serving: s.newServing(context.Background())}}}
 	if n := testing.AllocsPerRun(100, func() { ShutdownNotice(ctx) }); n != 0 && !raceEnabled {
 		t.Errorf("ShutdownNotice allocates %v times", n)

@@ -214,7 +214,7 @@ func (c *errPanics) Err() error {
 
 // A sender whose context panics gives back the room that it has taken.
 func TestPanickingContextGivesRoomBack(t *testing.T) {
-	s := newPipeServer(t, echoMethods())
+	s := newServer(t, echoMethods(), usuallyBusy)
 	c, _ := servePipe(t, s, context.Background())
 	if err := echo(testContext(t), c, "x"); err != nil {
 		t.Fatal(err)

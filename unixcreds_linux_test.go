@@ -49,24 +49,6 @@ func listenUnix(t *testing.T) map[string]net.Listener {
 	return listeners
 }
 
-// serveOn is newTestServer on a listener.
-func serveOn(t *testing.T, l net.Listener, desc *ServiceDesc, opts ...ServerOpt) *Server {
-	t.Helper()
-	s, err := NewServer(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.RegisterService(testService, desc)
-	served := goErr(func() error { return s.Serve(context.Background(), l) })
-	t.Cleanup(func() {
-		s.Close()
-		if err := within(t, "Serve", served); err != ErrServerClosed {
-			t.Errorf("Serve: got %v, want ErrServerClosed", err)
-		}
-	})
-	return s
-}
-
 // A check that admits this process lets it in, and handlers get its credentials.
 func TestCredentialsAdmit(t *testing.T) {
 	checks := map[string]UnixCredentialsFunc{

@@ -31,8 +31,8 @@ func (r *runner) survey(ctx context.Context, tmp, recorder string) ([][]test, er
 	reached := make([][]int, len(names))
 	err = r.parallel(ctx, len(names), func(i int) error {
 		start := time.Now()
-		if text, err := r.test(ctx, r.binary, names[i:i+1], cmp.Or(r.timeout, 5*time.Minute)); err != nil {
-			return fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+		if err := r.pass(ctx, r.binary, names[i]); err != nil {
+			return err
 		}
 		tests[i] = test{names[i], time.Since(start)}
 		var err error
@@ -68,9 +68,8 @@ func (r *runner) reached(ctx context.Context, file, recorder, name string) ([]in
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		return nil, err
 	}
-	text, err := r.test(ctx, recorder, []string{name}, cmp.Or(r.timeout, 5*time.Minute), "MUTATE_REACHED="+file)
-	if err != nil {
-		return nil, fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+	if err := r.pass(ctx, recorder, name, "MUTATE_REACHED="+file); err != nil {
+		return nil, err
 	}
 	lines, err := os.ReadFile(file)
 	if err != nil {
@@ -86,6 +85,20 @@ func (r *runner) reached(ctx context.Context, file, recorder, name string) ([]in
 	}
 	slices.Sort(numbers)
 	return slices.Compact(numbers), nil // child processes reach some once more
+}
+
+// pass runs a test of the original, which must pass: as a mutant's does, it fails if it does
+// so twice.
+func (r *runner) pass(ctx context.Context, binary, name string, env ...string) error {
+	limit := cmp.Or(r.timeout, 5*time.Minute)
+	text, err := r.test(ctx, binary, []string{name}, limit, env...)
+	if err != nil && ctx.Err() == nil {
+		text, err = r.test(ctx, binary, []string{name}, limit, env...)
+	}
+	if err != nil {
+		return fmt.Errorf("the tests of the original fail: %w\n%s", err, text)
+	}
+	return nil
 }
 
 // sort puts the tests first that are near to the file, and of these the quickest.

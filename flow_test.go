@@ -200,6 +200,9 @@ func (w *flowWalker) clone() flowWalker {
 // receiver holds at most its window and one message, and a receiver that consumes
 // everything lets the sender go on.
 func TestFlowWalk(t *testing.T) {
+	if testing.Short() && raceEnabled {
+		t.Skip("takes ten seconds, on one goroutine")
+	}
 	for _, size := range []uint32{0, 1, 2, 3, 10} {
 		for _, strict := range []bool{false, true} {
 			if err := walkFlow(*newFlowWalker(size, strict, 0), 8, nil); err != nil {

@@ -14,6 +14,9 @@ import (
 // Connections that have ended keep neither the bytes of their peers, although the handlers
 // of their calls go on and ignore their contexts, nor responses that wait for room.
 func TestEndedConnectionsKeepNothing(t *testing.T) {
+	if testing.Short() && raceEnabled {
+		t.Skip("takes half a minute; the memory is the same without the race detector")
+	}
 	const reconnects, calls = 100, 4
 	const allowed = 24 << 20 // 400 goroutines, and the garbage of this test
 	mebibyte := &KeyValue{Value: strings.Repeat("x", 1<<20-100)}

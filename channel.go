@@ -46,7 +46,10 @@ type channel struct {
 
 	heard *readClock // nil without keepalive
 
-	closed sync.Once // closes conn
+	// quickClose is set when conn.Close does not wait: no descriptor of the peer's can be in
+	// the socket, nor in a system call that reads it. It does not change.
+	quickClose bool
+	closed     sync.Once // closes conn
 
 	w writer // the writing half
 }
@@ -332,17 +335,17 @@ func (ch *channel) dropChunk() {
 // close closes the net.Conn and ends all writing. A second call does nothing.
 func (ch *channel) close() {
 	ch.w.fail(ErrClosed) // first: conn.Close may wait for a write
-	ch.closed.Do(func() { closeConn(ch.conn) })
+	ch.closed.Do(func() { closeConn(ch.conn, ch.quickClose) })
 }
 
-// closeConn closes a connection. Except on a TCP socket and an empty Unix socket, it runs
-// Close on its own goroutine and waits for lingerLimit at most: Close may wait for the peer,
-// as it does with TLS and with a Unix socket that holds passed descriptors, or for anything
-// else.
-func closeConn(nc net.Conn) {
+// closeConn closes a connection. Unless Close is known not to wait, closeConn runs it on its
+// own goroutine and waits for lingerLimit at most: Close may wait for the peer, as it does
+// with TLS and with a Unix socket that holds passed descriptors, or for anything else.
+func closeConn(nc net.Conn, quick bool) {
 	switch sock := nc.(type) {
 	case *net.UnixConn:
-		if shutUnix(sock) {
+		shutSocket(sock)
+		if quick {
 			sock.Close()
 			return
 		}

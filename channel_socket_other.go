@@ -25,13 +25,7 @@ func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets her
 func unblock(net.Conn) {}
 
 // refuseDescriptors does nothing: these systems pass no descriptors.
-func refuseDescriptors(net.Conn) (refused, none bool) { return false, false }
-
-// shutUnix shuts a Unix socket down. Whether it is empty for good is not known.
-func shutUnix(sock *net.UnixConn) (empty bool) {
-	shutSocket(sock)
-	return false
-}
+func refuseDescriptors(net.Conn, bool) (refused, none bool) { return false, false }
 
 // refuseDescriptors does nothing.
 func (s *Server) refuseDescriptors(net.Listener) {}

@@ -155,13 +155,14 @@ func newConn(nc net.Conn, e endpoint, cfg connConfig) *conn {
 	cn := &conn{endpoint: e, maxInbox: cfg.maxInbox, done: make(chan struct{})}
 	cn.maxLength.Store(uint32(cfg.maxLength))
 	cn.ch = newChannel(nc, cfg.maxLength, cfg.maxQueued, cn.writeFailed)
+	_, cn.ch.isClient = e.(*Client)
 	if !cfg.passing {
-		refused, none := refuseDescriptors(nc)
+		refused, none := refuseDescriptors(nc, cn.ch.isClient)
 		if sk := cn.ch.sock; sk != nil {
 			sk.refuses, sk.passing = refused, sk.passing && !none
+			cn.ch.quickClose = none
 		}
 	}
-	_, cn.ch.isClient = e.(*Client)
 	return cn
 }
 

@@ -35,9 +35,11 @@ func setPassRights(sc syscall.Conn) bool {
 }
 
 // refuseDescriptors makes the kernel refuse descriptors for a Unix socket, also one below
-// TLS. It reports whether the kernel does, false for other connections, and whether the
-// socket holds none from before: a listener has refused them, or the socket is empty.
-func refuseDescriptors(nc net.Conn) (refused, none bool) {
+// TLS. It reports whether the kernel does, false for other connections, and whether no
+// descriptor can have come before: the listener has refused them, or a client's socket is
+// empty. The empty socket of a server proves nothing: a Handshaker that has given up may
+// still be reading, in a system call that closes the descriptors of a hostile peer.
+func refuseDescriptors(nc net.Conn, isClient bool) (refused, none bool) {
 	sock, ok := kernelSocket(nc).(*net.UnixConn)
 	if !ok {
 		return false, false
@@ -47,14 +49,13 @@ func refuseDescriptors(nc net.Conn) (refused, none bool) {
 		return false, false
 	}
 	raw.Control(func(fd uintptr) {
-		if rights, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights); err != nil {
-			return
-		} else if rights == 0 {
+		rights, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights)
+		if err == nil && rights == 0 {
 			refused, none = true, true
 			return
 		}
 		refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights, 0) == nil
-		none = refused && isStream(sock) && isEmpty(fd)
+		none = refused && isClient && isStream(sock) && isEmpty(fd)
 	})
 	return refused, none
 }
@@ -71,20 +72,6 @@ func isStream(sock *net.UnixConn) bool {
 func isEmpty(fd uintptr) bool {
 	n, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
 	return err == nil && n == 0
-}
-
-// shutUnix shuts a Unix socket down and reports whether it is empty for good. The close of
-// an empty socket does not wait.
-func shutUnix(sock *net.UnixConn) (empty bool) {
-	raw, err := sock.SyscallConn()
-	if err != nil {
-		return false
-	}
-	raw.Control(func(fd uintptr) {
-		err := unix.Shutdown(int(fd), unix.SHUT_RDWR)
-		empty = err == nil && isStream(sock) && isEmpty(fd)
-	})
-	return empty
 }
 
 // refuseDescriptors calls setPassRights for a listener of Unix sockets, so that a peer can

@@ -310,31 +310,3 @@ func TestRefusedDescriptorsReadPlainly(t *testing.T) {
 		t.Errorf("server: refuses %v, passing %v, want true and false", sk.refuses, sk.passing)
 	}
 }
-
-// A Unix socket is empty for good when it is shut down and has nothing to read. A packet
-// may have descriptors and no bytes.
-func TestShutUnix(t *testing.T) {
-	for name, test := range map[string]struct {
-		packets bool
-		unread  string
-		want    bool
-	}{
-		"nothing to read": {want: true},
-		"bytes to read":   {unread: "x"},
-		"packets":         {packets: true},
-	} {
-		var ours, theirs net.Conn = socketPair(t)
-		if test.packets {
-			ours, theirs = packetPair(t)
-		}
-		if _, err := theirs.Write([]byte(test.unread)); err != nil {
-			t.Fatal(err)
-		}
-		if got := shutUnix(ours.(*net.UnixConn)); got != test.want {
-			t.Errorf("%s: empty for good: %v, want %v", name, got, test.want)
-		}
-		if _, err := theirs.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("%s: a write after the shutdown: got %v, want EPIPE", name, err)
-		}
-	}
-}

@@ -195,9 +195,9 @@ package ttrpc
 //	lingering  conn.linger. Started by conn.fail when this side closes while frames are
 //	           being written. Closes the socket after lingerLimit without progress, or
 //	           after maxLinger; ends when all frames are written.
-//	Close      of the net.Conn, started by closeConn except for TCP sockets and empty Unix
-//	           sockets. Ends when that Close returns; closeConn waits for lingerLimit at
-//	           most.
+//	Close      of the net.Conn, started by closeConn except for TCP sockets and for Unix
+//	           sockets that can hold no descriptors (channel.quickClose). Ends when that
+//	           Close returns; closeConn waits for lingerLimit at most.
 //	first reads  socket.receiveApart, of a Unix socket on Linux that held something when the
 //	           kernel began to refuse descriptors, until it is empty for the first time.
 //	           Started by the goroutine that reads, which waits for it. Ends with the

@@ -344,7 +344,7 @@ func (s *Server) startConn(serving *serving, nc net.Conn) {
 	s.mu.Lock()
 	if s.state != serverOpen {
 		s.mu.Unlock()
-		closeConn(nc)
+		closeConn(nc, false)
 		serving.tell(ErrServerClosed)
 		return
 	}

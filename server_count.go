@@ -106,7 +106,7 @@ func (s *Server) setUIDLocked(sc *serverConn, uid connUID) {
 // wait for its peer, and the accept loop must not. It ends within lingerLimit, and with the
 // logger.
 func (sc *serverConn) turnAway(err error) {
-	closeConn(sc.nc)
+	closeConn(sc.nc, false)
 	sc.server.log.event(logRefused, "connection %s refused: %v", sc.describe(), err)
 	sc.serving.tell(err)
 }

@@ -22,7 +22,7 @@ func (sc *serverConn) establish() (ok bool) {
 		return false
 	}
 	if err = sc.start(nc, peer); err != nil {
-		closeConn(nc)
+		closeConn(nc, false)
 		return false
 	}
 	return true
@@ -48,7 +48,7 @@ func (sc *serverConn) handshake() (nc net.Conn, peer any, err error) {
 		err = givenUp()
 	}
 	if err != nil && !isNil(nc) {
-		closeConn(nc)
+		closeConn(nc, false)
 	}
 	return nc, peer, err
 }
@@ -81,7 +81,7 @@ func (sc *serverConn) refuse(err error) {
 	open := s.state == serverOpen
 	s.mu.Unlock()
 
-	closeConn(sc.nc)
+	closeConn(sc.nc, false)
 	if open {
 		sc.logRefusal(err)
 	}

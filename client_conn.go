@@ -119,19 +119,23 @@ func (c *Client) streamFailed(err *streamError) error {
 
 // writeFailed is part of endpoint. Calls whose requests were not written completely fail at
 // once. The others may still get their responses, and the connection ends with the last of
-// them. An idle connection ends within lingerLimit.
+// them. A connection without others ends within lingerLimit, or as soon as the read loop has
+// read why: a peer that refuses a connection may have said so before it closed.
 func (c *Client) writeFailed(err error) {
 	conn := c.conn
 	sent := conn.ch.w.writtenBytes()
 	var lost []entry
 	conn.mu.Lock()
-	conn.unsent = err
-	idle := len(conn.streams) == 0 && !conn.awaitsNoticeLocked()
 	for _, e := range conn.streams {
 		if e.place().requestEnd > sent {
 			c.removeLocked(e)
 			lost = append(lost, e)
 		}
+	}
+	conn.unsent = err // after the loop: the last entry to leave would end the connection
+	idle := len(conn.streams) == 0 && !conn.awaitsNoticeLocked()
+	if idle {
+		c.ensureReaderLocked()
 	}
 	conn.mu.Unlock()
 	for _, e := range lost {

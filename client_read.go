@@ -27,21 +27,28 @@ type clientReader struct {
 // twice as long. Until then the end of the connection may go unnoticed.
 const idleLimit = 10 * time.Millisecond
 
-// startReading has the first caller read, and the read loop if none calls soon. On
-// connections that are not kernel sockets, the read loop reads from the beginning.
+// firstIdleLimit is the time for which nobody reads before the first call. It is short: the
+// peer may have closed the connection or speak another protocol, and calls that come after
+// the read loop has noticed return that reason.
+const firstIdleLimit = time.Millisecond
+
+// startReading has the first caller read, and the read loop if none calls soon. The read
+// loop reads from the beginning on connections that are not kernel sockets, and where the
+// first reads may close descriptors that the peer has passed: that would hold up a caller.
 func (c *Client) startReading() {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	if c.conn.ch.sock != nil {
-		c.leaveTurnLocked()
-	} else {
+	if sk := c.conn.ch.sock; sk == nil || sk.passing {
 		c.giveBackLocked()
+	} else if c.reader.turn.leave() {
+		c.startTimerLocked(firstIdleLimit)
 	}
 }
 
 // readLoop is the goroutine of the read loop. It starts when the loop first gets the turn,
 // and ends with the connection.
 func (c *Client) readLoop() {
+	c.forgetWatch() // of a leader from before the goroutine
 	for c.conn.readNext() {
 		if !c.stepDown() {
 			continue
@@ -153,7 +160,7 @@ func (c *Client) passTurn(e entry, again bool) {
 	over := conn.err != nil
 	switch {
 	case over:
-	case conn.reader.mustWait() || conn.ch.frameBuffered() || !r.turn.mayLeave():
+	case conn.reader.mustWait() || conn.ch.frameBuffered() || !r.turn.mayLeave() || conn.unsent != nil:
 		if conn.streams[e.place().id] == e && !e.receivable() {
 			r.turn.park(e.place()) // ctx has ended, but another receiver of e may wait
 		}
@@ -173,15 +180,16 @@ func (c *Client) leaveTurnLocked() {
 		c.conn.ch.dropChunk()
 	}
 	if c.reader.turn.leave() {
-		c.startTimerLocked()
+		c.startTimerLocked(idleLimit)
 	}
 }
 
-func (c *Client) startTimerLocked() {
+// startTimerLocked starts the timer, which does not run.
+func (c *Client) startTimerLocked(d time.Duration) {
 	if c.reader.timer == nil {
-		c.reader.timer = time.AfterFunc(idleLimit, c.expireTurn)
+		c.reader.timer = time.AfterFunc(d, c.expireTurn)
 	} else {
-		c.reader.timer.Reset(idleLimit)
+		c.reader.timer.Reset(d)
 	}
 }
 
@@ -195,7 +203,7 @@ func (c *Client) expireTurn() {
 	}
 	again, giveBack := c.reader.turn.expire()
 	if again {
-		c.startTimerLocked()
+		c.startTimerLocked(idleLimit)
 	}
 	if giveBack {
 		c.giveBackLocked()

@@ -4,6 +4,9 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -65,4 +68,59 @@ func emptyResponse(id streamID) []byte {
 	frame := make([]byte, headerLength, headerLength+len(body)+headerLength)
 	putHeader(frame, header{id: id, typ: messageTypeResponse, length: uint32(len(body))})
 	return append(frame, body...)
+}
+
+// A peer that refuses the connection before the first call closes it, and may say why. The
+// end of the connection has that reason, also when the request could not be written.
+func TestFirstCallToRefuser(t *testing.T) {
+	for greeting, want := range map[string]string{
+		"":                                 "closed the connection before it sent anything",
+		"HTTP/1.1 400 Bad Request\r\n\r\n": "the peer speaks HTTP",
+	} {
+		ours, theirs := socketPair(t)
+		if _, err := theirs.Write([]byte(greeting)); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		c := NewClient(ours)
+		if err := c.Call(testContext(t), testService, "M", text("x"), &KeyValue{}); !errors.Is(err, ErrClosed) {
+			t.Errorf("%q: the call: got %v, want ErrClosed", greeting, err)
+		}
+		if err := c.UserOnCloseWait(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: the connection ended by %v, want %q", greeting, err, want)
+		}
+	}
+}
+
+// afterContext is a context whose own AfterFunc package context calls: the watch on it has a
+// goroutine.
+type afterContext struct{ context.Context }
+
+func (c afterContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
+
+// watchers returns how many goroutines watch contexts.
+func watchers() int {
+	b := make([]byte, 1<<20)
+	return strings.Count(string(b[:runtime.Stack(b, true)]), "created by github.com/containerd/ttrpc.watchContext")
+}
+
+// An idle client watches no context of its last callers: that would keep the context in
+// memory. Between callers in a row the watch stays, also until the read loop first runs.
+func TestIdleClientWatchesNoContext(t *testing.T) {
+	_, addr := newTestServer(t, echoMethods())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for i := 0; i < 20; i++ {
+		c := dialTest(t, addr)
+		for j := 0; j < 3; j++ {
+			if err := echo(afterContext{ctx}, c, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waitForLoop(t, c)
+	}
+	waitFor(t, "the end of the watches", func() bool { return watchers() == 0 })
 }

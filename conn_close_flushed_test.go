@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// leaves returns the state of a connection's end: the error of one that has ended, whether
-// it is about to end, and the time that it has left.
-func leaves(cn *conn) (err error, leaving bool, left time.Duration) {
+// leaves returns the state of a connection's end: whether it is about to end, the time that
+// it has left, and the error of one that has ended.
+func leaves(cn *conn) (leaving bool, left time.Duration, err error) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
 	if cn.endTimer != nil {
 		left = time.Duration(cn.endTime - clock())
 	}
-	return cn.err, cn.leaving, left
+	return cn.leaving, left, cn.err
 }
 
 // A connection with queued frames is closed at once unless this side ends it.
@@ -74,11 +74,11 @@ func TestCloseFlushedFarewell(t *testing.T) {
 			write = holdFrame(t, cn)
 		}
 		cn.closeFlushed()
-		if err, leaving, _ := leaves(cn); test.held && (err != nil || leaving) {
+		if leaving, _, err := leaves(cn); test.held && (err != nil || leaving) {
 			t.Errorf("%s: %v, leaving %v, before the frame is written", name, err, leaving)
 		}
 		write()
-		err, leaving, left := leaves(cn)
+		leaving, left, err := leaves(cn)
 		if test.atOnce && (err != ErrServerClosed || leaving) {
 			t.Errorf("%s: got %v, leaving %v, want the end", name, err, leaving)
 		}
@@ -94,7 +94,7 @@ func TestCloseFlushedTCP(t *testing.T) {
 	ours, theirs := tcpPair(t)
 	cn := scriptedConn(t, ours, &scriptedEndpoint{})
 	cn.closeFlushed()
-	err, leaving, left := leaves(cn)
+	leaving, left, err := leaves(cn)
 	if err == nil && left == 0 || !leaving || left > lingerLimit {
 		t.Errorf("got %v, leaving %v, and %v left", err, leaving, left)
 	}

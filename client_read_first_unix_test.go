@@ -22,6 +22,9 @@ func readsYet(c *Client) bool {
 func TestFirstCallerReads(t *testing.T) {
 	for ran := false; !ran; { // unless the test was slower than the timer
 		c, w := wireClient(t)
+		if !c.conn.ch.sock.refuses {
+			t.Skip("the read loop reads first where the kernel, or an emulator, cannot refuse descriptors")
+		}
 		called := goErr(func() error { return c.Call(context.Background(), testService, "M", text("x"), &KeyValue{}) })
 		id := w.read().id
 		if _, err := w.Write(append(emptyResponse(id), 0, 0)); err != nil { // and two bytes of a header

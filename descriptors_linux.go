@@ -49,13 +49,14 @@ func refuseDescriptors(nc net.Conn, isClient bool) (refused, none bool) {
 		return false, false
 	}
 	raw.Control(func(fd uintptr) {
-		rights, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights)
-		if err == nil && rights == 0 {
-			refused, none = true, true
+		if isClient {
+			refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights, 0) == nil
+			none = refused && isStream(sock) && isEmpty(fd)
 			return
 		}
-		refused = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights, 0) == nil
-		none = refused && isClient && isStream(sock) && isEmpty(fd)
+		rights, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights)
+		none = err == nil && rights == 0
+		refused = none || unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, soPassRights, 0) == nil
 	})
 	return refused, none
 }

@@ -294,8 +294,8 @@ func (ch *channel) read(p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// flushReplies flushes the responses that the read loop has queued without a flush while
-// it had frames to handle.
+// flushReplies flushes the frames that the goroutine that reads has queued without a flush
+// while it had frames to handle: responses and settings, or a client's acknowledgement.
 func (ch *channel) flushReplies() {
 	if ch.unflushed {
 		ch.unflushed = false

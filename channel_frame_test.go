@@ -93,7 +93,7 @@ func TestHugeLengths(t *testing.T) {
 		t.Error(err)
 	}
 	runtime.ReadMemStats(&after)
-	// A sync.Pool drops some of what it gets under the race detector.
+	// A sync.Pool drops some of its buffers under the race detector.
 	if n := after.TotalAlloc - before.TotalAlloc; n > length/2 {
 		t.Errorf("%d bytes were allocated to discard %d", n, length)
 	}

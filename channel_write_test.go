@@ -31,7 +31,7 @@ func TestContextEndsSending(t *testing.T) {
 			go func() { results <- c.Call(ctx, testService, "Echo", big, &KeyValue{}) }()
 			go func() { results <- cs.SendMsg(big) }()
 		}
-		// Two of them are let in, for one is always let in beside what fits.
+		// Two of them are let in, for one is always let in beside those that fit.
 		waitFor(t, name+": a full queue", func() bool {
 			_, waiting := c.conn.ch.w.room.load()
 			return waiting >= 2*callers-4

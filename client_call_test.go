@@ -124,8 +124,7 @@ func TestCallDeadline(t *testing.T) {
 	}
 }
 
-// A response without a status is a success, and so is one with code 0, whatever
-// it says.
+// A response without a status is a success, and so is one with code 0 and any text.
 func TestSuccessWithoutStatus(t *testing.T) {
 	c, w := wireClient(t)
 	payload := mustMarshal(&KeyValue{Value: "v"})

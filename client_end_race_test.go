@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// UserOnCloseWait returns after the callback, whoever closed (6).
+// UserOnCloseWait returns after the callback, whichever side closed (6).
 func TestRaceOnClose(t *testing.T) {
 	l := listenWire(t)
 	for round := rounds(300); round > 0; round-- {

@@ -106,7 +106,7 @@ func TestRaceIDsRise(t *testing.T) {
 	}
 }
 
-// An id is given and its request queued in one step: nobody who has conn.mu finds
+// An id is given and its request queued in one step: a goroutine with conn.mu never finds
 // the one without the other (18).
 func TestIDWithRequest(t *testing.T) {
 	c, w := listenWire(t).connect(t)

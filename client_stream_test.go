@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Calls and streams that are given up are not in the client's table any more, and
-// what still comes for them is dropped.
+// Calls and streams that are given up are not in the client's table any more, and later
+// frames for them are dropped.
 func TestCancelledLeavesTable(t *testing.T) {
 	c, w := wireClient(t)
 	var ids []streamID

@@ -40,7 +40,7 @@ func TestServerSlowConsumer(t *testing.T) {
 			t.Errorf("the handler receives: got %v, want ErrStreamFull", err)
 		}
 		p.send(fill(1), data(1, flagRemoteClosed|flagNoData, nil))
-		p.wantNothing("what still comes for it is dropped")
+		p.wantNothing("later frames for it are dropped")
 		call.returns(nil, nil)
 		p.alive("after", 7)
 	})

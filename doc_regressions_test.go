@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Defects of released versions, and what must never come back. Each has a test
+// Defects of released versions, which must never come back. Each has a test
 // that fails when its guard is removed.
 //
 // Fixed in some release:

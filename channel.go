@@ -42,7 +42,8 @@ type channel struct {
 	pieces    bool    // a read may have a buffer of any length: see readsPieces
 	begun     bool    // the first header has arrived
 	isClient  bool    // the peer is a server
-	unflushed bool    // queued frames are to be flushed before a read may wait
+	unflushed bool    // queued frames are to be flushed: see channel_replies.go
+	flushedAt int     // off at the last flush
 
 	heard *readClock // nil without keepalive
 
@@ -87,6 +88,9 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 // beginFrame reads the next header, and decides whether to read or discard the payload.
 func (ch *channel) beginFrame() error {
 	ch.current = header{}
+	if ch.unflushed && ch.flushDue() {
+		ch.flushReplies()
+	}
 	for {
 		if !ch.begun {
 			if err := ch.checkForeign(); err != nil {
@@ -292,19 +296,6 @@ func (ch *channel) read(p []byte) (int, error) {
 		}
 	}
 	return 0, io.ErrNoProgress
-}
-
-// flushReplies flushes the frames that the goroutine that reads has queued without a flush
-// while it had frames to handle: responses and settings, or a client's acknowledgement.
-func (ch *channel) flushReplies() {
-	if ch.unflushed {
-		ch.unflushed = false
-		if ch.isClient {
-			ch.w.flushLater() // the stack of an idle read loop stays small
-		} else {
-			ch.w.flush()
-		}
-	}
 }
 
 // interrupt ends the waiting or next read of a kernel socket, so that a leader checks its

@@ -306,8 +306,8 @@ func WithServerMaxMetadata(n int) ServerOpt {
 	}
 }
 
-// WithServerGoroutinePerCall runs each handler on its own goroutine, which begins and
-// ends with the call. By default, handlers that are usually quick run on the goroutine
+// WithServerGoroutinePerCall runs each handler on its own goroutine, which has run no other
+// handler and ends with the call. By default, handlers that are usually quick run on the goroutine
 // that reads their connection, which goes on to run later calls. Handlers that change
 // their thread or goroutine permanently need this option. If a handler locks its thread
 // (runtime.LockOSThread) and never unlocks it, because it has entered a namespace (setns,

@@ -19,8 +19,8 @@ const slowConsumerLimit = time.Second
 type endpoint interface {
 	// handleFrame handles a frame and takes over buf. The goroutine that reads calls it.
 	// It does not block, except that a server's read loop may run a handler in it
-	// (server_inline.go). A *streamError ends one stream, errReadLent the read loop, and
-	// any other error the connection.
+	// (server_inline.go). A *streamError ends one stream, errReadLent and errHandedOver the
+	// read loop, and any other error the connection.
 	handleFrame(h header, buf *buffer) error
 
 	// streamFailed ends the stream that err names, if there is one, and tells the peer: a

@@ -169,6 +169,36 @@ func testIdleConnection(t *testing.T, socket bool, dial func() *Client) {
 	runtime.KeepAlive(clients)
 }
 
+// The goroutine that waits on an idle connection of a server has the smallest stack, also
+// after a call.
+func TestIdleConnectionStack(t *testing.T) {
+	if raceEnabled || runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("the frames of functions are larger")
+	}
+	const conns, most = 256, 3 << 10
+	_, addr := newTestServer(t, echoMethods())
+	before, goroutines := stackInUse(), runtime.NumGoroutine()
+	for i := 0; i < conns; i++ {
+		w := dialWire(t, addr)
+		w.request(1, "Echo", 0, text("x"))
+		if id, resp := w.readResponse(); id != 1 || resp.Status.GetCode() != 0 {
+			t.Fatalf("response %d: %v", id, resp.Status)
+		}
+	}
+	waitFor(t, "the goroutines of calls to end", func() bool { return runtime.NumGoroutine() <= goroutines+conns })
+	if perConn := (stackInUse() - before) / conns; perConn > most {
+		t.Errorf("the stack of an idle connection takes %d bytes, at most %d", perConn, most)
+	}
+}
+
+func stackInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.StackInuse)
+}
+
 // heapInUse returns the memory of live objects.
 func heapInUse() int64 {
 	runtime.GC()

@@ -28,8 +28,10 @@ type stalledMessage struct {
 // readNext waits for the next frame and handles it. It reports whether there may be
 // another frame; if not, the connection has ended, or another goroutine reads
 // (errReadLent).
-func (cn *conn) readNext() (goOn bool) {
-	err := cn.handleNext()
+func (cn *conn) readNext() (goOn bool) { return cn.readsOn(cn.handleNext()) }
+
+// readsOn implements readNext for err, the result of handleNext.
+func (cn *conn) readsOn(err error) bool {
 	switch {
 	case err == nil:
 		return true

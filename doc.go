@@ -182,9 +182,10 @@ package ttrpc
 //	           serverConn.readLoop, on the goroutine that Server.startConn starts, after
 //	           the handshake. Owns the reading half of the channel while it has the right
 //	           to read. Ends with the connection, or with a handshaker that goes on for
-//	           longer. If a handler that a server's read loop runs takes too long, another
-//	           read loop takes its place (serverConn.startReadLoop), and the first one ends
-//	           with that call.
+//	           longer. Another read loop takes the place of a server's
+//	           (serverConn.startReadLoop) before that one runs a call that came alone, and
+//	           if a handler that the read loop runs takes too long. The first one ends with
+//	           that call.
 //	writing    writer.writeAll, the flusher. Started by a sender if the socket has not
 //	           accepted all bytes at once, if the sender has more to send, or if the
 //	           connection is not a kernel socket. Owns the frames of its round. Ends when
@@ -222,10 +223,11 @@ package ttrpc
 //	           goroutines. ServeConn has one a connection, which waits for its end.
 //	refusing   serverConn.turnAway. Closes a connection that is one too many
 //	           (WithServerMaxConns), started by startConn. Ends within lingerLimit.
-//	calls      serverCall.runAlone, one a call, unless the read loop runs the handler
-//	           itself (server_inline.go), which WithServerGoroutinePerCall forbids.
-//	           Owns the call. Ends when the final frame is queued; as the flusher of a
-//	           connection that is not a kernel socket, when the queue is empty.
+//	calls      serverCall.runAlone, one a call, on a new goroutine or on that of the read
+//	           loop that ends, unless the read loop runs the handler and reads on
+//	           (server_inline.go), which WithServerGoroutinePerCall forbids. Owns the
+//	           call. Ends when the final frame is queued; as the flusher of a connection
+//	           that is not a kernel socket, when the queue is empty.
 //	replies    serverConn.reply. Started if there is no room for the response of a handler
 //	           that the read loop ran, or that ended its goroutine. Ends as calls do.
 //	watchdog   watchdog.run. One a server, while handlers run on read loops or did so a

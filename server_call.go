@@ -67,14 +67,14 @@ func (call *serverCall) free() {
 	}
 }
 
-// runAlone is the goroutine of a call.
+// runAlone runs a call on a goroutine that ends with the call.
 func (call *serverCall) runAlone() {
 	growStack()
 	call.run()
 }
 
-// growStack makes the runtime grow the stack of this goroutine now, while there is little
-// on it to copy. Decoding a message needs the larger stack anyway, and growing it then
+// growStack makes the runtime grow the stack of this goroutine now, if it is new and there
+// is little on it to copy. Decoding a message needs the larger stack anyway, and growing it then
 // costs a third of a quick call.
 //
 //go:noinline

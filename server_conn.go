@@ -31,6 +31,11 @@ type serverConn struct {
 	// Guarded by server.mu.
 	abort func()
 
+	// Owned by the goroutine that reads: see startCall.
+
+	requested  bool        // a request has arrived
+	handedOver *serverCall // the call that the read loop's goroutine runs next, as its last
+
 	lease   lease   // of the right to read, while the read loop runs a handler
 	lentFor *method // the handler's method; the read loop sets it before it lends the right
 
@@ -49,9 +54,20 @@ func (sc *serverConn) serve() {
 }
 
 // readLoop is the read loop. It ends with the connection, or after another read loop has
-// taken its place (errReadLent).
+// taken its place: see startCall.
 func (sc *serverConn) readLoop() {
-	for sc.conn.readNext() {
+	for {
+		err := sc.conn.handleNext()
+		if err == errHandedOver {
+			call := sc.handedOver
+			sc.handedOver = nil
+			sc.startReadLoop()
+			call.runAlone()
+			return
+		}
+		if !sc.conn.readsOn(err) {
+			return
+		}
 	}
 }
 
@@ -165,11 +181,7 @@ func (sc *serverConn) handleRequest(h header, buf *buffer) error {
 	if sc.serving.ctx.Err() != nil {
 		call.ctx.settle(call.ctx.parentContext()) // Serve's context ended before the call arrived
 	}
-	if sc.mayRunHere(method) {
-		return sc.runHere(call)
-	}
-	go call.runAlone()
-	return nil
+	return sc.startCall(call)
 }
 
 // receiverWaits is part of endpoint. A server has no leaders.

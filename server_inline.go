@@ -6,12 +6,20 @@ import (
 	"time"
 )
 
-// A goroutine per call costs more than most handlers. On a busy server the read loop
-// therefore runs handlers that are known to be quick itself, and writes their responses
-// together. Meanwhile it lends out the right to read: if a handler takes long all the same,
-// the watchdog starts another read loop, which goes on where the first one stopped, and the
-// first one ends with the call. Further calls of the method then get goroutines of their
-// own for a while (backoff), so that an occasionally slow handler rarely holds up others.
+// A handler runs in one of three places:
+//
+//   - On a busy server the read loop runs handlers that are known to be quick itself, and
+//     writes their responses together: a goroutine per call costs more than most handlers.
+//     Meanwhile the read loop lends out the right to read: if a handler takes long all the
+//     same, the watchdog starts another read loop, which goes on where the first one stopped,
+//     and the first one ends with the call. Further calls of the method then get goroutines
+//     of their own for a while (backoff), so that an occasionally slow handler rarely holds
+//     up others.
+//   - Other calls of a busy server get goroutines of their own, and the read loop reads on.
+//   - A call that comes alone is handed over: the goroutine that has read it runs the handler
+//     and ends, and a new goroutine is the read loop. The handler does not wait for a
+//     goroutine to be scheduled, and the one that waits for the next request has the stack
+//     of a new goroutine: an idle connection keeps nothing of its calls.
 
 const (
 	// quickHandler is the longest average running time of a handler that the read loop
@@ -28,14 +36,34 @@ const (
 	defaultBusyInterval = 250 * time.Microsecond
 )
 
-// mayRunHere reports whether the read loop runs the next call of m itself. It does so only
-// on kernel sockets: a multiplexer that is not read for a moment may drop the connection.
-func (sc *serverConn) mayRunHere(m *method) bool {
-	if sc.conn.ch.sock == nil || sc.server.cfg.goroutinePerCall {
-		return false
+// startCall runs a call, or has it run. It returns errReadLent or errHandedOver if another
+// goroutine must read.
+func (sc *serverConn) startCall(call *serverCall) error {
+	switch {
+	case !sc.busy():
+		sc.handedOver = call
+		return errHandedOver
+	case sc.mayRunHere(call.method):
+		return sc.runHere(call)
 	}
-	busy := sc.server.busy(clock()) || sc.conn.ch.frameBuffered()
-	return busy && m.cost.below(quickHandler) && m.inline.ready()
+	go call.runAlone()
+	return nil
+}
+
+// busy reports whether another request is likely to follow at once. The first request of a
+// connection says nothing about that.
+func (sc *serverConn) busy() bool {
+	busy := sc.server.busy(clock()) && sc.requested
+	sc.requested = true
+	return busy || sc.conn.ch.frameBuffered()
+}
+
+// mayRunHere reports whether the read loop of a busy server runs the next call of m itself.
+// It does so only on kernel sockets: a multiplexer that is not read for a moment may drop
+// the connection.
+func (sc *serverConn) mayRunHere(m *method) bool {
+	return sc.conn.ch.sock != nil && !sc.server.cfg.goroutinePerCall &&
+		m.cost.below(quickHandler) && m.inline.ready()
 }
 
 // busy reports whether the last request, on any connection, came within busyInterval: there
@@ -86,7 +114,11 @@ func (sc *serverConn) leaseExpired() {
 func (sc *serverConn) startReadLoop() { go sc.readLoop() }
 
 // errReadLent ends a read loop after another one has taken over the right to read.
-var errReadLent = errors.New("another goroutine reads")
+// errHandedOver has a read loop start another one and run a call.
+var (
+	errReadLent   = errors.New("another goroutine reads")
+	errHandedOver = errors.New("the goroutine that has read a call runs it")
+)
 
 // watchdog checks the leases in use on a server's connections. Its goroutine exists while
 // there are any, and for a tick or two afterwards.

@@ -2,10 +2,14 @@ package ttrpc
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var goroutineIDs = regexp.MustCompile(`goroutine (\d+)`)
@@ -17,30 +21,80 @@ func goroutine() (id, creator string) {
 	return string(ids[0][1]), string(ids[len(ids)-1][1])
 }
 
-// With WithServerGoroutinePerCall no goroutine runs two calls. No goroutine that has run a
-// handler's code starts a call, which would inherit its labels.
-func TestServerGoroutinePerCall(t *testing.T) {
-	var mu sync.Mutex
-	var method *method
-	calls, creators := make(map[string]int), make(map[string]bool)
+// The goroutine that has read an isolated call runs its handler, and has started a new one
+// that reads.
+func TestCallHandedOver(t *testing.T) {
+	ids, creators := make(chan string, 1), make(chan string, 1)
 	desc := echoMethods()
 	desc.Methods["Note"] = func(context.Context, func(any) error) (any, error) {
 		id, creator := goroutine()
+		ids <- id
+		creators <- creator
+		return &KeyValue{}, nil
+	}
+	s, addr := newTestServer(t, desc, func(c *serverConfig) error {
+		c.busyInterval = time.Nanosecond
+		return nil
+	})
+	c := dialTest(t, addr)
+	previous := ""
+	for i := 0; i < 20; i++ {
+		makeQuick(t, s, "Note")
+		if err := c.Call(testContext(t), testService, "Note", &KeyValue{}, &KeyValue{}); err != nil {
+			t.Fatal(err)
+		}
+		id, creator := <-ids, <-creators
+		if previous != "" && creator != previous {
+			t.Errorf("goroutine %s runs call %d and was started by %s, want %s, which ran the call before", id, i, creator, previous)
+		}
+		previous = id
+	}
+}
+
+// The first call of a connection is handed over, however busy the server is.
+func TestFirstCallHandedOver(t *testing.T) {
+	desc, stacks := stackMethods()
+	s, addr := newTestServer(t, desc)
+	busy := dialTest(t, addr)
+	for i := 0; i < 10; i++ {
+		makeQuick(t, s, "Stack")
+		c := dialTest(t, addr)
+		if err := echo(testContext(t), busy, "x"); err != nil {
+			t.Fatal(err)
+		}
+		s.lastRequest.Store(clock())
+		if ranHere(t, c, stacks) {
+			t.Fatal("the read loop ran the handler of the first call")
+		}
+	}
+}
+
+// With WithServerGoroutinePerCall no goroutine runs two calls. The labels that handlers set
+// do not outlive their calls: no goroutine that has run a handler's code starts another.
+func TestServerGoroutinePerCall(t *testing.T) {
+	for _, busyInterval := range []time.Duration{time.Nanosecond, time.Minute} {
+		t.Run(fmt.Sprintf("busy within %v", busyInterval), func(t *testing.T) { testGoroutinePerCall(t, busyInterval) })
+	}
+}
+
+func testGoroutinePerCall(t *testing.T, busyInterval time.Duration) {
+	var mu sync.Mutex
+	var method *method
+	calls := make(map[string]int)
+	desc := echoMethods()
+	desc.Methods["Note"] = func(ctx context.Context, _ func(any) error) (any, error) {
+		pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("set by", "handler")))
+		id, _ := goroutine()
 		mu.Lock()
 		defer mu.Unlock()
 		calls[id]++
-		creators[creator] = true
 		method.cost.average.Store(1) // as quick as can be
 		return &KeyValue{}, nil
 	}
-	echoStream := desc.Streams["EchoStream"]
-	streams := make(chan string, 1)
-	desc.Streams["EchoStream"] = Stream{StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
-		id, _ := goroutine()
-		streams <- id
-		return echoStream.Handler(ctx, ss)
-	}}
-	s, addr := newTestServer(t, desc, WithServerGoroutinePerCall())
+	s, addr := newTestServer(t, desc, WithServerGoroutinePerCall(), func(c *serverConfig) error {
+		c.busyInterval = busyInterval
+		return nil
+	})
 	method, _ = s.services.Load().find([]byte(testService), []byte("Note"))
 	ctx := testContext(t)
 	c := dialTest(t, addr)
@@ -65,7 +119,11 @@ func TestServerGoroutinePerCall(t *testing.T) {
 	if len(calls) != n {
 		t.Errorf("%d calls ran on %d goroutines", n, len(calls))
 	}
-	if stream := <-streams; creators[stream] || len(creators) != 1 {
-		t.Errorf("the goroutines %v started calls, one of a stream is %s", creators, stream)
-	}
+	waitFor(t, "no goroutine with the labels of a handler", func() bool {
+		var profile strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+			t.Fatal(err)
+		}
+		return !strings.Contains(profile.String(), "set by")
+	})
 }

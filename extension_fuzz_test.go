@@ -106,6 +106,7 @@ func FuzzSettings(f *testing.F) {
 	}
 	for _, b := range []string{
 		"\x0a\x01x",                         // a version that is a string
+		"\x08\x01\x0a\x00",                  // and such a one after a version
 		"\x0d\x01\x00\x00\x00",              // and one of 32 bits
 		"\x08\xff\xff\xff\xff\xff\x7f",      // and one that is longer than that
 		"\x08\x80\x80\x80\x80\x10",          // whose lower 32 bits are 0

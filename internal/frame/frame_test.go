@@ -103,3 +103,26 @@ func TestOffer(t *testing.T) {
 		t.Errorf("nothing is %+v", got)
 	}
 }
+
+// A field of another wire type than its number says is unknown: it changes nothing.
+func TestFieldTypes(t *testing.T) {
+	want := Settings{Version: 1, Features: 2, MaxMessage: 3, Window: 4}
+	b := want.Append(nil)
+	for num := protowire.Number(1); num <= 4; num++ {
+		b = protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), "x")
+		b = protowire.AppendFixed32(protowire.AppendTag(b, num, protowire.Fixed32Type), 5)
+	}
+	if got, ok := ParseSettings(b); !ok || got != want {
+		t.Errorf("settings: got %+v, %v; want %+v", got, ok, want)
+	}
+	offer := protowire.AppendBytes(protowire.AppendTag(nil, FieldOffer, protowire.BytesType), b)
+	offer = protowire.AppendVarint(protowire.AppendTag(offer, FieldOffer, protowire.VarintType), 5)
+	if got, ok := Offer(offer); !ok || got != want {
+		t.Errorf("offer: got %+v, %v; want %+v", got, ok, want)
+	}
+	const md = "\x08\x05\x10\x01\x1a\x0a\x0a\x01k\x12\x01v\x08\x02\x10\x02" +
+		"\x0a\x00\x12\x00\x18\x01" // fields 1 to 3 again, of other types
+	if m, ok := ParseMetadata([]byte(md)); !ok || m.ID != 5 || m.Kind != 1 || len(m.Pairs) != 1 || m.Pairs[0] != (Pair{"k", "v"}) {
+		t.Errorf("metadata: got %+v, %v", m, ok)
+	}
+}

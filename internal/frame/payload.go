@@ -89,16 +89,16 @@ func (se Settings) Append(b []byte) []byte {
 
 // ParseSettings decodes b. Settings without a version count as none.
 func ParseSettings(b []byte) (se Settings, ok bool) {
-	ok = eachField(b, func(num protowire.Number, varint uint64, _ []byte) bool {
-		switch num {
-		case 1:
-			se.Version = uint32(varint)
-		case 2:
-			se.Features = Features(varint)
-		case 3:
-			se.MaxMessage = uint32(varint)
-		case 4:
-			se.Window = uint32(varint)
+	ok = eachField(b, func(f field) bool {
+		switch {
+		case f.isVarint(1):
+			se.Version = uint32(f.varint)
+		case f.isVarint(2):
+			se.Features = Features(f.varint)
+		case f.isVarint(3):
+			se.MaxMessage = uint32(f.varint)
+		case f.isVarint(4):
+			se.Window = uint32(f.varint)
 		}
 		return true
 	})
@@ -112,9 +112,9 @@ func ParseSettings(b []byte) (se Settings, ok bool) {
 // protobuf does not know.
 func Offer(unknown []byte) (se Settings, ok bool) {
 	var offer []byte
-	eachField(unknown, func(num protowire.Number, _ uint64, b []byte) bool {
-		if num == FieldOffer {
-			offer = b
+	eachField(unknown, func(f field) bool {
+		if f.isBytes(FieldOffer) {
+			offer = f.bytes
 		}
 		return true
 	})
@@ -190,14 +190,14 @@ type Pair struct{ Key, Value string }
 
 // ParseMetadata decodes b. It does not limit the size of the metadata.
 func ParseMetadata(b []byte) (m Metadata, ok bool) {
-	ok = eachField(b, func(num protowire.Number, varint uint64, b []byte) bool {
-		switch num {
-		case 1:
-			m.ID = uint32(varint)
-		case 2:
-			m.Kind = uint32(varint)
-		case 3:
-			p, ok := parsePair(b)
+	ok = eachField(b, func(f field) bool {
+		switch {
+		case f.isVarint(1):
+			m.ID = uint32(f.varint)
+		case f.isVarint(2):
+			m.Kind = uint32(f.varint)
+		case f.isBytes(3):
+			p, ok := parsePair(f.bytes)
 			m.Pairs = append(m.Pairs, p)
 			return ok
 		}
@@ -207,42 +207,54 @@ func ParseMetadata(b []byte) (m Metadata, ok bool) {
 }
 
 func parsePair(b []byte) (p Pair, ok bool) {
-	ok = eachField(b, func(num protowire.Number, _ uint64, b []byte) bool {
-		switch num {
-		case 1:
-			p.Key = string(b)
-		case 2:
-			p.Value = string(b)
+	ok = eachField(b, func(f field) bool {
+		switch {
+		case f.isBytes(1):
+			p.Key = string(f.bytes)
+		case f.isBytes(2):
+			p.Value = string(f.bytes)
 		}
 		return true
 	})
 	return p, ok
 }
 
-// eachField calls f for each field of b that is a varint or bytes, until f returns false.
-// It reports whether f took all of them and b is a message.
-func eachField(b []byte, f func(num protowire.Number, varint uint64, bytes []byte) bool) bool {
+// A field is one of a message, with the value of its wire type. A field that has the number
+// of another and not its type is unknown, as for protobuf.
+type field struct {
+	num    protowire.Number
+	typ    protowire.Type
+	varint uint64
+	bytes  []byte
+}
+
+func (f field) isVarint(num protowire.Number) bool {
+	return f.num == num && f.typ == protowire.VarintType
+}
+
+func (f field) isBytes(num protowire.Number) bool {
+	return f.num == num && f.typ == protowire.BytesType
+}
+
+// eachField calls use for each field of b until use returns false. It reports whether use
+// took all of them and b is a message.
+func eachField(b []byte, use func(field) bool) bool {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 || num > protowire.MaxValidNumber {
 			return false
 		}
 		b = b[n:]
-		var varint uint64
-		var bytes []byte
+		f := field{num: num, typ: typ}
 		switch typ {
 		case protowire.VarintType:
-			varint, n = protowire.ConsumeVarint(b)
+			f.varint, n = protowire.ConsumeVarint(b)
 		case protowire.BytesType:
-			bytes, n = protowire.ConsumeBytes(b)
+			f.bytes, n = protowire.ConsumeBytes(b)
 		default:
 			n = protowire.ConsumeFieldValue(num, typ, b)
 		}
-		if n < 0 {
-			return false
-		}
-		known := typ == protowire.VarintType || typ == protowire.BytesType
-		if known && !f(num, varint, bytes) {
+		if n < 0 || !use(f) {
 			return false
 		}
 		b = b[n:]

@@ -48,12 +48,15 @@ type ClientStream interface {
 // ends, and the program by its clientStream.
 type clientEnd struct {
 	stream
-	client  *Client
-	ctx     context.Context
-	desc    StreamDesc
-	bursts  burst
-	windows flow // flow points to it
+	ctx      context.Context
+	desc     StreamDesc
+	bursts   burst
+	windows  flow  // stream.flow points to it
+	messages inbox // stream.inbox points to it
 }
+
+// abandon gives the stream up because of err: see Client.abandon.
+func (ce *clientEnd) abandon(err error) { ce.conn.endpoint.(*Client).abandon(&ce.stream, err) }
 
 // NewStream opens a stream to a method of a service. If only the server streams, req is the
 // request; if the client streams, req is the first message, or nil for none. The metadata
@@ -120,13 +123,13 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, req *requestE
 			fl |= flagNoData
 		}
 	}
-	ce := &clientEnd{client: c, ctx: ctx, desc: *desc}
+	ce := &clientEnd{ctx: ctx, desc: *desc}
 	ce.received = beginMetadata(ctx)
 	buf, err := c.encodeRequest(req, fl, &ce.slot)
 	if err != nil {
 		return nil, err
 	}
-	ce.stream.init(c.conn)
+	ce.stream.init(c.conn, &ce.messages)
 	ce.stream.flow = &ce.windows
 	if !desc.StreamingClient {
 		ce.sendErr = ErrStreamClosed
@@ -204,7 +207,7 @@ func (ce *clientEnd) recvMsg(m any) error {
 	defer msg.buf.release()
 	if msg.typ == messageTypeData && !ce.desc.StreamingServer {
 		err := errProtocol("data from a server that does not stream")
-		ce.client.abandon(&ce.stream, err)
+		ce.abandon(err)
 		ce.drop(err) // if the stream has just ended by itself
 		ce.setRecvErr(err)
 		ce.conn.ch.interrupt() // another receiver of the stream may be the leader

@@ -26,7 +26,7 @@ func (cs *clientStream) forgotten() {
 	if !cs.desc.StreamingServer && cs.sendError() == ErrStreamClosed {
 		return
 	}
-	cs.client.abandon(&cs.stream, context.Canceled)
+	cs.abandon(context.Canceled)
 }
 
 func (cs *clientStream) SendMsg(m any) error {

@@ -239,7 +239,7 @@ func TestWindowFrameKeepsNoStream(t *testing.T) {
 	freed := make(chan struct{})
 	func() {
 		st := &stream{flow: &flow{recv: newReceiveWindow(1)}}
-		st.init(c.conn)
+		st.init(c.conn, new(inbox))
 		runtime.SetFinalizer(st.flow, func(*flow) { close(freed) })
 		st.push(message{none: true, cost: dataOverhead})
 		if !st.flow.stating {

@@ -126,6 +126,7 @@ func appendStringField(b []byte, num protowire.Number, s string) []byte {
 type requestView struct {
 	service, method []byte
 	payload         []byte
+	payloadEnd      int // offset in the frame
 	hasPayload      bool
 	timeout         int64  // nanoseconds; 0 is none
 	offer           []byte // of extensions: see parseSettings; nil for none
@@ -147,6 +148,7 @@ func (rv *requestView) hasMessage(fl flags) bool {
 // parse decodes b. It keeps at most maxMetadata bytes of metadata; metadataSize counts all
 // of it.
 func (rv *requestView) parse(b []byte, maxMetadata int) error {
+	length := len(b)
 	for len(b) > 0 {
 		f, err := consumeField(&b)
 		if err != nil {
@@ -159,6 +161,7 @@ func (rv *requestView) parse(b []byte, maxMetadata int) error {
 			rv.method, err = f.bytes, validUTF8(f.bytes)
 		case f.num == requestPayload && f.typ == protowire.BytesType:
 			rv.payload, rv.hasPayload = f.bytes, true
+			rv.payloadEnd = length - len(b)
 		case f.num == requestTimeout && f.typ == protowire.VarintType:
 			rv.timeout = int64(f.varint)
 		case f.num == requestMetadata && f.typ == protowire.BytesType:

@@ -38,12 +38,14 @@ func TestMetadataThatJustFits(t *testing.T) {
 	}
 }
 
-// A request of just lateRequestLength is short.
+// A request of just lateRequestLength is kept for a while after the end of its stream, if it
+// has not been decoded.
 func TestShortRequest(t *testing.T) {
 	for length, want := range map[int]bool{lateRequestLength: true, lateRequestLength + 1: false} {
 		var r callRequest
-		if r.init(nil, make([]byte, length)); r.short != want {
-			t.Errorf("%d bytes: short is %v", length, r.short)
+		r.init(nil, length, length)
+		if r.streamEnded(); r.beginDecode() != want {
+			t.Errorf("a request of %d bytes is kept: %v, want %v", length, !want, want)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // A serverCall is a call of either kind while its handler runs: the stream, the handler's
-// context and the request in one allocation. The goroutine of run owns it.
+// context and the request in one allocation. The goroutine that runs the call owns it.
 type serverCall struct {
 	stream stream
 	ctx    callContext
@@ -29,9 +29,23 @@ type serverCall struct {
 	request callRequest // of a unary call
 }
 
+// A streamingCall is the one allocation of a streaming call.
+type streamingCall struct {
+	serverCall
+	inbox inbox // stream.inbox points to it
+}
+
 // newServerCall takes over buf, into which req points.
 func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *buffer) *serverCall {
-	call := &serverCall{sc: sc, method: m}
+	var call *serverCall
+	if m.unary != nil {
+		call = new(serverCall)
+	} else {
+		streaming := new(streamingCall)
+		call = &streaming.serverCall
+		call.stream.init(sc.conn, &streaming.inbox)
+	}
+	call.sc, call.method = sc, m
 	call.ctx.call, call.ctx.md = call, req.metadata
 	if req.timeout != 0 {
 		call.ctx.deadline = time.Now().Add(time.Duration(req.timeout))
@@ -40,11 +54,9 @@ func newServerCall(sc *serverConn, m *method, h header, req *requestView, buf *b
 	st.id, st.ctx = h.id, &call.ctx
 	if m.unary != nil {
 		st.conn = sc.conn
-		st.isUnary = true
-		call.request.init(buf, req.payload)
+		call.request.init(buf, len(req.payload), req.payloadEnd)
 		return call
 	}
-	st.init(sc.conn)
 	// A client that streams may send its first message with the request. Any other client
 	// sends its only message there, which may have no bytes.
 	sends := m.stream.StreamingClient && h.flags.has(flagRemoteOpen)
@@ -200,7 +212,7 @@ func (call *serverCall) unmarshal(m any) error {
 		return call.requestGone()
 	}
 	defer call.request.endDecode()
-	return unmarshalRequest(call.sc.conn.codec, call.request.payload, m)
+	return unmarshalRequest(call.sc.conn.codec, call.request.payload(), m)
 }
 
 // requestGone returns the reason why a request cannot be decoded any more: the error that

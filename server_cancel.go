@@ -99,14 +99,15 @@ func (st *stream) leaveCaller(discard bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closeSendLocked(errCallerGone)
+	if st.unary() {
+		return
+	}
 	if discard && !st.peerClosed {
 		st.inbox.discard(context.Canceled)
 	} else {
 		st.inbox.close(context.Canceled)
 	}
-	if st.wake != nil { // not a unary call
-		st.signal()
-	}
+	st.signal()
 }
 
 // callerGone reports whether the client has given up on the stream.

@@ -14,10 +14,9 @@ import (
 // to endDecode, and no decode begins after close. The last user releases the buffer: users
 // counts them and reaches 0 once.
 type callRequest struct {
-	buf     *buffer
-	payload []byte      // the message, in buf
-	decoded atomic.Bool // at least once
-	short   bool        // see lateRequestLength
+	buf         *buffer
+	begin, size uint32      // of the message in buf
+	decoded     atomic.Bool // at least once
 
 	// users is heldByCall until close, plus heldByDecode for each decode that runs.
 	users atomic.Int32
@@ -28,13 +27,16 @@ const (
 	heldByDecode = 2
 )
 
-// init takes over buf; payload points into it.
-func (r *callRequest) init(buf *buffer, payload []byte) {
-	r.buf, r.payload, r.short = buf, payload, len(payload) <= lateRequestLength
+// init takes over buf, in which the message ends at end.
+func (r *callRequest) init(buf *buffer, size, end int) {
+	r.buf, r.begin, r.size = buf, uint32(end-size), uint32(size)
 	r.users.Store(heldByCall)
 }
 
-// beginDecode keeps payload valid until endDecode and returns true, or returns false after
+// payload returns the message. The caller is a user of the buffer.
+func (r *callRequest) payload() []byte { return r.buf.bytes()[r.begin:][:r.size] }
+
+// beginDecode keeps the payload valid until endDecode and returns true, or returns false after
 // close.
 func (r *callRequest) beginDecode() bool {
 	for {
@@ -64,7 +66,7 @@ const lateRequestLength = 64 << 10
 func (r *callRequest) streamEnded() {
 	switch {
 	case r.users.Load()&heldByCall == 0: // the handler has returned
-	case r.decoded.Load() || !r.short:
+	case r.decoded.Load() || r.size > lateRequestLength:
 		r.close()
 	default:
 		time.AfterFunc(slowConsumerLimit, r.close)
@@ -91,5 +93,5 @@ func (r *callRequest) freeUnused(users int32) {
 		return
 	}
 	r.buf.release()
-	r.buf, r.payload = nil, nil // the call stays in memory if the handler keeps its context
+	r.buf = nil // the call stays in memory if the handler keeps its context
 }

@@ -36,15 +36,14 @@ type stream struct {
 
 	mu         sync.Mutex
 	flow       *flow         // its windows; nil for none. Does not change while the stream is in the table
-	inbox      inbox         // closed after the peer's last message, or with the stream
+	inbox      *inbox        // closed after the peer's last message, or with the stream; nil: see unary
 	peerClosed bool          // the peer's last message has arrived
-	isUnary    bool          // see unary; it does not change
 	sendErr    error         // the error of senders; nil while they may send
 	sendDone   chan struct{} // made by the first wait; closed when senders are refused
 }
 
-func (st *stream) init(cn *conn) {
-	st.conn = cn
+func (st *stream) init(cn *conn, in *inbox) {
+	st.conn, st.inbox = cn, in
 	if st.wake == nil {
 		st.wake = make(chan struct{}, 1)
 	}
@@ -60,7 +59,7 @@ func (st *stream) signal() {
 }
 
 // unary reports whether the stream is a call of one message each way, on a server.
-func (st *stream) unary() bool { return st.isUnary }
+func (st *stream) unary() bool { return st.inbox == nil }
 
 // end ends the stream in both directions. The function that took it out of the table calls
 // it, without locks. On a server it ends the context, closes the request (see
@@ -69,11 +68,13 @@ func (st *stream) unary() bool { return st.isUnary }
 func (st *stream) end(err error) {
 	st.mu.Lock()
 	st.closeSendLocked(err)
-	st.inbox.close(err)
-	if st.ctx != nil {
-		st.dropLateLocked(err)
+	if !st.unary() {
+		st.inbox.close(err)
+		if st.ctx != nil {
+			st.dropLateLocked(err)
+		}
+		st.signal()
 	}
-	st.signal()
 	st.mu.Unlock()
 	if st.ctx != nil {
 		st.ctx.cancel(st.conn.causeOf(err))
@@ -144,8 +145,11 @@ func (st *stream) setRecvErr(err error) {
 	st.inbox.err = err
 }
 
-// drop releases the waiting messages; later receivers get err.
+// drop releases the waiting messages, if the stream can have any; later receivers get err.
 func (st *stream) drop(err error) {
+	if st.unary() {
+		return
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.inbox.discard(err)

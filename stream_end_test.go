@@ -220,7 +220,7 @@ func TestPanickingContextGivesRoomBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := &stream{}
-	st.init(c.conn)
+	st.init(c.conn, new(inbox))
 	room := &c.conn.ch.w.room
 	waitFor(t, "the queue to be empty", func() bool { n, _ := room.load(); return n == 0 })
 	func() {

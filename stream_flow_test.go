@@ -176,7 +176,7 @@ func TestWindowOfShortMessages(t *testing.T) {
 	keepLedger(t, func() {
 		const maxInbox = 100 << 10
 		for length := 0; length < 400; length += 13 {
-			st := &stream{conn: &conn{maxInbox: maxInbox}, wake: make(chan struct{}, 1), flow: &flow{recv: newReceiveWindow(windowOf(maxInbox))}}
+			st := &stream{conn: &conn{maxInbox: maxInbox}, inbox: new(inbox), wake: make(chan struct{}, 1), flow: &flow{recv: newReceiveWindow(windowOf(maxInbox))}}
 			st.inbox.init(0)
 			for st.flow.recv.received < st.flow.recv.limit {
 				m := waiting(strings.Repeat("x", length))
@@ -199,7 +199,7 @@ func TestWindowOfShortMessages(t *testing.T) {
 // The window of a strict stream is its only limit: reading never waits for its receiver.
 func TestStrictStreamIsNeverFull(t *testing.T) {
 	for _, strict := range []bool{true, false} {
-		st := &stream{conn: &conn{maxInbox: 1}, wake: make(chan struct{}, 1), flow: &flow{}}
+		st := &stream{conn: &conn{maxInbox: 1}, inbox: new(inbox), wake: make(chan struct{}, 1), flow: &flow{}}
 		if strict {
 			st.flow.recv = newReceiveWindow(smallWindow)
 		}

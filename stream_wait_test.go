@@ -10,7 +10,7 @@ import (
 func lone(t *testing.T, e *scriptedEndpoint) *stream {
 	near, _ := memPipe(0)
 	st := &stream{slot: slot{id: 1}}
-	st.init(scriptedConn(t, near, e))
+	st.init(scriptedConn(t, near, e), new(inbox))
 	return st
 }
 

@@ -9,7 +9,7 @@ import (
 // newLoneStream returns a stream of a connection without anything else.
 func newLoneStream() *stream {
 	st := new(stream)
-	st.init(&conn{})
+	st.init(&conn{}, new(inbox))
 	return st
 }
 

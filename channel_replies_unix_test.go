@@ -3,6 +3,7 @@
 package ttrpc
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -11,15 +12,16 @@ import (
 // The responses to a long read are flushed part by part, so that the client works on the
 // first ones while the server works on. Those to a short read share a write.
 func TestRepliesFlushedInParts(t *testing.T) {
-	const length = 160
+	const length = minFlushLength / 4
 	for _, test := range []struct {
-		name           string
-		frames, writes int
+		name   string
+		frames int
+		writes []int // after as many frames
 	}{
-		{"one", 1, 1},
-		{"a short read", longRead/length - 1, 1},
-		{"a read of 16 requests", 16, 4},
-		{"a read of 128 requests", 128, flushesPerRead},
+		{"one", 1, []int{1}},
+		{"a short read", longRead/length - 1, []int{15}},
+		{"the shortest long read", longRead / length, []int{4, 8, 12, 16}},
+		{"a longer read", 80, []int{10, 20, 30, 40, 50, 60, 70, 80}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ours, theirs := socketPair(t)
@@ -32,10 +34,11 @@ func TestRepliesFlushedInParts(t *testing.T) {
 			if _, err := theirs.Write(requests); err != nil {
 				t.Fatal(err)
 			}
-			writes, written := 0, int64(0)
-			note := func() {
+			var writes []int
+			written := int64(0)
+			note := func(frames int) {
 				if now := ch.w.writtenBytes(); now > written {
-					writes, written = writes+1, now
+					writes, written = append(writes, frames), now
 				}
 			}
 			for i := 0; i < test.frames; i++ {
@@ -44,7 +47,7 @@ func TestRepliesFlushedInParts(t *testing.T) {
 					t.Fatal(err)
 				}
 				buf.release()
-				note()
+				note(i)
 				reply := responseFrame(h.id, newStatus(codes.OK, ""), 1<<20)
 				if !ch.w.room.tryTake(len(reply.b)) {
 					t.Fatal("no room for a response")
@@ -53,12 +56,9 @@ func TestRepliesFlushedInParts(t *testing.T) {
 				ch.unflushed = true
 			}
 			ch.flushReplies() // as before the next read
-			note()
-			if writes != test.writes {
-				t.Errorf("%d responses went in %d writes, want %d", test.frames, writes, test.writes)
-			}
-			if ch.w.claim() {
-				t.Error("a response is not written")
+			note(test.frames)
+			if !slices.Equal(writes, test.writes) || ch.unflushed {
+				t.Errorf("%d responses were written after %v frames, want %v", test.frames, writes, test.writes)
 			}
 		})
 	}

@@ -79,7 +79,6 @@ func TestServerGoroutinePerCall(t *testing.T) {
 
 func testGoroutinePerCall(t *testing.T, busyInterval time.Duration) {
 	var mu sync.Mutex
-	var method *method
 	calls := make(map[string]int)
 	desc := echoMethods()
 	desc.Methods["Note"] = func(ctx context.Context, _ func(any) error) (any, error) {
@@ -88,14 +87,12 @@ func testGoroutinePerCall(t *testing.T, busyInterval time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
 		calls[id]++
-		method.cost.average.Store(1) // as quick as can be
 		return &KeyValue{}, nil
 	}
 	s, addr := newTestServer(t, desc, WithServerGoroutinePerCall(), func(c *serverConfig) error {
 		c.busyInterval = busyInterval
 		return nil
 	})
-	method, _ = s.services.Load().find([]byte(testService), []byte("Note"))
 	ctx := testContext(t)
 	c := dialTest(t, addr)
 	cs, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true, StreamingServer: true}, testService, "EchoStream", nil)
@@ -110,6 +107,7 @@ func testGoroutinePerCall(t *testing.T, busyInterval time.Duration) {
 		if err := cs.RecvMsg(&KeyValue{}); err != nil {
 			t.Fatal(err)
 		}
+		makeQuick(t, s, "Note")
 		if err := c.Call(ctx, testService, "Note", &KeyValue{}, &KeyValue{}); err != nil {
 			t.Fatal(err)
 		}

@@ -77,6 +77,19 @@ func TestOnlyQuickHandlersOnReadLoop(t *testing.T) {
 	}
 }
 
+// On a connection that is not a kernel socket the read loop runs no handler, however quick.
+func TestNoHandlerOnOtherReadLoop(t *testing.T) {
+	desc, stacks := stackMethods()
+	s := newServer(t, desc, usuallyBusy)
+	c, _ := servePipe(t, s, testContext(t))
+	for i := 0; i < 10; i++ {
+		makeQuick(t, s, "Stack")
+		if ranHere(t, c, stacks) {
+			t.Fatalf("the read loop ran the handler of call %d", i)
+		}
+	}
+}
+
 // After a handler took long on the read loop, many further calls of its method run on their
 // own goroutines, however quick they are.
 func TestSlowHandlerKeepsOffReadLoop(t *testing.T) {

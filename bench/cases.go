@@ -113,6 +113,7 @@ func unixCases() []benchCase {
 		idle(10000),
 		{name: "size", title: "stripped one-method server", section: secProgram},
 		{name: "startup", title: "its RSS at start-up", section: secProgram},
+		{name: "startup-anonymous", title: "of that anonymous, which its processes do not share", section: secProgram},
 	}
 	return append(cases, realCases()...)
 }

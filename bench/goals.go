@@ -53,7 +53,7 @@ func goals() []goal {
 			goal{idle, clientIdle, v, 0.5},
 		)
 	}
-	g = append(g, goal{"size", programBytes, v, 1}, goal{"startup", programBytes, v, 1})
+	g = append(g, goal{"size", programBytes, v, 1}, goal{"startup", programBytes, v, 1}, goal{"startup-anonymous", programBytes, v, 1})
 	for _, c := range allCases() {
 		if c.load.Held() == 0 && c.section != secProgram && !c.extra {
 			g = append(g, goal{c.name, p99, v, 1})

@@ -149,8 +149,12 @@ func runTiny(ctx context.Context, p peer, c benchCase) (workload.Result, error) 
 		}
 	}
 	time.Sleep(300 * time.Millisecond)
-	rss, err := workload.RSS(cmd.Process.Pid)
-	return workload.Result{Bytes: rss}, err
+	measure := workload.RSS
+	if c.name == "startup-anonymous" {
+		measure = workload.Anonymous
+	}
+	n, err := measure(cmd.Process.Pid)
+	return workload.Result{Bytes: n}, err
 }
 
 func profilePath(dir string, p peer, c benchCase, side string) string {

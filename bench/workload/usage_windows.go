@@ -41,18 +41,28 @@ var getProcessMemoryInfo = syscall.NewLazyDLL("kernel32.dll").NewProc("K32GetPro
 
 // RSS returns the working set of a process in bytes.
 func RSS(pid int) (int64, error) {
+	c, err := countersOf(pid)
+	return int64(c.workingSet), err
+}
+
+// Anonymous returns the private memory of a process in bytes, resident or not.
+func Anonymous(pid int) (int64, error) {
+	c, err := countersOf(pid)
+	return int64(c.pagefileUsage), err
+}
+
+func countersOf(pid int) (c memoryCounters, err error) {
 	const queryInformation, readMemory = 0x400, 0x10
 	process, err := syscall.OpenProcess(queryInformation|readMemory, false, uint32(pid))
 	if err != nil {
-		return 0, fmt.Errorf("open process %d: %w", pid, err)
+		return c, fmt.Errorf("open process %d: %w", pid, err)
 	}
 	defer syscall.CloseHandle(process)
-	var c memoryCounters
 	c.size = uint32(unsafe.Sizeof(c))
 	if ok, _, err := getProcessMemoryInfo.Call(uintptr(process), uintptr(unsafe.Pointer(&c)), uintptr(c.size)); ok == 0 {
-		return 0, fmt.Errorf("read the working set: %w", err)
+		return c, fmt.Errorf("read the memory of process %d: %w", pid, err)
 	}
-	return int64(c.workingSet), nil
+	return c, nil
 }
 
 // raiseFileLimit does nothing: there is no such limit.

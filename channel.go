@@ -43,7 +43,7 @@ type channel struct {
 	begun     bool    // the first header has arrived
 	isClient  bool    // the peer is a server
 	unflushed bool    // queued frames are to be flushed: see channel_replies.go
-	flushedAt int     // off at the last flush
+	partStart int     // off when the frames began that the next flush answers
 
 	heard *readClock // nil without keepalive
 
@@ -88,9 +88,7 @@ func (ch *channel) readFrame() (header, *buffer, error) {
 // beginFrame reads the next header, and decides whether to read or discard the payload.
 func (ch *channel) beginFrame() error {
 	ch.current = header{}
-	if ch.unflushed && ch.flushDue() {
-		ch.flushReplies()
-	}
+	ch.flushPart()
 	for {
 		if !ch.begun {
 			if err := ch.checkForeign(); err != nil {

@@ -14,17 +14,23 @@ const (
 	minFlushLength = 512     // and of its shortest part: some four small requests
 )
 
-// flushDue reports whether a part of a long read has been handled since the last flush.
+// flushPart flushes the queued frames if a part of a long read has been handled. It is called
+// before each frame, and is not inlined: see checkForeign.
 //
 //go:noinline
-func (ch *channel) flushDue() bool {
+func (ch *channel) flushPart() {
 	n := len(ch.chunk.bytes())
-	return n >= longRead && ch.off-ch.flushedAt >= max(n/flushesPerRead, minFlushLength)
+	switch {
+	case !ch.unflushed:
+		ch.partStart = ch.off
+	case n >= longRead && ch.off-ch.partStart >= max(n/flushesPerRead, minFlushLength):
+		ch.flushReplies()
+	}
 }
 
 // flushReplies flushes the queued frames. It is called before each read.
 func (ch *channel) flushReplies() {
-	ch.flushedAt = ch.off
+	ch.partStart = ch.off
 	if !ch.unflushed {
 		return
 	}

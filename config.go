@@ -307,12 +307,12 @@ func WithServerMaxMetadata(n int) ServerOpt {
 }
 
 // WithServerGoroutinePerCall runs each handler on its own goroutine, which has run no other
-// handler and ends with the call. By default, handlers that are usually quick run on the goroutine
-// that reads their connection, which goes on to run later calls. Handlers that change
-// their thread or goroutine permanently need this option. If a handler locks its thread
-// (runtime.LockOSThread) and never unlocks it, because it has entered a namespace (setns,
-// unshare) or changed its credentials, the thread then ends with the call; pprof labels
-// that a handler sets apply to its call alone. The option costs a quick call a few
+// handler and ends with the call. By default, handlers that are usually quick run on the
+// goroutine that reads their connection, which goes on to run later calls. Handlers that
+// change their thread or goroutine permanently need this option. If a handler locks its
+// thread (runtime.LockOSThread) and never unlocks it, because it has entered a namespace
+// (setns, unshare) or changed its credentials, the thread then ends with the call; pprof
+// labels that a handler sets apply to its call alone. The option costs a quick call a few
 // microseconds. (Not in released versions, which always use a goroutine per call.)
 func WithServerGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {

@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -174,6 +175,15 @@ func testIdleConnection(t *testing.T, socket bool, dial func() *Client) {
 func TestIdleConnectionStack(t *testing.T) {
 	if raceEnabled || runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		t.Skip("the frames of functions are larger")
+	}
+	const small = "adaptivestackstart=0" // the average stack of other tests is no matter
+	if os.Getenv("GODEBUG") != small {
+		child := childTest(testContext(t), "TestIdleConnectionStack")
+		child.Env = append(os.Environ(), "GODEBUG="+small)
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
 	}
 	const conns, most = 256, 3 << 10
 	_, addr := newTestServer(t, echoMethods())

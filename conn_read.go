@@ -26,11 +26,11 @@ type stalledMessage struct {
 }
 
 // readNext waits for the next frame and handles it. It reports whether there may be
-// another frame; if not, the connection has ended, or another goroutine reads
-// (errReadLent).
+// another frame.
 func (cn *conn) readNext() (goOn bool) { return cn.readsOn(cn.handleNext()) }
 
-// readsOn implements readNext for err, the result of handleNext.
+// readsOn reports whether the goroutine that reads goes on after err, the result of
+// handleNext. If not, the connection has ended, or another goroutine reads (errReadLent).
 func (cn *conn) readsOn(err error) bool {
 	switch {
 	case err == nil:

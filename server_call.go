@@ -85,7 +85,7 @@ func (call *serverCall) runAlone() {
 	call.run()
 }
 
-// growStack makes the runtime grow the stack of this goroutine now, if it is new and there
+// growStack makes the runtime grow the stack of this goroutine now, if it is new, while there
 // is little on it to copy. Decoding a message needs the larger stack anyway, and growing it then
 // costs a third of a quick call.
 //
@@ -99,7 +99,7 @@ func growStack() byte {
 var stackUse atomic.Uint32
 
 // run runs the handler and answers, even if the handler panics or calls runtime.Goexit. It
-// runs on its own goroutine, or on the read loop if onReadLoop is set.
+// runs on a goroutine that ends with the call, or on the read loop if onReadLoop is set.
 func (call *serverCall) run() {
 	start := clock()
 	if call.onReadLoop {

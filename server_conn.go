@@ -33,7 +33,7 @@ type serverConn struct {
 
 	// Owned by the goroutine that reads: see startCall.
 
-	requested  bool        // a request has arrived
+	requested  bool        // a call has begun
 	handedOver *serverCall // the call that the read loop's goroutine runs next, as its last
 
 	lease   lease   // of the right to read, while the read loop runs a handler
@@ -44,28 +44,28 @@ type serverConn struct {
 	running atomic.Int64
 }
 
-// serve is the goroutine of the connection: the handshake, then the read loop.
-// Server.startConn starts it. It ends with the connection, with a handshaker that goes on
-// for longer, or when another goroutine becomes the read loop.
+// serve is the goroutine of a new connection: the handshake, then the read loop.
+// Server.startConn starts it. After a user's handshaker the read loop has a goroutine of its
+// own: a handler may follow on it, and the handshaker may have changed its own for good.
 func (sc *serverConn) serve() {
-	if sc.establish() {
+	switch {
+	case !sc.establish():
+	case sc.server.cfg.handshaker != nil:
+		sc.startReadLoop()
+	default:
 		sc.readLoop()
 	}
 }
 
-// readLoop is the read loop. It ends with the connection, or after another read loop has
-// taken its place: see startCall.
+// readLoop is the read loop, until the connection ends or another read loop takes its place
+// (see startCall). Its goroutine then ends, after a call that has been handed over.
 func (sc *serverConn) readLoop() {
 	for {
-		err := sc.conn.handleNext()
-		if err == errHandedOver {
-			call := sc.handedOver
-			sc.handedOver = nil
-			sc.startReadLoop()
-			call.runAlone()
+		switch err := sc.conn.handleNext(); {
+		case err == errHandedOver:
+			sc.runHandedOver()
 			return
-		}
-		if !sc.conn.readsOn(err) {
+		case !sc.conn.readsOn(err):
 			return
 		}
 	}

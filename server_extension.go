@@ -35,7 +35,7 @@ func (sc *serverConn) takeOffer(b []byte) {
 	}
 	cn.mu.Unlock()
 	if answer {
-		cn.ch.unflushed = true // the response of a handler on the read loop shares the write
+		cn.ch.unflushed = true // the response of a quick handler shares the write
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 //   - Other calls of a busy server get goroutines of their own, and the read loop reads on.
 //   - A call that comes alone is handed over: the goroutine that has read it runs the handler
 //     and ends, and a new goroutine is the read loop. The handler does not wait for a
-//     goroutine to be scheduled, and the one that waits for the next request has the stack
-//     of a new goroutine: an idle connection keeps nothing of its calls.
+//     goroutine to be scheduled, and the one that waits for the next request has the small
+//     stack of a new goroutine.
 
 const (
 	// quickHandler is the longest average running time of a handler that the read loop
@@ -48,6 +48,17 @@ func (sc *serverConn) startCall(call *serverCall) error {
 	}
 	go call.runAlone()
 	return nil
+}
+
+// runHandedOver has another goroutine read, and runs the call that has been handed over.
+func (sc *serverConn) runHandedOver() {
+	call := sc.handedOver
+	sc.handedOver = nil
+	if !call.method.cost.below(quickHandler) {
+		sc.conn.ch.flushReplies() // they do not wait for the handler; the response of a quick one shares their write
+	}
+	sc.startReadLoop()
+	call.runAlone()
 }
 
 // busy reports whether another request is likely to follow at once. The first request of a
@@ -114,11 +125,10 @@ func (sc *serverConn) leaseExpired() {
 func (sc *serverConn) startReadLoop() { go sc.readLoop() }
 
 // errReadLent ends a read loop after another one has taken over the right to read.
-// errHandedOver has a read loop start another one and run a call.
-var (
-	errReadLent   = errors.New("another goroutine reads")
-	errHandedOver = errors.New("the goroutine that has read a call runs it")
-)
+var errReadLent = errors.New("another goroutine reads")
+
+// errHandedOver ends a read loop that is to run sc.handedOver.
+var errHandedOver = errors.New("the goroutine that has read a call runs it")
 
 // watchdog checks the leases in use on a server's connections. Its goroutine exists while
 // there are any, and for a tick or two afterwards.

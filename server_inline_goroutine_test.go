@@ -3,6 +3,7 @@ package ttrpc
 import (
 	"context"
 	"fmt"
+	"net"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
@@ -124,4 +125,50 @@ func testGoroutinePerCall(t *testing.T, busyInterval time.Duration) {
 		}
 		return !strings.Contains(profile.String(), "set by")
 	})
+}
+
+// No handler runs on the goroutine of the handshaker, which may have changed it for good.
+func TestHandshakersGoroutine(t *testing.T) {
+	handshakers, handlers := make(chan string, 1), make(chan string, 1)
+	desc := echoMethods()
+	desc.Methods["Note"] = func(context.Context, func(any) error) (any, error) {
+		id, _ := goroutine()
+		handlers <- id
+		return &KeyValue{}, nil
+	}
+	_, addr := newTestServer(t, desc, WithServerHandshaker(handshakerFunc(func(_ context.Context, nc net.Conn) (net.Conn, any, error) {
+		id, _ := goroutine()
+		handshakers <- id
+		return nc, nil, nil
+	})))
+	if err := dialTest(t, addr).Call(testContext(t), testService, "Note", &KeyValue{}, &KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	if handshaker, handler := <-handshakers, <-handlers; handler == handshaker {
+		t.Errorf("goroutine %s ran both the handshaker and the handler", handler)
+	}
+}
+
+// Settings and responses do not wait for a handler that is not known to be quick, even if the
+// new read loop has no processor.
+func TestNothingWaitsForHandedOverCall(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	left := make(chan bool, 1)
+	desc := echoMethods()
+	desc.Methods["Note"] = func(ctx context.Context, _ func(any) error) (any, error) {
+		w := &ctx.Value(callKey{}).(*serverCall).sc.conn.ch.w
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		left <- len(w.queue) > 0
+		return &KeyValue{}, nil
+	}
+	_, addr := newTestServer(t, desc)
+	c := dialTest(t, addr)
+	needSockets(t, c) // on others a goroutine writes
+	if err := c.Call(testContext(t), testService, "Note", &KeyValue{}, &KeyValue{}); err != nil {
+		t.Fatal(err)
+	}
+	if <-left {
+		t.Error("the settings wait for the handler")
+	}
 }

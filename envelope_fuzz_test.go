@@ -65,6 +65,10 @@ func FuzzRequest(f *testing.F) {
 			!bytes.Equal(got.payload, want.Payload) || got.timeout != want.TimeoutNano {
 			t.Fatalf("decoding: got %q %q %q %d, want %v", got.service, got.method, got.payload, got.timeout, &want)
 		}
+		var request callRequest
+		if request.init(&buffer{b: b}, len(got.payload), got.payloadEnd); !bytes.Equal(request.payload(), want.Payload) {
+			t.Fatalf("the payload ends at %d: got %q, want %q", got.payloadEnd, request.payload(), want.Payload)
+		}
 		md, size := MD{}, 0
 		for _, kv := range want.Metadata {
 			md.Append(kv.GetKey(), kv.GetValue())

@@ -33,6 +33,8 @@ func FuzzClient(f *testing.F) {
 	f.Add([]byte("\x00\x000\x04\x00\x00\x00\x00\x00"), uint8(fuzzSocket|fuzzTiny)) // HTTP/2
 	// Data of no message, where none may be.
 	f.Add([]byte("Z\x00\x05\xe8\x03\x00\x00"), uint8(fuzzScript))
+	// Settings without features, and a window frame without its payload, to be ignored.
+	f.Add([]byte("\r00\x10\x00,000\r002\x01 \x02\x05"), uint8(fuzzScript|fuzzSocket))
 	for id := byte(0); id < 8; id++ {
 		// Settings, goaway with that id, and responses and data on it and on others.
 		settings, goaway := []byte{13, id, 0, 0, 0xff}, []byte{13, id, 0, byte(messageTypeGoaway - messageTypeSettings), 0}

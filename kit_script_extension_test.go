@@ -64,25 +64,28 @@ func isAck(h header) bool {
 	return h.isExtension() && h.typ == messageTypeSettings && h.flags.has(flagAck)
 }
 
-// offersExtensions reports whether f is a request in which a server finds a valid offer.
-func offersExtensions(f frameRead) bool {
+// offerIn returns the valid offer that a server finds in f, if f is a request with one.
+func offerIn(f frameRead) (offer settings, ok bool) {
 	var req requestView
 	if f.err != nil || f.oversized || f.h.typ != messageTypeRequest || !f.h.id.isClient() || req.parse(f.body, 1<<20) != nil || req.offer == nil {
-		return false
+		return settings{}, false
 	}
-	_, ok := parseSettings(req.offer)
-	return ok
+	return parseSettings(req.offer)
 }
 
-// A negotiationModel specifies the states to which frames lead.
-type negotiationModel struct{ state negotiationState }
+// A negotiationModel specifies the states to which frames lead, and the features in use.
+type negotiationModel struct {
+	state negotiationState
+	inUse features
+}
 
 // serverReads records a frame that a server reads. It reports whether f is an extension's
 // frame and gets no answer because of its id.
 func (m *negotiationModel) serverReads(f frameRead) (control bool) {
+	offer, offers := offerIn(f)
 	switch {
-	case m.state == plain && offersExtensions(f):
-		m.state = offered
+	case m.state == plain && offers:
+		m.state, m.inUse = offered, ownFeatures&offer.features
 	case m.state == offered && isAck(f.h):
 		if !f.oversized {
 			m.state = extended
@@ -100,8 +103,8 @@ func (m *negotiationModel) clientReads(f frameRead, ids func(streamID) bool) {
 	}
 	switch {
 	case f.h.isExtension() && f.h.typ == messageTypeSettings && !f.h.flags.has(flagAck) && !f.oversized:
-		if _, ok := parseSettings(f.body); ok {
-			m.state = extended
+		if s, ok := parseSettings(f.body); ok {
+			m.state, m.inUse = extended, ownFeatures&s.features
 		}
 	case ids(f.h.id) && (f.h.typ == messageTypeResponse || f.h.typ == messageTypeData):
 		m.state = plain
@@ -113,7 +116,7 @@ func (m *negotiationModel) ends(f frameRead, client bool) bool {
 	if m.state != extended || f.oversized || f.h.id != 0 {
 		return false
 	}
-	shorter := func(feature features, n int) bool { return ownFeatures.has(feature) && len(f.body) < n }
+	shorter := func(feature features, n int) bool { return m.inUse.has(feature) && len(f.body) < n }
 	switch f.h.typ {
 	case messageTypeResponse:
 		return client
@@ -126,7 +129,7 @@ func (m *negotiationModel) ends(f frameRead, client bool) bool {
 	case messageTypeGoaway:
 		return client && shorter(featureGoaway, goawayLength)
 	case messageTypeMetadata:
-		return client && ownFeatures.has(featureMetadata) && decodeMetadata(f.body).err != nil
+		return client && m.inUse.has(featureMetadata) && decodeMetadata(f.body).err != nil
 	}
 	return false
 }
@@ -182,10 +185,10 @@ func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 			return append(frames[:i:i], frameRead{h: f.h, err: ErrProtocol})
 		}
 		if m.state == extended {
-			if id, over := metadata.clientReads(f); over {
+			if id, over := metadata.clientReads(f); over && m.inUse.has(featureMetadata) {
 				frames[i] = frameRead{h: header{id: id, typ: messageTypeData}, oversized: true}
 			}
-			if g, ok := parseGoaway(f.body); ok && f.h.isExtension() && f.h.typ == messageTypeGoaway && !f.oversized && !notice.come {
+			if g, ok := parseGoaway(f.body); ok && m.inUse.has(featureGoaway) && f.h.isExtension() && f.h.typ == messageTypeGoaway && !f.oversized && !notice.come {
 				notice = drainNotice{come: true, lastID: g.lastID}
 			}
 			if f.h.typ == messageTypeResponse && !f.oversized && notice.beyondLocked(f.h.id) {
@@ -201,7 +204,7 @@ func clientFrames(b []byte, limit int, ids func(streamID) bool) []frameRead {
 // some state, after a frame that may lead to that state.
 func mayEndByExtension(b []byte, limit int) bool {
 	for _, client := range []bool{true, false} {
-		m := negotiationModel{}
+		m := negotiationModel{inUse: ownFeatures}
 		for _, f := range splitFrames(b, limit) {
 			if f.err == nil && m.ends(f, client) {
 				return true

@@ -188,7 +188,8 @@ func checkServerOutput(sent, output []byte) error {
 	for _, f := range splitFrames(sent, maxMessageLengthLimit) {
 		if f.err == nil {
 			causes[f.h.id]++
-			offers = offers || offersExtensions(f)
+			_, ok := offerIn(f)
+			offers = offers || ok
 			acks = acks || offers && isAck(f.h)
 		}
 	}

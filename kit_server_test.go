@@ -82,3 +82,10 @@ func usuallyBusy(c *serverConfig) error {
 	c.busyInterval = defaultBusyInterval
 	return nil
 }
+
+// handshakerFunc is a Handshaker.
+type handshakerFunc func(context.Context, net.Conn) (net.Conn, any, error)
+
+func (f handshakerFunc) Handshake(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
+	return f(ctx, nc)
+}

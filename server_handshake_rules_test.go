@@ -15,13 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// handshakerFunc is a Handshaker.
-type handshakerFunc func(context.Context, net.Conn) (net.Conn, any, error)
-
-func (f handshakerFunc) Handshake(ctx context.Context, nc net.Conn) (net.Conn, any, error) {
-	return f(ctx, nc)
-}
-
 // passwordHandshake waits for a byte, as a handshake that needs the peer does.
 func passwordHandshake(_ context.Context, nc net.Conn) (net.Conn, any, error) {
 	var b [1]byte

@@ -179,13 +179,13 @@ package ttrpc
 //
 //	read loop  Client.readLoop, which takes turns with leaders (turn.go), started when it
 //	           first gets the turn: by NewClient, a timer, a receiver or a sender; or
-//	           serverConn.readLoop, on the goroutine that Server.startConn starts, after
-//	           the handshake. Owns the reading half of the channel while it has the right
-//	           to read. Ends with the connection, or with a handshaker that goes on for
-//	           longer. Another read loop takes the place of a server's
-//	           (serverConn.startReadLoop) before that one runs a call that came alone, and
-//	           if a handler that the read loop runs takes too long. The first one ends with
-//	           that call.
+//	           serverConn.readLoop, on the goroutine that Server.startConn starts, or on
+//	           a new one after a user's handshaker (serverConn.serve). Owns the reading
+//	           half of the channel while it has the right to read. Ends with the
+//	           connection, or with a handshaker that goes on for longer. Another read loop
+//	           takes the place of a server's (serverConn.startReadLoop) before that one
+//	           runs a call that came alone, and if a handler that the read loop runs takes
+//	           too long. The first one ends with that call.
 //	writing    writer.writeAll, the flusher. Started by a sender if the socket has not
 //	           accepted all bytes at once, if the sender has more to send, or if the
 //	           connection is not a kernel socket. Owns the frames of its round. Ends when

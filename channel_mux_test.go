@@ -164,7 +164,6 @@ func TestMuxIsReadDuringHandlers(t *testing.T) {
 		return &KeyValue{}, nil
 	}
 	s.RegisterService(testService, desc)
-	makeQuick(t, s, "Wait")
 	// It would have another goroutine read on before long, as on sockets, but not
 	// before a peer can have filled the queue.
 	s.watchdog.end()
@@ -172,6 +171,10 @@ func TestMuxIsReadDuringHandlers(t *testing.T) {
 	c := NewClient(near.conn(1))
 	defer c.Close()
 	ctx := testContext(t)
+	if err := echo(ctx, c, "the first call, which no read loop runs"); err != nil {
+		t.Fatal(err)
+	}
+	makeQuick(t, s, "Wait")
 	waiting := goErr(func() error { return c.Call(ctx, testService, "Wait", &KeyValue{}, &KeyValue{}) })
 	within(t, "handler", started)
 	for i := 0; i < 2*muxQueue; i++ { // more than the queue holds

@@ -275,8 +275,10 @@ func TestLifecycleCloseInHandler(t *testing.T) {
 				return &KeyValue{}, nil
 			}
 			c, s = newTestPair(t, desc)
-			// As if it were known to be quick: the reading goroutine runs it.
-			makeQuick(t, s, "End")
+			if err := echo(ctx, c, "the first call, which no read loop runs"); err != nil {
+				t.Fatal(err)
+			}
+			makeQuick(t, s, "End") // the read loop runs it
 			if err := c.Call(ctx, testService, "End", &KeyValue{}, &KeyValue{}); err != ErrClosed {
 				t.Errorf("the call: got %v, want ErrClosed", err)
 			}

@@ -48,6 +48,17 @@ func TestUnwritableResponses(t *testing.T) {
 	w.Close()
 }
 
+// requests returns the frames of requests for methods of testService, on streams 1, 3, ….
+func requests(methods ...string) (frames []byte) {
+	for i, method := range methods {
+		body := mustMarshal(&Request{Service: testService, Method: method})
+		frame := make([]byte, headerLength)
+		putHeader(frame, header{length: uint32(len(body)), id: streamID(2*i + 1), typ: messageTypeRequest})
+		frames = append(append(frames, frame...), body...)
+	}
+	return frames
+}
+
 // A handler on the read loop that closes the server and goes on does not hold up the
 // responses of earlier calls.
 func TestCloseInHandlerWritesResponses(t *testing.T) {
@@ -64,14 +75,7 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 	s = sc.server
 	makeQuick(t, s, "Echo")
 	makeQuick(t, s, "Close")
-	var frames []byte
-	for i, method := range []string{"Echo", "Close"} {
-		body := mustMarshal(&Request{Service: testService, Method: method})
-		frame := make([]byte, headerLength)
-		putHeader(frame, header{length: uint32(len(body)), id: streamID(2*i + 1), typ: messageTypeRequest})
-		frames = append(append(frames, frame...), body...)
-	}
-	if _, err := theirs.Write(frames); err != nil {
+	if _, err := theirs.Write(requests("Echo", "Close")); err != nil {
 		t.Fatal(err)
 	}
 	theirs.SetReadDeadline(time.Now().Add(testTimeout))
@@ -80,20 +84,20 @@ func TestCloseInHandlerWritesResponses(t *testing.T) {
 	}
 }
 
-// A frame that ends the connection does not hold up the response of an earlier call.
+// A frame that ends the connection does not hold up the responses of earlier calls, which
+// the read loop runs: the first one since the second has been read too.
 func TestResponseBeforeProtocolError(t *testing.T) {
 	sc, theirs := servedPair(t, echoMethods())
 	makeQuick(t, sc.server, "Echo")
-	body := mustMarshal(&Request{Service: testService, Method: "Echo"})
-	frames := make([]byte, headerLength)
-	putHeader(frames, header{length: uint32(len(body)), id: 1, typ: messageTypeRequest})
-	frames = append(append(frames, body...), bytes.Repeat([]byte{0xff}, headerLength)...)
-	if _, err := theirs.Write(frames); err != nil {
+	w := newWire(theirs)
+	if _, err := theirs.Write(append(requests("Echo", "Echo"), bytes.Repeat([]byte{0xff}, headerLength)...)); err != nil {
 		t.Fatal(err)
 	}
 	theirs.SetReadDeadline(time.Now().Add(testTimeout))
-	if f, err := newWire(theirs).tryRead(); err != nil || f.id != 1 {
-		t.Errorf("got %v, %v, want the response of stream 1", f.header, err)
+	for id := streamID(1); id <= 3; id += 2 {
+		if f, err := w.tryRead(); err != nil || f.id != id {
+			t.Errorf("got %v, %v, want the response of stream %d", f.header, err, id)
+		}
 	}
 }
 

@@ -49,8 +49,10 @@ func (c *Client) Ping(ctx context.Context) error {
 		return err
 	}
 	if c.conn.ext.is(offering) {
-		// Any answer shows which extensions the server has.
-		err := c.roundTrip(ctx, &requestEnvelope{service: "ttrpc.Extensions", method: "Ask", timeout: timeout},
+		// Any answer shows which extensions the server has. A ResponseMetadata of ctx keeps
+		// the metadata of the last call.
+		asking := context.WithValue(ctx, responseMetadataKey{}, (*responseReceiver)(nil))
+		err := c.roundTrip(asking, &requestEnvelope{service: "ttrpc.Extensions", method: "Ask", timeout: timeout},
 			func(responseView) error { return nil })
 		if err != nil {
 			return err

@@ -112,12 +112,17 @@ func TestPingAsks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, p := clientPeer(t)
 		asking := requestFrame(1, 0, &Request{Service: "ttrpc.Extensions", Method: "Ask"})
-		ping := goPing(context.Background(), c)
+		r, ofLastCall := &ResponseMetadata{}, &receivedMetadata{}
+		r.received.Store(ofLastCall)
+		ping := goPing(WithResponseMetadata(context.Background(), r), c)
 		p.want("the question", withOffer(asking))
 		p.send(settingsOf(defaultConnConfig.settings()), failure(1, codes.NotFound, "what?"))
 		p.want("settings", ack, pingFrame(messageTypePing, 1))
 		p.send(pingFrame(messageTypePong, 1))
 		wantPing(t, "a server with extensions", ping, nil)
+		if r.received.Load() != ofLastCall {
+			t.Error("the question took the place of the last call's metadata")
+		}
 	})
 	for name, settings := range map[string][]rawFrame{
 		"an old server":         nil,

@@ -21,6 +21,8 @@ func (*socket) write([]byte) (int, error) { panic("BUG: ttrpc: no sockets here")
 
 func (*socket) tryWrite([]byte) (int, error) { panic("BUG: ttrpc: no sockets here") }
 
+func (*socket) hungUp() bool { panic("BUG: ttrpc: no sockets here") }
+
 // unblock does nothing: sockets have no mode that others could change.
 func unblock(net.Conn) {}
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A socket reads and writes a kernel's stream socket in ways that net.Conn lacks: it takes
@@ -247,6 +249,18 @@ func (sk *socket) writable(fd uintptr) bool {
 		sk.w.progress.Add(1)
 	}
 	return true
+}
+
+// hungUp reports whether the peer has closed the socket, so that reading comes to an end. It
+// does not wait.
+func (sk *socket) hungUp() bool {
+	hungUp := true // also a socket that is closed here
+	sk.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		unix.Poll(fds, 0) // after an error Revents is 0
+		hungUp = fds[0].Revents&unix.POLLHUP != 0
+	})
+	return hungUp
 }
 
 func ignoringEINTR(call func(int, []byte) (int, error), fd int, b []byte) (int, error) {

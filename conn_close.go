@@ -9,11 +9,11 @@ import (
 // (failAfter).
 
 const (
-	// lateLimit is the time for which a client that cannot write any more still reads, for
-	// the calls that it has sent: responses from before the server closed may be waiting.
+	// lateLimit is the time for which a side that cannot write any more still reads: frames
+	// from before the peer went away may be waiting.
 	lateLimit = time.Second
 
-	// socketLateLimit is lateLimit on a kernel socket, where the client reads the peer's
+	// socketLateLimit is lateLimit of a client on a kernel socket, where it reads the peer's
 	// end after the responses and stops then. Only a peer that closed just its reading
 	// side makes the client wait for the limit.
 	socketLateLimit = 5 * time.Second

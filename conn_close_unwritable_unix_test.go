@@ -124,9 +124,19 @@ func TestUnwritableConnsOfServer(t *testing.T) {
 }
 
 // The messages that a client sent before it went away arrive even if writing a response
-// fails before most of them are read.
+// fails before most of them are read, and the handler is slow to take them.
 func TestUnwritableResponseThenMessages(t *testing.T) {
-	const messages = 20
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"socket":  func(nc net.Conn) net.Conn { return nc },
+		"wrapped": func(nc net.Conn) net.Conn { return struct{ net.Conn }{nc} },
+	} {
+		wrap := wrap
+		t.Run(name, func(t *testing.T) { testUnwritableResponseThenMessages(t, wrap) })
+	}
+}
+
+func testUnwritableResponseThenMessages(t *testing.T, wrap func(net.Conn) net.Conn) {
+	const messages, pause = 12, lingerLimit / 8
 	received := make(chan int, 1)
 	gone, failed := make(chan struct{}), make(chan struct{})
 	desc := echoMethods()
@@ -135,6 +145,7 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 		n := 0
 		for ss.RecvMsg(&KeyValue{}) == nil {
 			n++
+			time.Sleep(pause)
 		}
 		received <- n
 		return &KeyValue{}, nil
@@ -143,7 +154,7 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 		<-gone
 		return &KeyValue{}, nil
 	}
-	sc, theirs := servedPair(t, desc, WithServerLimits(Limits{MaxStreamBuffer: 1}))
+	sc, theirs := servedWrapped(t, wrap, desc, WithServerLimits(Limits{MaxStreamBuffer: 1}))
 	w := newWire(theirs)
 	w.request(1, "Count", flagRemoteOpen|flagNoData, nil)
 	w.request(3, "Late", 0, nil)
@@ -162,4 +173,5 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 	if n := within(t, "the handler", received); n != messages {
 		t.Errorf("%d messages arrived, of %d", n, messages)
 	}
+	within(t, "the end of the connection", sc.conn.done)
 }

@@ -119,11 +119,6 @@ func (sc *serverConn) ended(err error) {
 	sc.serving.tell(endReason(err))
 }
 
-// writeFailed is part of endpoint. The server cannot answer any more, but still reads the
-// requests and messages that the client sent before it went away. These are already there,
-// so that lingerLimit is enough.
-func (sc *serverConn) writeFailed(err error) { sc.conn.failAfter(lingerLimit, err) }
-
 // describe returns the name of the connection for the log. During the handshake the peer is
 // not known. Addresses are quoted: a peer may bind its socket to any name, also to one that
 // looks like the text of a log line.

@@ -16,9 +16,15 @@ import (
 // servedPair returns a server's connection and the client's end of it.
 func servedPair(t *testing.T, desc *ServiceDesc, opts ...ServerOpt) (*serverConn, *net.UnixConn) {
 	t.Helper()
+	return servedWrapped(t, func(nc net.Conn) net.Conn { return nc }, desc, opts...)
+}
+
+// servedWrapped is servedPair with the server's end of the connection wrapped.
+func servedWrapped(t *testing.T, wrap func(net.Conn) net.Conn, desc *ServiceDesc, opts ...ServerOpt) (*serverConn, *net.UnixConn) {
+	t.Helper()
 	s := newServer(t, desc, append(opts, WithServerLogger(newLogRecorder()))...)
 	ours, theirs := socketPair(t)
-	s.startConn(s.newServing(context.Background()), ours)
+	s.startConn(s.newServing(context.Background()), wrap(ours))
 	var sc *serverConn
 	waitFor(t, "the connection", func() bool {
 		s.mu.Lock()

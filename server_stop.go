@@ -7,7 +7,24 @@ import (
 	"time"
 )
 
-// This file ends connections and listeners, concurrently, as each Close may block.
+// This file ends connections and listeners: several of them concurrently, as each Close may
+// block.
+
+// writeFailed is part of endpoint. The server cannot answer any more, but still reads the
+// requests and messages that the client sent before it went away. On a kernel socket it
+// reads the client's end after them, however late the handlers take the messages. Only a
+// client that closed just its reading side is cut off.
+func (sc *serverConn) writeFailed(err error) {
+	if sc.conn.ch.sock == nil {
+		sc.conn.failAfter(lateLimit, err)
+		return
+	}
+	time.AfterFunc(lingerLimit, func() {
+		if !sc.conn.ch.sock.hungUp() {
+			sc.conn.fail(err)
+		}
+	})
+}
 
 // endAll calls end for all connections, each on its own goroutine, and waits for all of
 // them. Each may wait for the Close of its connection, which closeConn limits.

@@ -146,9 +146,9 @@ func (c *Client) writeFailed(err error) {
 	case idle: // reading likely returns the reason first
 		conn.failAfter(lingerLimit, err)
 	case conn.ch.sock != nil:
-		conn.failAfter(socketLateLimit, err)
+		conn.failUnlessHungUp(socketLateLimit, err)
 	default:
-		conn.failAfter(lateLimit, err)
+		conn.failUnlessHungUp(lateLimit, err)
 	}
 }
 

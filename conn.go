@@ -116,7 +116,7 @@ type conn struct {
 	leaving  bool               // endTimer fires within lingerLimit
 	unsent   error              // of writing, or ErrClosed by Shutdown: the connection ends so with its last stream (client)
 	err      error              // that ended the connection, not wrapped: see endReason; nil before the end
-	endTimer *time.Timer        // see failAfter; nil before the first time
+	endTimer *time.Timer        // see endAfter; nil before the first time
 	endTime  int64              // the clock when endTimer fires
 	pings    *pings             // nil before the first ping
 	notice   drainNotice        // the server's goaway (client)

@@ -6,16 +6,15 @@ import (
 )
 
 // This file ends a connection: at once (fail), when it is idle (drain), or after a while
-// (failAfter).
+// (endAfter).
 
 const (
 	// lateLimit is the time for which a side that cannot write any more still reads: frames
 	// from before the peer went away may be waiting.
 	lateLimit = time.Second
 
-	// socketLateLimit is lateLimit of a client on a kernel socket, where it reads the peer's
-	// end after the responses and stops then. Only a peer that closed just its reading
-	// side makes the client wait for the limit.
+	// socketLateLimit is lateLimit of a client on a kernel socket. Only a peer that closed
+	// just its reading side makes the client wait for the limit.
 	socketLateLimit = 5 * time.Second
 
 	// lingerLimit is the time for which a connection that this side closes stays open for
@@ -178,18 +177,34 @@ func (cn *conn) isLeaving() bool {
 	return cn.leaving || cn.err != nil
 }
 
-// failAfter ends the connection because of err after d, unless it ends earlier. Of several
-// times the earliest counts.
+// failAfter ends the connection because of err after d, unless it ends earlier.
 func (cn *conn) failAfter(d time.Duration, err error) {
+	cn.endAfter(d, func() { cn.fail(err) })
+}
+
+// failUnlessHungUp is failAfter for a connection that can be read but not written. If the
+// peer has closed the kernel socket by then, reading ends the connection, after the frames
+// from before, however late their receivers take them.
+func (cn *conn) failUnlessHungUp(d time.Duration, err error) {
+	cn.endAfter(d, func() {
+		if sock := cn.ch.sock; sock == nil || !sock.hungUp() {
+			cn.fail(err)
+		}
+	})
+}
+
+// endAfter calls end after d, unless the connection ends earlier. Of several calls the one
+// with the earliest time counts.
+func (cn *conn) endAfter(d time.Duration, end func()) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()
-	end := clock() + int64(d)
-	if cn.err != nil || cn.endTimer != nil && cn.endTime <= end {
+	at := clock() + int64(d)
+	if cn.err != nil || cn.endTimer != nil && cn.endTime <= at {
 		return
 	}
 	if cn.endTimer != nil {
 		cn.endTimer.Stop() // the old timer would keep the connection in memory after its end
 	}
-	cn.endTime = end
-	cn.endTimer = time.AfterFunc(d, func() { cn.fail(err) })
+	cn.endTime = at
+	cn.endTimer = time.AfterFunc(d, end)
 }

@@ -242,9 +242,9 @@ package ttrpc
 //
 // The functions of timers (time.AfterFunc) also run on goroutines of their own, and end
 // soon. There are timers for the deadlines of watched contexts, for connections that
-// cannot write (serverConn.writeFailed) or that close (conn.failAfter), for peers that
-// accept no bytes (writer.checkPeer) or are silent (keepalive), for requests and messages
-// that a handler has not taken at the end of its connection, for turns that nobody holds
+// cannot write or that close (conn.endAfter), for peers that accept no bytes
+// (writer.checkPeer) or are silent (keepalive), for requests and messages that a handler
+// has not taken at the end of its connection, for turns that nobody holds
 // (Client.expireTurn), and for the number of omitted log lines (limitedLogger.report).
 // context.AfterFunc starts goroutines at the end of the contexts of client streams, of
 // leaders, of handshakes (serverConn.refuse) and of Serve (serving.tellCalls).

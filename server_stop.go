@@ -11,19 +11,13 @@ import (
 // block.
 
 // writeFailed is part of endpoint. The server cannot answer any more, but still reads the
-// requests and messages that the client sent before it went away. On a kernel socket it
-// reads the client's end after them, however late the handlers take the messages. Only a
-// client that closed just its reading side is cut off.
+// requests and messages that the client sent before it went away.
 func (sc *serverConn) writeFailed(err error) {
-	if sc.conn.ch.sock == nil {
-		sc.conn.failAfter(lateLimit, err)
-		return
+	limit := lateLimit
+	if sc.conn.ch.sock != nil {
+		limit = lingerLimit // for a client that closed just its reading side
 	}
-	time.AfterFunc(lingerLimit, func() {
-		if !sc.conn.ch.sock.hungUp() {
-			sc.conn.fail(err)
-		}
-	})
+	sc.conn.failUnlessHungUp(limit, err)
 }
 
 // endAll calls end for all connections, each on its own goroutine, and waits for all of

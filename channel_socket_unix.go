@@ -252,12 +252,11 @@ func (sk *socket) writable(fd uintptr) bool {
 }
 
 // hungUp reports whether the peer has closed the socket, so that reading comes to an end. It
-// does not wait.
-func (sk *socket) hungUp() bool {
-	hungUp := true // also a socket that is closed here
+// does not wait. Some systems never report it.
+func (sk *socket) hungUp() (hungUp bool) {
 	sk.raw.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd)}}
-		unix.Poll(fds, 0) // after an error Revents is 0
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // macOS reports nothing unasked
+		unix.Poll(fds, 0)                                          // after an error Revents is 0
 		hungUp = fds[0].Revents&unix.POLLHUP != 0
 	})
 	return hungUp

@@ -148,7 +148,7 @@ func (c *Client) writeFailed(err error) {
 	case conn.ch.sock != nil:
 		conn.failUnlessHungUp(socketLateLimit, err)
 	default:
-		conn.failUnlessHungUp(lateLimit, err)
+		conn.failAfter(lateLimit, err)
 	}
 }
 

@@ -46,7 +46,8 @@ type endpoint interface {
 
 	// writeFailed is called without locks, at most once, when nothing can be written any
 	// more because of err and the connection has not ended. The goroutine that got err
-	// calls it. It must make the connection end before long.
+	// calls it. It must make the connection end, at the latest when reading comes to the
+	// peer's end.
 	writeFailed(err error)
 }
 
@@ -113,7 +114,7 @@ type conn struct {
 	streams  map[streamID]entry // nil before the first stream and after the end
 	lastID   streamID           // the last id opened (client), the highest seen (server)
 	draining bool               // the connection ends with its last stream (server)
-	leaving  bool               // endTimer fires within lingerLimit
+	leaving  bool               // the connection ends within lingerLimit
 	unsent   error              // of writing, or ErrClosed by Shutdown: the connection ends so with its last stream (client)
 	err      error              // that ended the connection, not wrapped: see endReason; nil before the end
 	endTimer *time.Timer        // see endAfter; nil before the first time

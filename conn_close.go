@@ -10,11 +10,12 @@ import (
 
 const (
 	// lateLimit is the time for which a side that cannot write any more still reads: frames
-	// from before the peer went away may be waiting.
+	// from before the peer went away may be waiting. On a kernel socket whose peer has closed
+	// it there is no limit: see failUnlessHungUp.
 	lateLimit = time.Second
 
-	// socketLateLimit is lateLimit of a client on a kernel socket. Only a peer that closed
-	// just its reading side makes the client wait for the limit.
+	// socketLateLimit is the limit of a client on a kernel socket whose peer closed just its
+	// reading side; a server has lingerLimit there.
 	socketLateLimit = 5 * time.Second
 
 	// lingerLimit is the time for which a connection that this side closes stays open for
@@ -182,19 +183,21 @@ func (cn *conn) failAfter(d time.Duration, err error) {
 	cn.endAfter(d, func() { cn.fail(err) })
 }
 
-// failUnlessHungUp is failAfter for a connection that can be read but not written. If the
-// peer has closed the kernel socket by then, reading ends the connection, after the frames
-// from before, however late their receivers take them.
+// failUnlessHungUp is failAfter for a kernel socket that can be read but not written. If the
+// peer has closed it by then, reading ends the connection instead, as it does if no write
+// has failed: after the frames from before, which wait for their receivers as ever
+// (conn.waitDeliver).
 func (cn *conn) failUnlessHungUp(d time.Duration, err error) {
 	cn.endAfter(d, func() {
-		if sock := cn.ch.sock; sock == nil || !sock.hungUp() {
+		if !cn.ch.sock.hungUp() {
 			cn.fail(err)
 		}
 	})
 }
 
 // endAfter calls end after d, unless the connection ends earlier. Of several calls the one
-// with the earliest time counts.
+// with the earliest time counts. If that is failUnlessHungUp's, a draining connection ends
+// all the same: it has no streams, and nothing holds up its reading to the peer's end.
 func (cn *conn) endAfter(d time.Duration, end func()) {
 	cn.mu.Lock()
 	defer cn.mu.Unlock()

@@ -13,11 +13,11 @@ import (
 // writeFailed is part of endpoint. The server cannot answer any more, but still reads the
 // requests and messages that the client sent before it went away.
 func (sc *serverConn) writeFailed(err error) {
-	limit := lateLimit
 	if sc.conn.ch.sock != nil {
-		limit = lingerLimit // for a client that closed just its reading side
+		sc.conn.failUnlessHungUp(lingerLimit, err)
+	} else {
+		sc.conn.failAfter(lateLimit, err)
 	}
-	sc.conn.failUnlessHungUp(limit, err)
 }
 
 // endAll calls end for all connections, each on its own goroutine, and waits for all of

@@ -1,8 +1,10 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
 	"runtime"
+	"time"
 )
 
 // clientStream implements ClientStream. It is the only part of a stream that the program
@@ -14,8 +16,23 @@ type clientStream struct{ *clientEnd }
 
 func newClientStream(end *clientEnd) *clientStream {
 	cs := &clientStream{end}
-	runtime.SetFinalizer(cs, (*clientStream).forgotten)
+	if !inBubble() {
+		runtime.SetFinalizer(cs, (*clientStream).forgotten)
+	}
 	return cs
+}
+
+// inBubble reports whether the caller's goroutine is in a bubble of testing/synctest. The
+// channels of a bubble must not be used from outside, where finalizers run: that ends the
+// process. Only the header of a stack tells. As the clock of a bubble begins in 2000, other
+// programs pay for a look at the clock alone.
+func inBubble() bool {
+	if time.Now().Year() >= 2020 {
+		return false
+	}
+	stack := make([]byte, 128)
+	header, _, _ := bytes.Cut(stack[:runtime.Stack(stack, false)], []byte("\n"))
+	return bytes.Contains(header, []byte(", synctest "))
 }
 
 // forgotten gives the stream up. It runs on the collector's goroutine for finalizers and

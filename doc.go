@@ -40,7 +40,8 @@
 // WithServerCancellation.
 //
 // A caller should receive from a stream until its end, or cancel its context. The garbage
-// collector ends a stream that the program no longer refers to.
+// collector ends a stream that the program no longer refers to, but not in a bubble of
+// testing/synctest.
 //
 // A handler's context ends when the handler returns, when the connection ends, at the
 // deadline, and with the context given to Serve. It carries the metadata of the call

@@ -197,9 +197,24 @@ func TestForgottenAfterEnd(t *testing.T) {
 	}
 }
 
-// Thousands of dropped streams leave nothing on either side.
+// Thousands of dropped streams leave nothing on either side, within a second. Other work of
+// the machine may delay that.
 func TestForgottenStreams(t *testing.T) {
-	const streams = 10_000
+	const streams, most = 10_000, time.Second
+	took := forgetMany(t, streams)
+	for i := 0; i < 2 && took > most && !raceEnabled && !emulated(); i++ {
+		took = min(took, forgetMany(t, streams))
+	}
+	t.Logf("%d streams took %v", streams, took)
+	if took > most && !raceEnabled && !emulated() {
+		t.Errorf("%d forgotten streams took %v to leave nothing, at most %v", streams, took, most)
+	}
+}
+
+// forgetMany returns the time from a garbage collection until streams that were dropped
+// have left nothing.
+func forgetMany(t *testing.T, streams int) time.Duration {
+	t.Helper()
 	ft, c, s := newForgetTest(t)
 	waitForLoop(t, c)
 	goroutines := runtime.NumGoroutine()
@@ -223,10 +238,7 @@ func TestForgottenStreams(t *testing.T) {
 	})
 	took := time.Since(start)
 	waitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	t.Logf("%d streams took %v", streams, took)
-	if most := time.Second; took > most && !raceEnabled && !emulated() {
-		t.Errorf("%d forgotten streams took %v to leave nothing, at most %v", streams, took, most)
-	}
+	return took
 }
 
 // A window frame that waits to be written keeps no ended stream in memory. Otherwise a peer

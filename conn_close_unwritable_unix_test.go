@@ -137,14 +137,14 @@ func TestUnwritableResponseThenMessages(t *testing.T) {
 }
 
 func testUnwritableResponseThenMessages(t *testing.T, wrap func(net.Conn) net.Conn) {
-	const messages = 12
+	const messages = 20
 	received := make(chan int, 1)
 	gone, failed := make(chan struct{}), make(chan struct{})
 	desc := echoMethods()
 	desc.Streams["Count"] = Stream{StreamingClient: true, Handler: func(_ context.Context, ss StreamServer) (any, error) {
 		<-failed
 		if runtime.GOOS == "linux" { // not all systems tell whether the peer has closed
-			time.Sleep(lingerLimit * 3 / 2)
+			time.Sleep(lingerLimit * 3 / 2) // the handler is late
 		}
 		n := 0
 		for ss.RecvMsg(&KeyValue{}) == nil {
